@@ -1,0 +1,123 @@
+/*
+ * engine.h
+ *	  What the worker's loop knows of work: connections that it serves and jobs
+ *	  on them. A job is one execution (of a dossier's push, a channel's
+ *	  collection or refresh, the preparation of a root) as a state machine in
+ *	  three kinds of steps: claim, travel, settle (design decision 3). The
+ *	  engine plans and settles in short transactions of its own (store/db.h) and
+ *	  leaves bytes to the transfer loop.
+ */
+#ifndef CLOUDSYNC_ENGINE_H
+#define CLOUDSYNC_ENGINE_H
+
+#include "postgres.h"
+
+#include "cloudsync/transfer.h"
+#include "nodes/pg_list.h"
+#include "utils/timestamp.h"
+
+/* A connection served by this process: its lease is held. */
+typedef struct CsConnection
+{
+	int64 connection_id;
+	int64 account_id;
+	char *tenant;
+	char *name;
+	const CsProvider *provider;
+	char *local_path;		/* option path of local, or NULL */
+	CsEndpoint *endpoint;	/* opened on first use, see cs_connection_endpoint */
+	CsLoop *loop;
+	int transfers;			/* running now for this connection */
+	List *jobs;				/* of CsJob */
+	MemoryContext context;	/* everything of it */
+} CsConnection;
+
+typedef struct CsJob CsJob;
+
+typedef struct CsJobMethods
+{
+	const char *kind; /* push, collect, refresh, prepare */
+
+	/*
+	 * Goes on as far as it can without waiting: looks at its transfers,
+	 * records what reached a checkpoint or an end (short transactions), starts
+	 * more. Called when a transfer of it left RUNNING, when wake_at is reached,
+	 * and once after the claim. Sets finished at the end.
+	 */
+	void (*advance)(CsJob *job, TimestampTz now);
+
+	/*
+	 * advance raised an error, or the run was cancelled (error NULL): end the
+	 * transfers, and settle the run as failed or cancelled in a new
+	 * transaction. Must leave finished set.
+	 */
+	void (*fail)(CsJob *job, const ErrorData *error, TimestampTz now);
+} CsJobMethods;
+
+struct CsJob
+{
+	const CsJobMethods *methods;
+	CsConnection *connection;
+	int64 run_id;
+	MemoryContext context; /* child of connection's; deleted when finished */
+	TimestampTz wake_at;   /* advance no later than this; DT_NOEND: no timer */
+	bool ready;			   /* set by the loop when one of its transfers stopped */
+	bool finished;
+	/* for cloudsync.activity */
+	const char *phase; /* 'claim', 'send', 'verify', 'list', 'receive', ... */
+	char file[256];
+	int64 bytes_done;
+	int64 bytes_total;
+};
+
+/* Reads the connection's row; NULL if it must not be served now. Own transaction. */
+extern CsConnection *cs_connection_open(int64 connection_id, CsLoop *loop);
+/* Opens the endpoint if need be; NULL with *failure. */
+extern CsEndpoint *cs_connection_endpoint(CsConnection *connection, bool create,
+										  CsFailure *failure);
+/* Frees it; its jobs must be finished. */
+extern void cs_connection_close(CsConnection *connection);
+/* Notes success or a connection-wide failure: state, backoff. In a transaction. */
+extern void cs_connection_note(CsConnection *connection,
+							   const CsFailure *failure, TimestampTz now);
+
+/*
+ * Claims: each takes up to max executions that are due on the connection, in
+ * its own short transaction(s), appends the jobs to connection->jobs, and
+ * returns how many. A claim that fails for one subject records it there and
+ * goes on with the next.
+ */
+extern int cs_prepare_claim(CsConnection *connection, int max, TimestampTz now);
+extern int cs_push_claim(CsConnection *connection, int max, TimestampTz now);
+extern int cs_collect_claim(CsConnection *connection, int max, TimestampTz now);
+
+/*
+ * What a dead worker left on a connection whose lease we just took: running
+ * runs go back to queued, claims are released, staged bytes without a document
+ * are deleted. In a transaction of its own.
+ */
+extern void cs_engine_recover(CsConnection *connection);
+
+/*
+ * The scheduler's parts, in transactions of their own.
+ * cs_fold_changes: change log to due rows; true if there was anything.
+ * cs_backfill_step: notes a further step of dossiers that existed.
+ * cs_schedule_collections: queues a run for each channel whose time has come.
+ * cs_next_due: earliest time at which any of this or a claim has work; 
+ * DT_NOEND for none.
+ * cs_due_connections: connections with work due now, most urgent first
+ * (palloc'd list of int64 pointers in the current context).
+ */
+extern bool cs_fold_changes(TimestampTz now);
+extern bool cs_backfill_step(TimestampTz now);
+extern void cs_schedule_collections(TimestampTz now);
+extern TimestampTz cs_next_due(TimestampTz now);
+extern List *cs_due_connections(TimestampTz now, int max);
+/* Shortest `every` of automatic pushes in microseconds, 0 if there is none. */
+extern int64 cs_shortest_every(void);
+
+/* May this copy act (W8, cloudsync.enabled, cloudsync.hosts)? In a transaction.
+ * NULL: yes; else why not, static or palloc'd. */
+extern const char *cs_why_suspended(void);
+
+#endif

@@ -1,0 +1,214 @@
+/*
+ * provider.h
+ *	  The interface between the engine and a storage service. A provider is a
+ *	  set of conversations without I/O (design decision 1): it is asked for its
+ *	  next request, is given the answer, and says what comes next. It sees no
+ *	  socket, no file, no clock and no database, so that every conversation can
+ *	  be replayed, fuzzed and tested at every fault in a plain program.
+ *
+ * A provider's file uses only this header, the headers of base/ and what
+ * PostgreSQL's common library gives the server and plain programs alike
+ * (palloc, StringInfo, cryptohash). docs/providers.md shows how one is written.
+ *
+ * Memory: a conversation is allocated in the memory context that is current in
+ * begin() (in a plain program: malloc) and keeps what it needs by copying; all
+ * of it goes when the transfer that carries it is deleted. Strings in requests
+ * and results belong to the conversation and live until its next step.
+ *
+ * Paths are UTF-8, absolute from the account's root, with '/' between names, no
+ * '/' at the end, and never contain an empty, "." or ".." component: the root
+ * itself is "/". The engine guarantees this for operations; a provider
+ * guarantees it for entries that it returns (or marks them refused).
+ */
+#ifndef CLOUDSYNC_PROVIDER_H
+#define CLOUDSYNC_PROVIDER_H
+
+#include "cloudsync/failure.h"
+
+#define CS_SHA256_LENGTH 32
+
+typedef enum CsEntryKind
+{
+	CS_ENTRY_FILE,
+	CS_ENTRY_FOLDER,
+	CS_ENTRY_OTHER /* a link, a device, a FIFO, ...: shown, never followed */
+} CsEntryKind;
+
+/* A file or folder at the provider. */
+typedef struct CsEntry
+{
+	CsEntryKind kind;
+	const char *path;	 /* from the account's root */
+	const char *name;	 /* last component */
+	const char *id;		 /* the provider's id, NULL where it has none */
+	const char *version; /* opaque; equal means the bytes are the same */
+	int64 size;			 /* bytes; -1 unknown */
+	int64 modified;		 /* microseconds since 1970-01-01 UTC; 0 unknown */
+	bool has_sha256;
+	uint8 sha256[CS_SHA256_LENGTH]; /* by the provider's word */
+	const char *web_url;			/* NULL: none */
+	const char *refused; /* why it can never be collected; NULL: it can */
+} CsEntry;
+
+/* What is to be done. */
+typedef enum CsOpKind
+{
+	CS_OP_ABOUT,  /* is the account's root there? quota */
+	CS_OP_STAT,	  /* path (or id): the entry, or failure GONE */
+	CS_OP_LIST,	  /* folder at path: pages of entries, recursive or not */
+	CS_OP_MKDIR,  /* path, with its missing parents; existing is success */
+	CS_OP_PUT,	  /* a file's bytes to path, by the rules below */
+	CS_OP_GET,	  /* a file's bytes from path */
+	CS_OP_MOVE,	  /* path to to_path; parents exist; never onto another */
+	CS_OP_TRASH	  /* path to the provider's trash, or to to_path if none */
+} CsOpKind;
+
+/*
+ * PUT, MOVE and TRASH touch only what is ours (P8, P9). The subject is ours if
+ * its version is known_version (what we last left there), or if its size and
+ * SHA-256 are the intended ones (a crash came between making it visible and
+ * settling). Anything else in the way is failure CONFLICT, unless overwrite.
+ * A MOVE or TRASH whose subject is gone but whose target is ours is done.
+ */
+typedef struct CsOp
+{
+	CsOpKind kind;
+	const char *path;
+	const char *id;			   /* remote id if known, else NULL */
+	const char *to_path;	   /* MOVE, TRASH */
+	bool recursive;			   /* LIST */
+	const char *cursor;		   /* LIST: where to go on; NULL: from the start */
+	const char *temp_name;	   /* PUT: name beside the target to write under */
+	int64 size;				   /* PUT: bytes of the body */
+	bool overwrite;			   /* PUT: replace also what is not ours */
+	const char *known_version; /* PUT, MOVE, TRASH: as we left it; or NULL */
+	bool has_intended;		   /* PUT: from the intent of an earlier attempt, */
+	int64 intended_size;	   /* or of what was pushed before */
+	uint8 intended_sha256[CS_SHA256_LENGTH];
+	const char *expect_version; /* GET: fail with CHANGED if it differs */
+} CsOp;
+
+/*
+ * What a conversation asks its carrier to do. File requests are carried out by
+ * transfer/file.c below the account's root, which no path can leave and in
+ * which no link is followed.
+ */
+typedef enum CsRequestKind
+{
+	CS_REQ_FILE_STAT,	 /* path -> entry, or errno ENOENT */
+	CS_REQ_FILE_LIST,	 /* path -> entries in pages; more until last_page */
+	CS_REQ_FILE_MKDIR,	 /* path: one level; EEXIST if there; fsyncs parent */
+	CS_REQ_FILE_WRITE,	 /* path: body to a new or emptied file, fsync -> size,
+						  * sha256, entry */
+	CS_REQ_FILE_HASH,	 /* path: read back -> size, sha256 */
+	CS_REQ_FILE_READ,	 /* path -> body, size, sha256; entry before and after
+						  * must agree, else errno ESTALE */
+	CS_REQ_FILE_RENAME,	 /* path -> to_path, fsync of both folders -> entry;
+						  * EEXIST if target is there and !replace */
+	CS_REQ_FILE_UNLINK,	 /* path: ENOENT is an answer like any other */
+	CS_REQ_HASH_BODY	 /* read the body once, without sending -> size, sha256;
+						  * the body is then rewound */
+} CsRequestKind;
+
+typedef struct CsRequest
+{
+	CsRequestKind kind;
+	const char *path;
+	const char *to_path;
+	bool replace; /* FILE_RENAME */
+} CsRequest;
+
+/* What came of a request. Valid during the next() it is given to. */
+typedef struct CsResponse
+{
+	int error;			/* 0, or an errno value */
+	const char *detail; /* the system's words for it */
+	CsEntry entry;		/* STAT, WRITE, READ, RENAME */
+	int64 size;			/* WRITE, HASH, READ, HASH_BODY */
+	uint8 sha256[CS_SHA256_LENGTH];
+	CsEntry *entries; /* LIST: this page */
+	int n_entries;
+	bool last_page;
+} CsResponse;
+
+/* What next() says. */
+typedef enum CsStep
+{
+	CS_STEP_REQUEST,	/* request is filled in: carry it out */
+	CS_STEP_CHECKPOINT, /* result has size, sha256: to be recorded before going
+						 * on; next(NULL answer) follows */
+	CS_STEP_PAGE,		/* result has a page of entries: to be stored before
+						 * going on; next(NULL answer) follows */
+	CS_STEP_DONE,		/* result is final */
+	CS_STEP_FAILED		/* result.failure is */
+} CsStep;
+
+typedef struct CsResult
+{
+	CsEntry entry;	  /* STAT, MKDIR, PUT, MOVE, TRASH: as it is there now */
+	bool adopted;	  /* PUT: was there already with our bytes; nothing sent */
+	bool verified;	  /* PUT, GET: checksum compared, not only size */
+	int64 size;		  /* PUT, GET: bytes */
+	uint8 sha256[CS_SHA256_LENGTH];
+	CsEntry *entries; /* LIST: a page */
+	int n_entries;
+	const char *cursor; /* LIST: to be stored with the page; or NULL */
+	int64 used_bytes;	/* ABOUT; -1 unknown */
+	int64 quota_bytes;
+	CsFailure failure;
+} CsResult;
+
+typedef struct CsConversation CsConversation; /* each provider's own */
+
+/* A key of options or credentials, with one line of help. */
+typedef struct CsProviderKey
+{
+	const char *key;
+	const char *help;
+	bool required;
+} CsProviderKey;
+
+/* How the provider takes names (P10). */
+typedef struct CsNameRules
+{
+	int max_name_bytes;		 /* of one component, UTF-8 */
+	const char *forbidden;	 /* characters replaced, besides '/' and controls */
+	bool ignore_case;		 /* two names that differ in case are one */
+	bool ignore_normal_form; /* two names that differ in NFC/NFD are one */
+} CsNameRules;
+
+typedef struct CsProvider
+{
+	const char *name;				 /* 'local' */
+	const char *title;				 /* 'Local folder' */
+	const char *authentication;		 /* ways to authenticate, for people */
+	const CsProviderKey *options;	 /* ended by a NULL key */
+	const CsProviderKey *credentials;
+	const char *checksum;			 /* it verifies with; NULL: none */
+	int64 max_file_size;			 /* bytes; 0: no limit known */
+	bool incremental;				 /* lists by cursor */
+	bool stable_ids;				 /* ids never name another file later: an id
+									  * alone is identity (L4) */
+	bool has_trash;					 /* of its own; else a .trash folder */
+	bool needs_stable_file;			 /* a file may still be being written (L9) */
+	CsNameRules names;
+
+	/* Starts a conversation. op is copied as far as it is needed. */
+	CsConversation *(*begin)(const CsOp *op);
+
+	/*
+	 * The next step. answer is NULL the first time and after CHECKPOINT and
+	 * PAGE, otherwise what came of the last request. Fills in request or
+	 * result as the step says. Never fails by other means than FAILED.
+	 */
+	CsStep (*next)(CsConversation *conversation, const CsResponse *answer,
+				   CsRequest *request, CsResult *result);
+} CsProvider;
+
+/* All providers, ended by NULL, and one by its name (NULL: unknown). */
+extern const CsProvider *const cs_providers[];
+extern const CsProvider *cs_provider_by_name(const char *name);
+
+extern const CsProvider cs_provider_local;
+
+#endif

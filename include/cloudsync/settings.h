@@ -1,0 +1,33 @@
+/*
+ * settings.h
+ *	  The cloudsync.* settings (docs/operations.md describes each). Variables
+ *	  are named like the settings; defined in src/settings.c.
+ */
+#ifndef CLOUDSYNC_SETTINGS_H
+#define CLOUDSYNC_SETTINGS_H
+
+#include "postgres.h"
+
+extern char *cs_tenant;				  /* cloudsync.tenant */
+extern char *cs_user;				  /* cloudsync.user */
+extern bool cs_require_tenant;		  /* superuser-set */
+extern bool cs_capture;				  /* admin: off keeps changes out */
+extern bool cs_enabled;				  /* off: this cluster does nothing */
+extern char *cs_hosts;				  /* host names that may act; '': all */
+extern char *cs_local_root;			  /* superuser; '': local is disabled */
+extern int cs_max_workers;			  /* transfer workers a database */
+extern int cs_max_transfers;		  /* at once in a worker */
+extern int cs_max_transfers_per_connection;
+extern int cs_max_trash;			  /* a connection and hour */
+extern char *cs_conflict_name;		  /* mark of a file put beside another's */
+extern int cs_max_document_size_mb;	  /* MB */
+extern int cs_min_free_disk;		  /* percent */
+extern int cs_hook_timeout;			  /* ms */
+extern int cs_stability_delay;		  /* ms: cloudsync.stability_delay */
+#ifdef CLOUDSYNC_CRASH_POINTS
+extern char *cs_crash_point; /* cloudsync.crash_point: kill -9 here */
+#endif
+
+extern void cs_define_settings(void);
+
+#endif

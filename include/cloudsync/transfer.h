@@ -1,0 +1,97 @@
+/*
+ * transfer.h
+ *	  The transfer loop: carries out the requests of many conversations at
+ *	  once, in slices, so that its caller serves interrupts at least every 100
+ *	  ms. Knows providers and files; knows no database and no engine.
+ *
+ * One loop a worker. A transfer stops in one of the states below and waits
+ * there for its owner. Nothing here is called with a transaction open.
+ */
+#ifndef CLOUDSYNC_TRANSFER_H
+#define CLOUDSYNC_TRANSFER_H
+
+#include "postgres.h"
+
+#include "cloudsync/provider.h"
+
+/*
+ * A body on its way out (read) or in (write), supplied by the owner. Both may
+ * open a short transaction of their own and may ereport(ERROR): the transfer
+ * then ends FAILED with class BROKEN and the error's text.
+ *
+ * read: up to cap bytes at offset into buf; returns the number, 0 at the end,
+ * or -1 with *failure filled in (CHANGED: the value is not the one seen at the
+ * claim). write: all len bytes, in order; false with *failure filled in.
+ */
+typedef struct CsBody CsBody;
+struct CsBody
+{
+	int64 (*read)(CsBody *body, int64 offset, char *buf, int64 cap,
+				  CsFailure *failure);
+	bool (*write)(CsBody *body, const char *buf, int64 len,
+				  CsFailure *failure);
+	/* called before a body is written anew (a repeated request) */
+	bool (*restart)(CsBody *body, CsFailure *failure);
+	void *owner;
+};
+
+/* Where a connection's requests go; for local, a folder held open. */
+typedef struct CsEndpoint CsEndpoint;
+
+/*
+ * Opens the folder local_root[/tenant][/path] without following a link below
+ * local_root. create: missing folders below local_root are made (never
+ * local_root itself). NULL, with *failure, if that is not possible: local_root
+ * unset or missing, a link on the way, inside or around the data directory.
+ */
+extern CsEndpoint *cs_endpoint_open_local(const char *local_root,
+										  const char *tenant, const char *path,
+										  bool create, CsFailure *failure);
+extern void cs_endpoint_close(CsEndpoint *endpoint);
+
+typedef enum CsTransferState
+{
+	CS_TRANSFER_RUNNING,
+	CS_TRANSFER_CHECKPOINT, /* result has size and sha256; then continue */
+	CS_TRANSFER_PAGE,		/* result has entries; then continue */
+	CS_TRANSFER_DONE,
+	CS_TRANSFER_FAILED /* result.failure */
+} CsTransferState;
+
+typedef struct CsLoop CsLoop;
+
+typedef struct CsTransfer
+{
+	CsTransferState state;
+	CsResult result;	/* by state */
+	int64 bytes_done;	/* of the body, so far, for cloudsync.activity */
+	int64 requests;		/* made so far */
+	void *owner;		/* whoever started it */
+	struct CsTransferPrivate *priv;
+} CsTransfer;
+
+extern CsLoop *cs_loop_create(void);
+extern void cs_loop_destroy(CsLoop *loop); /* closes all, removes nothing */
+
+/*
+ * Starts a transfer in a memory context of its own below the current one. body
+ * may be NULL where op needs none. endpoint must outlive it.
+ */
+extern CsTransfer *cs_transfer_start(CsLoop *loop, const CsProvider *provider,
+									 CsEndpoint *endpoint, const CsOp *op,
+									 CsBody *body, void *owner);
+/* Goes on after CHECKPOINT or PAGE. */
+extern void cs_transfer_continue(CsTransfer *transfer);
+/* Ends it in whatever state and frees all it holds (descriptors too). */
+extern void cs_transfer_free(CsTransfer *transfer);
+
+/*
+ * Works on running transfers in turn for about budget_us microseconds, and at
+ * least one slice. Returns true if any of them can go on at once.
+ */
+extern bool cs_loop_turn(CsLoop *loop, int64 budget_us);
+extern int cs_loop_running(CsLoop *loop);
+/* The descriptor to wait for (readable), for transfers that wait. */
+extern int cs_loop_fd(CsLoop *loop);
+
+#endif

@@ -1,0 +1,87 @@
+/*
+ * roles.sql: schema, roles, tenants, audit; who may see what, and whether this
+ * copy of the database may act at all (spec 2, S2, W8).
+ */
+\echo Use "CREATE EXTENSION cloudsync" to load this file. \quit
+
+CREATE SCHEMA cloudsync;
+
+-- Roles belong to the cluster: made if missing, never dropped.
+DO $$
+DECLARE
+    wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY['cloudsync_reader', 'cloudsync_operator', 'cloudsync_admin', 'cloudsync_app'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) wanted) THEN
+            EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted);
+        END IF;
+    END LOOP;
+END
+$$;
+GRANT cloudsync_reader TO cloudsync_operator;
+GRANT cloudsync_operator TO cloudsync_admin;
+
+-- The tenant for which the session acts ('' for none), by the rules of spec 2.
+CREATE FUNCTION cloudsync.tenant() RETURNS text
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'cloudsync_tenant';
+-- Whether the session sees what belongs to that tenant.
+CREATE FUNCTION cloudsync.sees(tenant text) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'cloudsync_sees';
+-- Whether the session acts for the whole server (an administrator without a tenant).
+CREATE FUNCTION cloudsync.sees_all() RETURNS boolean
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'cloudsync_sees_all';
+-- The person for whom the session acts: cloudsync.user where it counts, else the role.
+CREATE FUNCTION cloudsync.acting_user() RETURNS text
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'cloudsync_acting_user';
+-- Whether the session's role (as the acting role, also inside our functions) is a member of that role.
+CREATE FUNCTION cloudsync.acting_has_role(role text) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'cloudsync_acting_has_role';
+
+CREATE TABLE cloudsync.role_tenant (
+    role name PRIMARY KEY,
+    tenant text NOT NULL
+);
+COMMENT ON TABLE cloudsync.role_tenant IS 'the tenant for which a role acts that is not a member of cloudsync_app';
+
+-- This copy's identity, made by CREATE EXTENSION and never dumped ...
+CREATE TABLE cloudsync.installation (
+    installation uuid NOT NULL
+);
+INSERT INTO cloudsync.installation VALUES (pg_catalog.gen_random_uuid());
+
+-- ... and the identity of the copy that may act, which is dumped. Everything is
+-- suspended unless each row here is this copy (cloudsync_resume makes it so).
+CREATE TABLE cloudsync.home (
+    installation uuid NOT NULL,
+    system_identifier bigint NOT NULL,
+    database_oid oid NOT NULL,
+    suspended_at timestamptz,
+    suspended_by text
+);
+INSERT INTO cloudsync.home (installation, system_identifier, database_oid)
+    SELECT i.installation, c.system_identifier, d.oid
+    FROM cloudsync.installation i, pg_catalog.pg_control_system() c, pg_catalog.pg_database d
+    WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database();
+
+CREATE TABLE cloudsync.audit (
+    audit_id bigserial PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    tenant text NOT NULL,
+    actor text NOT NULL,
+    role name NOT NULL,
+    action text NOT NULL,
+    subject text NOT NULL,
+    before jsonb,
+    after jsonb
+);
+COMMENT ON TABLE cloudsync.audit IS 'who changed which connection, channel, setting or document, when, from what to what';
+CREATE INDEX ON cloudsync.audit (tenant, at);
+
+-- Notes a change in the audit; nothing where before and after are the same.
+CREATE FUNCTION cloudsync.note(tenant text, action text, subject text, before jsonb, after jsonb) RETURNS void
+    LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO cloudsync.audit (tenant, actor, role, action, subject, before, after)
+        SELECT note.tenant, cloudsync.acting_user(), session_user, note.action, note.subject, note.before, note.after
+        WHERE note.before IS DISTINCT FROM note.after OR note.before IS NULL;
+END;
