@@ -1,0 +1,163 @@
+/*
+ * settings.c
+ *	  The cloudsync.* settings. Check hooks are pure: they run in the postmaster
+ *	  and in idle backends, where no catalog can be read; workers act on the
+ *	  values.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "cloudsync/compat.h"
+#include "cloudsync/settings.h"
+
+char *cs_tenant = NULL;
+char *cs_user = NULL;
+bool cs_require_tenant = false;
+bool cs_capture = true;
+bool cs_enabled = true;
+char *cs_hosts = NULL;
+char *cs_local_root = NULL;
+int cs_max_workers = 4;
+int cs_max_transfers = 32;
+int cs_max_transfers_per_connection = 8;
+int cs_max_trash = 100;
+char *cs_conflict_name = NULL;
+int cs_max_document_size_mb = 1024;
+int cs_min_free_disk = 10;
+int cs_hook_timeout = 10000;
+int cs_stability_delay = 10000;
+#ifdef CLOUDSYNC_CRASH_POINTS
+char *cs_crash_point = NULL;
+#endif
+
+/* The local root is taken as it is written: absolute, or empty for disabled. */
+static bool
+check_local_root(char **newval, void **extra, GucSource source)
+{
+	if (*newval == NULL || **newval == '\0' || **newval == '/')
+		return true;
+	GUC_check_errdetail("\"cloudsync.local_root\" must be an absolute path.");
+	return false;
+}
+
+/* A mark goes into file names, so it cannot be empty or hold a separator. */
+static bool
+check_conflict_name(char **newval, void **extra, GucSource source)
+{
+	if (*newval != NULL && **newval != '\0' && strchr(*newval, '/') == NULL &&
+		strlen(*newval) <= 64)
+		return true;
+	GUC_check_errdetail("\"cloudsync.conflict_name\" must have 1 to 64 bytes "
+						"and no \"/\".");
+	return false;
+}
+
+/* For whom the session acts, and what it captures. */
+static void
+define_session_settings(void)
+{
+	DefineCustomStringVariable(
+		"cloudsync.tenant",
+		"Tenant for which a member of cloudsync_app acts; empty for none.",
+		NULL, &cs_tenant, "", PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"cloudsync.user",
+		"Person for whom a member of cloudsync_app acts; empty for its role.",
+		NULL, &cs_user, "", PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable(
+		"cloudsync.require_tenant",
+		"A session without a tenant sees and changes nothing.",
+		"Meant for ALTER ROLE ... SET.", &cs_require_tenant, false, PGC_SUSET,
+		0, NULL, NULL, NULL);
+	DefineCustomBoolVariable(
+		"cloudsync.capture",
+		"Changes of tracked tables are noted; off counts for members of "
+		"cloudsync_admin only.",
+		NULL, &cs_capture, true, PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+/* Whether and where this cluster may act. */
+static void
+define_server_settings(void)
+{
+	DefineCustomBoolVariable("cloudsync.enabled",
+							 "Off holds all work of this cluster.", NULL,
+							 &cs_enabled, true, PGC_SIGHUP, 0, NULL, NULL,
+							 NULL);
+	DefineCustomStringVariable(
+		"cloudsync.hosts",
+		"Comma-separated names of the hosts that may act; empty for all.",
+		NULL, &cs_hosts, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"cloudsync.local_root",
+		"Folder below which the provider \"local\" works; empty disables it.",
+		NULL, &cs_local_root, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+		check_local_root, NULL, NULL);
+	DefineCustomStringVariable(
+		"cloudsync.conflict_name",
+		"Mark of a file put beside somebody else's change.", NULL,
+		&cs_conflict_name, "CloudSync", PGC_SIGHUP, 0, check_conflict_name,
+		NULL, NULL);
+	DefineCustomIntVariable("cloudsync.max_trash",
+							"Files that one connection moves to the trash in an "
+							"hour without confirmation.",
+							NULL, &cs_max_trash, 100, 0, INT_MAX, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+}
+
+/* How much at once, how large and how long. */
+static void
+define_limit_settings(void)
+{
+	DefineCustomIntVariable("cloudsync.max_workers",
+							"Transfer workers in each database.", NULL,
+							&cs_max_workers, 4, 1, 64, PGC_SIGHUP, 0, NULL,
+							NULL, NULL);
+	DefineCustomIntVariable("cloudsync.max_transfers",
+							"Transfers at once in one worker.", NULL,
+							&cs_max_transfers, 32, 1, 1024, PGC_SIGHUP, 0, NULL,
+							NULL, NULL);
+	DefineCustomIntVariable("cloudsync.max_transfers_per_connection",
+							"Transfers at once on one connection.", NULL,
+							&cs_max_transfers_per_connection, 8, 1, 256,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("cloudsync.max_document_size",
+							"Largest document that is collected.", NULL,
+							&cs_max_document_size_mb, 1024, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("cloudsync.min_free_disk",
+							"Percentage of free disk below which collecting "
+							"pauses.",
+							NULL, &cs_min_free_disk, 10, 0, 99, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("cloudsync.hook_timeout",
+							"Time an application's function may take for one "
+							"document.",
+							NULL, &cs_hook_timeout, 10000, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("cloudsync.stability_delay",
+							"Time without a change after which a file in a "
+							"collected folder counts as completely written.",
+							"Counts where a service shows files that are still "
+							"being written (local, webdav).",
+							&cs_stability_delay, 10000, 0, 600000, PGC_SIGHUP,
+							GUC_UNIT_MS, NULL, NULL, NULL);
+#ifdef CLOUDSYNC_CRASH_POINTS
+	DefineCustomStringVariable("cloudsync.crash_point",
+							   "Point at which the process that reaches it "
+							   "kills itself.",
+							   NULL, &cs_crash_point, "", PGC_SUSET, 0, NULL,
+							   NULL, NULL);
+#endif
+}
+
+/* Defines all settings and reserves the prefix. Called once, from _PG_init. */
+void
+cs_define_settings(void)
+{
+	define_session_settings();
+	define_server_settings();
+	define_limit_settings();
+	MarkGUCPrefixReserved("cloudsync");
+}
