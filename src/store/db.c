@@ -7,9 +7,11 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -180,6 +182,20 @@ set_for_owner(const char *name, const char *value)
 }
 
 /*
+ * A deferred trigger would run at our commit, as us; so nothing is deferred in
+ * a worker's transaction that runs application code (S3).
+ */
+static void
+constraints_immediate(void)
+{
+	ConstraintsSetStmt *all = makeNode(ConstraintsSetStmt);
+
+	all->constraints = NIL;
+	all->deferred = false;
+	AfterTriggerSetState(all);
+}
+
+/*
  * From here on, application code runs as the owner. row_security off makes a
  * policy that would hide rows an error (S3).
  */
@@ -188,6 +204,8 @@ cs_enter_owner(CsOwnerContext *context, Oid owner, const char *time_zone)
 {
 	GetUserIdAndSecContext(&context->saved_user, &context->saved_context);
 	context->saved_acting = cs_acting_override;
+	if (IsBackgroundWorker)
+		constraints_immediate();
 	context->guc_level = NewGUCNestLevel();
 	set_for_owner("search_path", "pg_catalog, pg_temp");
 	set_for_owner("row_security", "off");
