@@ -4,24 +4,61 @@
  */
 \echo Use "CREATE EXTENSION cloudsync" to load this file. \quit
 
+-- The functions' schema is the one that CREATE EXTENSION named; the tables have
+-- one of their own.
+DO $$
+DECLARE
+    functions text := pg_catalog.current_schema();
+BEGIN
+    IF functions OPERATOR(pg_catalog.=) 'cloudsync' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_schema_name',
+            MESSAGE = 'the functions of cloudsync cannot be created in schema "cloudsync"',
+            DETAIL = 'The extension makes that schema itself, for its tables and views.',
+            HINT = 'Name another schema: CREATE EXTENSION cloudsync SCHEMA public.';
+    END IF;
+    IF pg_catalog.has_schema_privilege('public', functions, 'CREATE') THEN
+        RAISE WARNING USING
+            MESSAGE = pg_catalog.format('any role may create objects in schema %I, where the functions of cloudsync are created', functions),
+            HINT = pg_catalog.format('Revoke it: REVOKE CREATE ON SCHEMA %I FROM PUBLIC; or create the extension in another schema.', functions);
+    END IF;
+END
+$$;
+
 CREATE SCHEMA cloudsync;
 
--- Roles belong to the cluster: made if missing, never dropped.
+-- Roles belong to the cluster: made if missing, never dropped. Another
+-- database's CREATE EXTENSION may make them at the same moment.
 DO $$
 DECLARE
     wanted text;
+    one_role text;
+    of_role text;
 BEGIN
     FOREACH wanted IN ARRAY ARRAY['cloudsync_reader', 'cloudsync_operator', 'cloudsync_admin', 'cloudsync_app'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) wanted) THEN
-            EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted);
+            BEGIN
+                EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;
+            END;
+        END IF;
+    END LOOP;
+    FOR one_role, of_role IN VALUES ('cloudsync_operator', 'cloudsync_reader'), ('cloudsync_admin', 'cloudsync_operator') LOOP
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members m
+                       WHERE m.roleid OPERATOR(pg_catalog.=) of_role::pg_catalog.regrole
+                         AND m.member OPERATOR(pg_catalog.=) one_role::pg_catalog.regrole) THEN
+            BEGIN
+                EXECUTE pg_catalog.format('GRANT %I TO %I', of_role, one_role);
+            EXCEPTION WHEN unique_violation THEN
+                NULL;
+            END;
         END IF;
     END LOOP;
 END
 $$;
-GRANT cloudsync_reader TO cloudsync_operator;
-GRANT cloudsync_operator TO cloudsync_admin;
 
--- The tenant for which the session acts ('' for none), by the rules of spec 2.
+-- The tenant for which the session acts ('' for none), by the rules of spec 2;
+-- an error where it may act for nobody.
 CREATE FUNCTION cloudsync.tenant() RETURNS text
     LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'cloudsync_tenant';
 -- Whether the session sees what belongs to that tenant.
@@ -36,6 +73,11 @@ CREATE FUNCTION cloudsync.acting_user() RETURNS text
 -- Whether the session's role (as the acting role, also inside our functions) is a member of that role.
 CREATE FUNCTION cloudsync.acting_has_role(role text) RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'cloudsync_acting_has_role';
+
+-- Wakes this database's workers when the transaction commits; urgent for what
+-- somebody asked for by hand (W4).
+CREATE FUNCTION cloudsync.wake(urgent boolean) RETURNS void
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'cloudsync_wake';
 
 CREATE TABLE cloudsync.role_tenant (
     role name PRIMARY KEY,
