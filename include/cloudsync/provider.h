@@ -175,6 +175,7 @@ typedef struct CsNameRules
 	const char *forbidden;	 /* characters replaced, besides '/' and controls */
 	bool ignore_case;		 /* two names that differ in case are one */
 	bool ignore_normal_form; /* two names that differ in NFC/NFD are one */
+	bool trim_ends;			 /* no space at either end, no dot at the end */
 } CsNameRules;
 
 typedef struct CsProvider
