@@ -59,7 +59,8 @@ struct CsJob
 	const CsJobMethods *methods;
 	CsConnection *connection;
 	int64 run_id;
-	MemoryContext context; /* child of connection's; deleted when finished */
+	MemoryContext context; /* child of connection's; the loop deletes it once
+							* finished is set */
 	TimestampTz wake_at;   /* advance no later than this; DT_NOEND: no timer */
 	bool ready;			   /* set by the loop when one of its transfers stopped */
 	bool finished;

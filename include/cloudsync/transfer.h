@@ -66,7 +66,7 @@ typedef struct CsTransfer
 	CsResult result;	/* by state */
 	int64 bytes_done;	/* of the body, so far, for cloudsync.activity */
 	int64 requests;		/* made so far */
-	void *owner;		/* whoever started it */
+	void *owner;		/* the CsJob that started it */
 	struct CsTransferPrivate *priv;
 } CsTransfer;
 
@@ -90,6 +90,11 @@ extern void cs_transfer_free(CsTransfer *transfer);
  * least one slice. Returns true if any of them can go on at once.
  */
 extern bool cs_loop_turn(CsLoop *loop, int64 budget_us);
+/*
+ * The next transfer that left RUNNING since it was last returned here; NULL
+ * when there is none (left). Its owner is the CsJob to be advanced.
+ */
+extern CsTransfer *cs_loop_take_stopped(CsLoop *loop);
 extern int cs_loop_running(CsLoop *loop);
 /* The descriptor to wait for (readable), for transfers that wait. */
 extern int cs_loop_fd(CsLoop *loop);
