@@ -1,5 +1,6 @@
-# cloudsync: builds by PGXS. `make demo` and `make test` need nothing beforehand
-# but git, make and gcc on a Debian machine: they install what they use.
+# cloudsync: builds by PGXS (`make && make install`). `make demo` and `make test`
+# need nothing beforehand but git, make and gcc on a Debian machine: they
+# install what they use.
 
 EXTENSION = cloudsync
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" cloudsync.control)
@@ -8,6 +9,7 @@ MODULE_big = cloudsync
 SOURCES = $(sort $(wildcard src/*.c src/*/*.c))
 OBJS = $(SOURCES:.c=.o)
 HEADERS_cloudsync = $(sort $(wildcard include/cloudsync/*.h))
+ALL_HEADERS = $(HEADERS_cloudsync) $(sort $(wildcard src/*/*.h))
 
 # The install script, one part a subject, in the order in which they build on
 # each other.
@@ -15,8 +17,9 @@ SQL_PARTS = roles connection source push inbox channel history worker views gran
 DATA_built = cloudsync--$(EXTVERSION).sql
 
 PG_CPPFLAGS = -Iinclude -DCLOUDSYNC_VERSION='"$(EXTVERSION)"'
-PG_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter \
-	-Wno-sign-compare -Wno-missing-field-initializers
+WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers
+PG_CFLAGS = -std=gnu11 $(WARNINGS)
 SHLIB_LINK = -lcrypto
 
 # Named crash points (docs/internals.md), for tests alone.
@@ -26,23 +29,63 @@ endif
 
 EXTRA_CLEAN = build cloudsync--*.sql
 
-# The two commands for people find their tools themselves; the rest is PGXS.
-ifneq ($(filter-out demo test setup,$(or $(MAKECMDGOALS),all)),)
+# The commands for people find their tools themselves; the rest is PGXS.
+ifneq ($(filter-out demo test setup cppcheck,$(or $(MAKECMDGOALS),all)),)
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
+
+# Bitcode for the JIT is made where the server's own clang is, and left out
+# where it is not.
+PG_CLANG := $(shell sed -n 's/^CLANG *= *//p' $(dir $(PGXS))../Makefile.global)
+ifeq ($(shell command -v $(or $(PG_CLANG),clang)),)
+override with_llvm = no
+endif
 include $(PGXS)
 
-$(OBJS): $(HEADERS_cloudsync)
+# Objects of test builds are never linked with others, and an object whose
+# source is gone does not stay in the library: these two files change when the
+# kind of build or the list of objects does.
+build/kind: NOW = $(EXTVERSION) $(PG_CONFIG) $(CRASH_POINTS)
+build/objects: NOW = $(OBJS)
+build/kind build/objects: FORCE
+	@mkdir -p build
+	@echo '$(NOW)' | cmp -s - $@ || echo '$(NOW)' > $@
+.PHONY: FORCE
+
+$(OBJS) $(OBJS:.o=.bc): $(ALL_HEADERS) build/kind
+$(shlib): build/objects
 
 # src/sql and src/store hold .o files of other names than sql/*.sql
 cloudsync--$(EXTVERSION).sql: $(SQL_PARTS:%=sql/%.sql) cloudsync.control Makefile
 	cat $(SQL_PARTS:%=sql/%.sql) > $@
+
+# Unit programs: test/unit/NAME.c with the sources that its first line names,
+# /* sources: src/base/a.c src/base/b.c */, as plain programs that print TAP.
+UNIT_PROGRAMS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/*.c)))
+UNIT_FLAGS = $(WARNINGS) -std=gnu11 -O1 -g -DFRONTEND -Iinclude $(CPPFLAGS)
+UNIT_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
+	-lpgcommon -lpgport -lcrypto -lpthread -lm
+unit_sources = $(shell sed -n '1s,^/\* *sources:\(.*\)\*/.*,\1,p' test/unit/$(1).c)
+
+.PHONY: unit
+unit: $(UNIT_PROGRAMS)
+.SECONDEXPANSION:
+$(UNIT_PROGRAMS): build/unit/%: test/unit/%.c $$(call unit_sources,$$*) \
+		$(ALL_HEADERS) $(wildcard test/unit/*.h) Makefile
+	@mkdir -p build/unit
+	$(CC) $(UNIT_FLAGS) -o $@ $(filter %.c,$^) $(UNIT_LIBS)
 endif
 
-.PHONY: demo test setup
+.PHONY: demo test setup cppcheck
 setup:
 	@test/setup.sh
 demo:
 	@test/setup.sh && test/demo/demo.sh
 test:
 	@test/setup.sh && test/run.sh
+
+# cppcheck's default set, over both kinds of build.
+cppcheck:
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -Iinclude \
+		-DPG_VERSION_NUM=150000 -DCLOUDSYNC_CRASH_POINTS \
+		--suppress=missingInclude --suppress=missingIncludeSystem src

@@ -1,0 +1,246 @@
+# Helpers of the TAP tests: clusters that have the extension preloaded and a
+# local_root below a temporary folder, and waiting for what workers do. Relies
+# on what test/run.sh sets: TEMP_CONFIG points the servers at the staged build.
+#
+#	my $node = new_cluster('main');
+#	create_extension($node);
+#	$node->safe_psql('postgres', ...);
+#	ok(wait_run($node, $run_id), 'the run ended well');
+#	is_deeply([ files_below(local_root($node)) ], [...]);
+package CloudsyncTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use File::Find ();
+use File::Path qw(make_path);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(new_cluster create_extension local_root wait_for wait_run
+  run_state history worker_pid worker_pids scalar_sql files_below tree
+  write_file read_file inode application_schema crash_at log_offset);
+
+# A started cluster. Options: conf (text for postgresql.conf), preload => 0,
+# start => 0, init => { arguments of init() }. The superuser is "postgres"
+# whoever runs the tests, so that names in SQL do not depend on it.
+sub new_cluster
+{
+	my ($name, %opts) = @_;
+	$ENV{PGUSER} = 'postgres';
+
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	my %init = %{ $opts{init} || {} };
+	$init{extra} = [ '-U', 'postgres', '--no-locale', '-E', 'UTF8',
+		@{ $init{extra} || [] } ];
+	$node->init(%init);
+
+	my $root = local_root($node);
+	make_path($root);
+	my $preload = ($opts{preload} // 1) ? 'cloudsync' : '';
+	$node->append_conf('postgresql.conf', <<"CONF");
+shared_preload_libraries = '$preload'
+max_worker_processes = 16
+autovacuum = off
+cloudsync.local_root = '$root'
+cloudsync.stability_delay = 0
+CONF
+	$node->append_conf('postgresql.conf', $opts{conf}) if $opts{conf};
+	$node->start if $opts{start} // 1;
+	return $node;
+}
+
+# The folder that the cluster's local provider sees.
+sub local_root
+{
+	my ($node) = @_;
+	return $node->basedir . '/cloud';
+}
+
+sub create_extension
+{
+	my ($node, $db, $schema) = @_;
+	$db //= 'postgres';
+	my $in = $schema ? " SCHEMA $schema" : '';
+	$node->safe_psql($db,
+		"SET client_min_messages = error; CREATE EXTENSION cloudsync$in");
+	return;
+}
+
+sub scalar_sql
+{
+	my ($node, $sql, $db) = @_;
+	return $node->safe_psql($db // 'postgres', $sql);
+}
+
+# Waits until the query gives $expected (default: t); says in the test's log
+# what it gave last when it does not.
+sub wait_for
+{
+	my ($node, $sql, $expected, $db) = @_;
+	return $node->poll_query_until($db // 'postgres', $sql, $expected // 't');
+}
+
+# Waits until the run ended; true when it succeeded (or ended in $state).
+sub wait_run
+{
+	my ($node, $run_id, $state, $db) = @_;
+	$state //= 'succeeded';
+	wait_for($node,
+		"SELECT finished_at IS NOT NULL FROM cloudsync.history WHERE run_id = $run_id",
+		't', $db)
+	  or return 0;
+	my $got = run_state($node, $run_id, $db);
+	return 1 if $got eq $state;
+	diag("run $run_id: $got: "
+		  . scalar_sql($node,
+			"SELECT error FROM cloudsync.history WHERE run_id = $run_id", $db));
+	return 0;
+}
+
+sub run_state
+{
+	my ($node, $run_id, $db) = @_;
+	return scalar_sql($node,
+		"SELECT state FROM cloudsync.history WHERE run_id = $run_id", $db);
+}
+
+# One line a run: kind|connection|channel|dossier|state|files_done.
+sub history
+{
+	my ($node, $db, $where) = @_;
+	$where = $where ? "WHERE $where" : '';
+	return $node->safe_psql($db // 'postgres', <<"SQL");
+SELECT kind, connection, channel, dossier, state, files_done
+FROM cloudsync.history $where ORDER BY run_id
+SQL
+}
+
+# Process ids of 'cloudsync launcher', 'cloudsync scheduler', 'cloudsync worker'
+# in the database named, or anywhere.
+sub worker_pids
+{
+	my ($node, $backend_type, $datname) = @_;
+	my $in = $datname ? "AND datname = '$datname'" : '';
+	return split /\n/, $node->safe_psql('template1',
+		"SELECT pid FROM pg_stat_activity WHERE backend_type = '$backend_type' $in ORDER BY pid");
+}
+
+sub worker_pid
+{
+	my ($node, $backend_type, $datname) = @_;
+	my $in = $datname ? "AND datname = '$datname'" : '';
+	$node->poll_query_until('template1',
+		"SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = '$backend_type' $in")
+	  or return;
+	return (worker_pids($node, $backend_type, $datname))[0];
+}
+
+# Paths of the regular files below a folder, relative to it, sorted. What is
+# under a temporary name (.cloudsync-*.part) is left out unless asked for.
+sub files_below
+{
+	my ($dir, %opts) = @_;
+	my @found;
+	return () unless -d $dir;
+	File::Find::find(
+		{
+			no_chdir => 1,
+			wanted => sub {
+				return unless -f $_ && !-l $_;
+				my $path = substr($_, length($dir) + 1);
+				return if !$opts{parts} && $path =~ m{(^|/)\.cloudsync-[^/]*\.part$};
+				push @found, $path;
+			}
+		},
+		$dir);
+	return sort @found;
+}
+
+# The same with folders (a slash behind each), for an empty root.
+sub tree
+{
+	my ($dir) = @_;
+	my @found;
+	File::Find::find(
+		{
+			no_chdir => 1,
+			wanted => sub {
+				return if $_ eq $dir;
+				push @found, substr($_, length($dir) + 1) . (-d $_ ? '/' : '');
+			}
+		},
+		$dir);
+	return sort @found;
+}
+
+# Writes a file as a program of the customer would: folders made as needed.
+sub write_file
+{
+	my ($path, $content) = @_;
+	(my $folder = $path) =~ s{/[^/]*$}{};
+	make_path($folder);
+	open my $fh, '>:raw', $path or die "could not write $path: $!";
+	print $fh $content;
+	close $fh or die "could not write $path: $!";
+	return;
+}
+
+sub read_file
+{
+	my ($path) = @_;
+	open my $fh, '<:raw', $path or return;
+	local $/;
+	my $content = <$fh>;
+	close $fh;
+	return $content;
+}
+
+sub inode
+{
+	my ($path) = @_;
+	return (stat $path)[1];
+}
+
+# An application's tables as somebody would have them: dossier(id, title,
+# reference, year, procedure) and dossier_file(id, dossier_id, name, content).
+sub application_schema
+{
+	my ($node, $db) = @_;
+	$node->safe_psql($db // 'postgres', <<'SQL');
+CREATE SCHEMA app;
+CREATE TABLE app.dossier (
+	id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+	title text NOT NULL,
+	reference text,
+	year integer,
+	procedure text);
+CREATE TABLE app.dossier_file (
+	id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+	dossier_id bigint NOT NULL REFERENCES app.dossier ON DELETE CASCADE,
+	name text NOT NULL,
+	content bytea);
+ALTER TABLE app.dossier_file ALTER content SET STORAGE EXTERNAL;
+SQL
+	return;
+}
+
+# From now on the process that reaches the named point kills itself; '' ends it.
+sub crash_at
+{
+	my ($node, $point) = @_;
+	$node->safe_psql('template1',
+		"ALTER SYSTEM SET cloudsync.crash_point = '$point'");
+	$node->reload;
+	return;
+}
+
+sub log_offset
+{
+	my ($node) = @_;
+	return -s $node->logfile;
+}
+
+1;
