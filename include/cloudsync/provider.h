@@ -18,7 +18,11 @@
  * Paths are UTF-8, absolute from the account's root, with '/' between names, no
  * '/' at the end, and never contain an empty, "." or ".." component: the root
  * itself is "/". The engine guarantees this for operations; a provider
- * guarantees it for entries that it returns (or marks them refused).
+ * guarantees it for entries that it returns. An entry whose name has no such
+ * path (it is not UTF-8, say) is refused, and has a readable path of a form that
+ * no real path has (an empty component), so that it stands for itself alone.
+ *
+ * Include postgres.h or postgres_fe.h before this header.
  */
 #ifndef CLOUDSYNC_PROVIDER_H
 #define CLOUDSYNC_PROVIDER_H
@@ -79,7 +83,7 @@ typedef struct CsOp
 	bool recursive;			   /* LIST */
 	const char *cursor;		   /* LIST: where to go on; NULL: from the start */
 	const char *temp_name;	   /* PUT: name beside the target to write under */
-	int64 size;				   /* PUT: bytes of the body */
+	int64 size;				   /* PUT: bytes of the body; -1: not known */
 	bool overwrite;			   /* PUT: replace also what is not ours */
 	const char *known_version; /* PUT, MOVE, TRASH: as we left it; or NULL */
 	bool has_intended;		   /* PUT: from the intent of an earlier attempt, */
@@ -95,12 +99,15 @@ typedef struct CsOp
  */
 typedef enum CsRequestKind
 {
+	CS_REQ_FILE_SPACE,	 /* -> used_bytes, quota_bytes, entry of the root */
 	CS_REQ_FILE_STAT,	 /* path -> entry, or errno ENOENT */
-	CS_REQ_FILE_LIST,	 /* path -> entries in pages; more until last_page */
+	CS_REQ_FILE_LIST,	 /* path -> entries, a page of them; the next page is
+						  * asked for with more, until last_page */
 	CS_REQ_FILE_MKDIR,	 /* path: one level; EEXIST if there; fsyncs parent */
 	CS_REQ_FILE_WRITE,	 /* path: body to a new or emptied file, fsync -> size,
 						  * sha256, entry */
-	CS_REQ_FILE_HASH,	 /* path: read back -> size, sha256 */
+	CS_REQ_FILE_HASH,	 /* path: read back -> size, sha256, entry; ESTALE if
+						  * it changed meanwhile */
 	CS_REQ_FILE_READ,	 /* path -> body, size, sha256; entry before and after
 						  * must agree, else errno ESTALE */
 	CS_REQ_FILE_RENAME,	 /* path -> to_path, fsync of both folders -> entry;
@@ -116,19 +123,24 @@ typedef struct CsRequest
 	const char *path;
 	const char *to_path;
 	bool replace; /* FILE_RENAME */
+	bool more;	  /* FILE_LIST: go on with the listing begun before */
 } CsRequest;
 
 /* What came of a request. Valid during the next() it is given to. */
 typedef struct CsResponse
 {
-	int error;			/* 0, or an errno value */
+	int error;			/* 0, or an errno value; ENODEV: the store itself is
+						 * gone; ECANCELED: the body failed */
 	const char *detail; /* the system's words for it */
-	CsEntry entry;		/* STAT, WRITE, READ, RENAME */
+	const CsFailure *body_failure; /* why the body failed, else NULL */
+	CsEntry entry;		/* SPACE, STAT, WRITE, HASH, READ, RENAME */
 	int64 size;			/* WRITE, HASH, READ, HASH_BODY */
 	uint8 sha256[CS_SHA256_LENGTH];
 	CsEntry *entries; /* LIST: this page */
 	int n_entries;
 	bool last_page;
+	int64 used_bytes; /* SPACE; -1 unknown */
+	int64 quota_bytes;
 } CsResponse;
 
 /* What next() says. */
@@ -153,6 +165,9 @@ typedef struct CsResult
 	CsEntry *entries; /* LIST: a page */
 	int n_entries;
 	const char *cursor; /* LIST: to be stored with the page; or NULL */
+	bool incomplete;	/* LIST, at DONE: a folder (its entry says why in
+						 * refused) could not be listed, so what was not seen
+						 * need not be gone (L10) */
 	int64 used_bytes;	/* ABOUT; -1 unknown */
 	int64 quota_bytes;
 	CsFailure failure;
@@ -160,12 +175,20 @@ typedef struct CsResult
 
 typedef struct CsConversation CsConversation; /* each provider's own */
 
+typedef enum CsKeyType
+{
+	CS_KEY_TEXT, /* a JSON string */
+	CS_KEY_BOOLEAN,
+	CS_KEY_OBJECT
+} CsKeyType;
+
 /* A key of options or credentials, with one line of help. */
 typedef struct CsProviderKey
 {
 	const char *key;
 	const char *help;
 	bool required;
+	CsKeyType type;
 } CsProviderKey;
 
 /* How the provider takes names (P10). */

@@ -5,19 +5,19 @@
  *	  ms. Knows providers and files; knows no database and no engine.
  *
  * One loop a worker. A transfer stops in one of the states below and waits
- * there for its owner. Nothing here is called with a transaction open.
+ * there for its owner. Nothing here is called with a transaction open. Include
+ * postgres.h before this header (postgres_fe.h where only CsBody is needed).
  */
 #ifndef CLOUDSYNC_TRANSFER_H
 #define CLOUDSYNC_TRANSFER_H
-
-#include "postgres.h"
 
 #include "cloudsync/provider.h"
 
 /*
  * A body on its way out (read) or in (write), supplied by the owner. Both may
- * open a short transaction of their own and may ereport(ERROR): the transfer
- * then ends FAILED with class BROKEN and the error's text.
+ * open a short transaction of their own and may ereport(ERROR): it is rolled
+ * back, and the transfer ends FAILED with the error's text, of class RETRY_LATER
+ * for passing troubles of the server (locks, memory, disk) and BROKEN otherwise.
  *
  * read: up to cap bytes at offset into buf; returns the number, 0 at the end,
  * or -1 with *failure filled in (CHANGED: the value is not the one seen at the
@@ -82,7 +82,11 @@ extern CsTransfer *cs_transfer_start(CsLoop *loop, const CsProvider *provider,
 									 CsBody *body, void *owner);
 /* Goes on after CHECKPOINT or PAGE. */
 extern void cs_transfer_continue(CsTransfer *transfer);
-/* Ends it in whatever state and frees all it holds (descriptors too). */
+/*
+ * Ends it in whatever state and frees all it holds: descriptors, and the file
+ * under a temporary name that it wrote but did not bring to its final name.
+ * Deleting the memory context that was current at its start does the same.
+ */
 extern void cs_transfer_free(CsTransfer *transfer);
 
 /*

@@ -1,0 +1,120 @@
+/*
+ * hash.c
+ *	  SHA-256 of a stream (include/cloudsync/hash.h). By OpenSSL's EVP and not
+ *	  by common/cryptohash.h: that belongs to the current resource owner, and a
+ *	  transfer's hash outlives many transactions.
+ *
+ * Usable in the server and in plain programs.
+ */
+#ifndef FRONTEND
+#include "postgres.h"
+#else
+#include "postgres_fe.h"
+#endif
+
+#include <openssl/evp.h>
+
+#include "cloudsync/hash.h"
+
+struct CsHash
+{
+	EVP_MD_CTX *context; /* malloc'd by OpenSSL */
+#ifndef FRONTEND
+	MemoryContextCallback callback;
+#endif
+};
+
+/* OpenSSL refuses SHA-256 only when it is out of memory or misconfigured. */
+static void
+digest_failed(void)
+{
+#ifndef FRONTEND
+	ereport(ERROR, (errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					errmsg("could not compute a SHA-256 digest")));
+#else
+	fprintf(stderr, "could not compute a SHA-256 digest\n");
+	abort();
+#endif
+}
+
+static void
+release(void *arg)
+{
+	CsHash *hash = arg;
+
+	EVP_MD_CTX_free(hash->context);
+	hash->context = NULL;
+}
+
+CsHash *
+cs_hash_create(void)
+{
+	CsHash *hash = palloc0(sizeof(CsHash));
+
+#ifndef FRONTEND
+	hash->callback.func = release;
+	hash->callback.arg = hash;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &hash->callback);
+#endif
+	hash->context = EVP_MD_CTX_new();
+	if (hash->context == NULL)
+		digest_failed();
+	cs_hash_restart(hash);
+	return hash;
+}
+
+void
+cs_hash_restart(CsHash *hash)
+{
+	if (EVP_DigestInit_ex(hash->context, EVP_sha256(), NULL) != 1)
+		digest_failed();
+}
+
+void
+cs_hash_update(CsHash *hash, const void *data, size_t len)
+{
+	if (EVP_DigestUpdate(hash->context, data, len) != 1)
+		digest_failed();
+}
+
+void
+cs_hash_final(CsHash *hash, uint8 sha256[CS_SHA256_LENGTH])
+{
+	if (EVP_DigestFinal_ex(hash->context, sha256, NULL) != 1)
+		digest_failed();
+}
+
+/*
+ * Releases what OpenSSL holds. In the server the few bytes of the CsHash itself
+ * stay with their memory context, whose callback they are.
+ */
+void
+cs_hash_free(CsHash *hash)
+{
+	release(hash);
+#ifdef FRONTEND
+	pfree(hash);
+#endif
+}
+
+void
+cs_sha256(const void *data, size_t len, uint8 sha256[CS_SHA256_LENGTH])
+{
+	if (EVP_Digest(data, len, sha256, NULL, EVP_sha256(), NULL) != 1)
+		digest_failed();
+}
+
+char *
+cs_hex(const uint8 *bytes, int len)
+{
+	static const char digits[] = "0123456789abcdef";
+	char *text = palloc(2 * (size_t) len + 1);
+
+	for (int i = 0; i < len; i++)
+	{
+		text[2 * i] = digits[bytes[i] >> 4];
+		text[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	text[2 * len] = '\0';
+	return text;
+}
