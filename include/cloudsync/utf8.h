@@ -29,8 +29,13 @@ extern int cs_utf8_count(const char *text, size_t bytes);
  * the same on every machine and in every locale.
  */
 extern uint32 cs_utf8_fold(uint32 character);
+/* A character that folds to this one, or the character itself. */
+extern uint32 cs_utf8_unfold(uint32 character);
 
-/* The string in NFC, palloc'd; it must be valid UTF-8. */
+/*
+ * The string in NFC, palloc'd; bytes that are not UTF-8 become U+FFFD. Takes
+ * quadratic time for a run of combining marks: give it bounded text.
+ */
 extern char *cs_utf8_nfc(const char *text);
 
 #endif
