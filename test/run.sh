@@ -15,18 +15,9 @@ cd "$(dirname "$0")/.."
 repository=$PWD
 umask 022
 
-die() { printf '%s\n' "run: $*" >&2; exit 1; }
-
-if [ -z "${PG_CONFIG:-}" ]; then
-	# The highest major of Debian's, else the first in the path.
-	for c in $(printf '%s\n' /usr/lib/postgresql/*/bin/pg_config | sort -V); do
-		if [ -x "${c%/*}/postgres" ] && [ -f "$("$c" --pgxs)" ]; then PG_CONFIG=$c; fi
-	done
-	: "${PG_CONFIG:=pg_config}"
-fi
-command -v "$PG_CONFIG" >/dev/null || die "no pg_config: run test/setup.sh first"
-bindir=$("$PG_CONFIG" --bindir)
-pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
+# shellcheck source=test/common.sh
+. test/common.sh
+find_postgresql
 
 # --- what to run ---------------------------------------------------------------
 files=()
@@ -58,36 +49,13 @@ if [ ${#sql[@]} -gt 0 ] && ! printf '%s\n' "${files[@]}" | grep -qx t/001_regres
 	files=(t/001_regress.pl "${files[@]}")
 fi
 
-# --- build, in a copy with the files' own times, so that it is incremental ------
-build=$repository/build/test
-mkdir -p "$build/test"
-for d in sql src include test/unit; do
-	[ -d "$repository/$d" ] || continue
-	(cd "$repository/$d" && find . -type d) | (mkdir -p "$build/$d" && cd "$build/$d" && xargs mkdir -p)
-	(cd "$repository/$d" && find . -type f \( -name '*.[ch]' -o -name '*.sql' \) -print0) |
-		(cd "$repository/$d" && xargs -0r cp -pu --parents -t "$build/$d")
-done
-(cd "$build" && find src include sql test -type f) | while read -r f; do
-	# What is gone from the tree, and objects of such sources.
-	case $f in *.o | *.bc) origin=${f%.*}.c ;; *) origin=$f ;; esac
-	[ -e "$repository/$origin" ] || rm -f "$build/$f"
-done
-cp -pu Makefile cloudsync.control "$build/"
-
+# --- build -----------------------------------------------------------------------
 work=$(mktemp -d /tmp/cloudsync-test.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
-make_log=$work/make.log
-if ! { make -C "$build" PG_CONFIG="$PG_CONFIG" CRASH_POINTS=1 with_llvm=no all unit &&
-	make -C "$build" PG_CONFIG="$PG_CONFIG" CRASH_POINTS=1 with_llvm=no install DESTDIR="$work/stage"; } \
-	>"$make_log" 2>&1; then
-	grep -v '^make' "$make_log" | grep -E -A4 'error|warning|undefined|Error' | cut -c 1-400 | tail -n 60 >&2 ||
-		tail -n 40 "$make_log" >&2
-	die "the build failed"
-fi
-if [ "$(id -u)" = 0 ] && [ -n "${SUDO_UID:-}" ]; then
-	chown -R "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$repository/build"
-fi
+build=$repository/build/test
+build_in "$build" "$work/make.log" CRASH_POINTS=1 DESTDIR="$work/stage" all install \
+	"${units[@]/#/build/unit/}"
 
 # --- the folder the tests run in -------------------------------------------------
 mkdir -p "$work/unit" "$work/tree"
@@ -98,24 +66,7 @@ git -c safe.directory='*' ls-files 2>/dev/null | sed 's,/.*,,' | sort -u >"$work
 cp META.json CHANGELOG.md cloudsync.control README.md "$work/tree/" 2>/dev/null || true
 cp -r src include Makefile "$work/tree/"
 
-as_user=()
-if [ "$(id -u)" = 0 ]; then
-	id postgres >/dev/null 2>&1 || die "no user postgres to run the tests as"
-	as_user=(setpriv --reuid=postgres --regid=postgres --clear-groups)
-fi
-
-pkglibdir=$("$PG_CONFIG" --pkglibdir)
-sharedir=$("$PG_CONFIG" --sharedir)
-server_has() { "${as_user[@]}" "$bindir/postgres" --describe-config | cut -f 1 | grep -x "$1" >/dev/null; }
-if server_has extension_destdir; then
-	echo "extension_destdir = '$work/stage'"
-elif server_has extension_control_path; then
-	echo "extension_control_path = '$work/stage$sharedir:\$system'"
-else
-	die "this PostgreSQL has neither extension_destdir (Debian) nor extension_control_path (18): install with make install and run prove by hand"
-fi >"$work/temp.conf"
-echo "dynamic_library_path = '$work/stage$pkglibdir:\$libdir'" >>"$work/temp.conf"
-
+stage_settings "$work/stage" >"$work/temp.conf"
 [ ${#as_user[@]} -eq 0 ] || chown -R postgres "$work"
 
 tests=()

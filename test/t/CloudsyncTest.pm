@@ -46,6 +46,7 @@ max_worker_processes = 16
 autovacuum = off
 cloudsync.local_root = '$root'
 cloudsync.stability_delay = 0
+cloudsync.min_free_disk = 0
 CONF
 	$node->append_conf('postgresql.conf', $opts{conf}) if $opts{conf};
 	$node->start if $opts{start} // 1;
