@@ -1,0 +1,232 @@
+/*
+ * connection.c
+ *	  A connection as a worker serves it: opened under its lease, with the
+ *	  account's folder held open, and its health noted (W5). Also what is put
+ *	  right when a lease is taken over from a worker that died.
+ *
+ * Relies on store/db.c for transactions and transfer/ for endpoints.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "cloudsync/db.h"
+#include "cloudsync/engine.h"
+#include "cloudsync/push.h"
+#include "cloudsync/settings.h"
+
+/* Backoff of a connection that fails: doubled from the first to the last. */
+#define BACKOFF_FIRST_MS 5000
+#define BACKOFF_LAST_MS 300000
+
+/* Between three and five quarters of it, so that many do not come back at once. */
+int64
+cs_jittered(int64 milliseconds)
+{
+	uint32 random = 0;
+
+	(void) pg_strong_random(&random, sizeof(random));
+	return milliseconds * 3 / 4 + (int64) (milliseconds / 2 * (random / (double) PG_UINT32_MAX));
+}
+
+static char *
+copy_text(uint64 row, int column, MemoryContext context)
+{
+	char *text = cs_get_text(row, column);
+
+	return text == NULL ? NULL : MemoryContextStrdup(context, text);
+}
+
+/* The connection's row in a context of its own; NULL if it is not to be served. */
+static CsConnection *
+read_connection(int64 connection_id, TimestampTz now)
+{
+	Oid types[2] = {INT8OID, TIMESTAMPTZOID};
+	Datum values[2] = {Int64GetDatum(connection_id), TimestampTzGetDatum(now)};
+	MemoryContext context;
+	CsConnection *connection;
+	const CsProvider *provider;
+	char *provider_name;
+
+	if (cs_execute("SELECT c.account_id, c.tenant, c.name, c.provider, "
+				   "c.options OPERATOR(pg_catalog.->>) 'path' "
+				   "FROM cloudsync.connection c "
+				   "WHERE c.connection_id OPERATOR(pg_catalog.=) $1 "
+				   "AND c.state OPERATOR(pg_catalog.=) 'active' "
+				   "AND (c.retry_at IS NULL OR c.retry_at OPERATOR(pg_catalog.<=) $2 "
+				   "OR EXISTS (SELECT FROM cloudsync.run r "
+				   "WHERE r.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+				   "AND r.state OPERATOR(pg_catalog.=) 'queued' "
+				   "AND r.origin OPERATOR(pg_catalog.=) 'manual' "
+				   "AND r.attempts OPERATOR(pg_catalog.=) 0))",
+				   2, types, values, NULL, true) == 0)
+		return NULL;
+	provider_name = cs_get_text(0, 4);
+	provider = cs_provider_by_name(provider_name);
+	if (provider == NULL)
+	{
+		ereport(WARNING,
+				(errmsg("provider \"%s\" is not known to this version of cloudsync",
+						provider_name)));
+		return NULL;
+	}
+	context = AllocSetContextCreate(TopMemoryContext, "cloudsync connection",
+									ALLOCSET_DEFAULT_SIZES);
+	connection = MemoryContextAllocZero(context, sizeof(CsConnection));
+	connection->context = context;
+	connection->connection_id = connection_id;
+	connection->account_id = cs_get_int64(0, 1, 0);
+	connection->tenant = copy_text(0, 2, context);
+	connection->name = copy_text(0, 3, context);
+	connection->provider = provider;
+	connection->local_path = copy_text(0, 5, context);
+	return connection;
+}
+
+/* See engine.h. */
+CsConnection *
+cs_connection_open(int64 connection_id, CsLoop *loop)
+{
+	CsConnection *connection;
+
+	cs_begin("opening a connection");
+	connection = read_connection(connection_id, GetCurrentTimestamp());
+	cs_commit();
+	if (connection != NULL)
+		connection->loop = loop;
+	return connection;
+}
+
+/* See engine.h. The folder is opened once and held until the connection closes. */
+CsEndpoint *
+cs_connection_endpoint(CsConnection *connection, bool create,
+					   CsFailure *failure)
+{
+	MemoryContext old;
+
+	if (connection->endpoint != NULL)
+		return connection->endpoint;
+	old = MemoryContextSwitchTo(connection->context);
+	connection->endpoint =
+		cs_endpoint_open_local(cs_local_root, connection->tenant,
+							   connection->local_path, create, failure);
+	MemoryContextSwitchTo(old);
+	return connection->endpoint;
+}
+
+/* See engine.h. */
+void
+cs_connection_close(CsConnection *connection)
+{
+	if (connection->endpoint != NULL)
+		cs_endpoint_close(connection->endpoint);
+	MemoryContextDelete(connection->context);
+}
+
+/* Opened anew at the next use: what was held open may no longer be the root. */
+static void
+drop_endpoint(CsConnection *connection)
+{
+	if (connection->endpoint != NULL && connection->transfers == 0)
+	{
+		cs_endpoint_close(connection->endpoint);
+		connection->endpoint = NULL;
+	}
+}
+
+/*
+ * A success clears the backoff, and is noted at most once a minute, so that a
+ * busy connection makes no dead row a file.
+ */
+static void
+note_success(CsConnection *connection, TimestampTz now)
+{
+	Oid types[2] = {INT8OID, TIMESTAMPTZOID};
+	Datum values[2] = {Int64GetDatum(connection->connection_id),
+					   TimestampTzGetDatum(now)};
+
+	cs_execute("UPDATE cloudsync.connection SET failures = 0, retry_at = NULL, "
+			   "reason = NULL, last_used_at = $2 "
+			   "WHERE connection_id OPERATOR(pg_catalog.=) $1 "
+			   "AND (failures OPERATOR(pg_catalog.<>) 0 OR retry_at IS NOT NULL "
+			   "OR reason IS NOT NULL OR last_used_at IS NULL "
+			   "OR last_used_at OPERATOR(pg_catalog.<) ($2 OPERATOR(pg_catalog.-) interval '1 minute'))",
+			   2, types, values, NULL, false);
+}
+
+/* Consent is asked of a person; everything else is tried again later. */
+static void
+note_failure(CsConnection *connection, const CsFailure *failure,
+			 TimestampTz now)
+{
+	Oid types[4] = {INT8OID, TIMESTAMPTZOID, TEXTOID, BOOLOID};
+	Datum values[4];
+	int64 wait_ms = BACKOFF_FIRST_MS;
+	int64 failures = 0;
+	StringInfoData reason;
+
+	values[0] = Int64GetDatum(connection->connection_id);
+	if (cs_execute("SELECT failures FROM cloudsync.connection "
+				   "WHERE connection_id OPERATOR(pg_catalog.=) $1 FOR UPDATE",
+				   1, types, values, NULL, false) > 0)
+		failures = cs_get_int64(0, 1, 0);
+	while (failures-- > 0 && wait_ms < BACKOFF_LAST_MS)
+		wait_ms *= 2;
+	wait_ms = Min(wait_ms, BACKOFF_LAST_MS);
+	wait_ms = Max(cs_jittered(wait_ms), failure->retry_after_ms);
+
+	initStringInfo(&reason);
+	appendStringInfoString(&reason, failure->message);
+	if (failure->detail[0] != '\0')
+		appendStringInfo(&reason, ": %s", failure->detail);
+	values[1] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, wait_ms));
+	values[2] = CStringGetTextDatum(reason.data);
+	values[3] = BoolGetDatum(failure->failure_class == CS_FAIL_NEEDS_CONSENT);
+	cs_execute("UPDATE cloudsync.connection SET failures = failures OPERATOR(pg_catalog.+) 1, "
+			   "retry_at = $2, reason = $3, "
+			   "state = CASE WHEN $4 AND state OPERATOR(pg_catalog.=) 'active' "
+			   "THEN 'needs_consent' ELSE state END "
+			   "WHERE connection_id OPERATOR(pg_catalog.=) $1",
+			   4, types, values, NULL, false);
+}
+
+/* See engine.h. */
+void
+cs_connection_note(CsConnection *connection, const CsFailure *failure,
+				   TimestampTz now)
+{
+	if (failure == NULL || failure->failure_class == CS_FAIL_NONE)
+		note_success(connection, now);
+	else
+	{
+		note_failure(connection, failure, now);
+		drop_endpoint(connection);
+	}
+}
+
+/* See engine.h. Intents stay: the next claim finds out what came of them. */
+void
+cs_engine_recover(CsConnection *connection)
+{
+	Oid types[1] = {INT8OID};
+	Datum values[1] = {Int64GetDatum(connection->connection_id)};
+
+	cs_begin("recovering");
+	cs_execute("UPDATE cloudsync.run SET state = 'queued', shared_run_id = NULL "
+			   "WHERE connection_id OPERATOR(pg_catalog.=) $1 "
+			   "AND state OPERATOR(pg_catalog.=) 'running'",
+			   1, types, values, NULL, false);
+	cs_execute("UPDATE cloudsync.due SET claimed = NULL "
+			   "WHERE connection_id OPERATOR(pg_catalog.=) $1 AND claimed IS NOT NULL",
+			   1, types, values, NULL, false);
+	cs_execute("WITH staged AS (DELETE FROM cloudsync.staging s "
+			   "WHERE s.connection_id OPERATOR(pg_catalog.=) $1 RETURNING s.content_id), "
+			   "chunks AS (DELETE FROM cloudsync.chunk k USING staged "
+			   "WHERE k.content_id OPERATOR(pg_catalog.=) staged.content_id) "
+			   "DELETE FROM cloudsync.content c USING staged "
+			   "WHERE c.content_id OPERATOR(pg_catalog.=) staged.content_id",
+			   1, types, values, NULL, false);
+	cs_commit();
+}

@@ -1,0 +1,182 @@
+/*
+ * due.c
+ *	  What is due, and when: what the scheduler asks to know whom to wake and
+ *	  how long it may sleep.
+ *
+ * Relies on store/db.c, and on the lease (worker.h) to tell work in progress
+ * from what a dead worker left.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/timestamp.h"
+
+#include "cloudsync/db.h"
+#include "cloudsync/engine.h"
+#include "cloudsync/worker.h"
+
+/*
+ * See engine.h. Two looks into an index for each connection. The backoff does
+ * not hold up what somebody has just asked for by hand.
+ */
+TimestampTz
+cs_next_due(TimestampTz now)
+{
+	Oid types[1] = {TIMESTAMPTZOID};
+	Datum values[1] = {TimestampTzGetDatum(now)};
+	TimestampTz result;
+
+	cs_begin("looking for the next due work");
+	cs_execute(
+		"SELECT pg_catalog.min(CASE WHEN w.fresh THEN w.at ELSE GREATEST(w.at, c.retry_at) END) "
+		"FROM cloudsync.connection c, LATERAL ("
+		"SELECT COALESCE(r.not_before, r.requested_at) AS at, "
+		"r.origin OPERATOR(pg_catalog.=) 'manual' AND r.attempts OPERATOR(pg_catalog.=) 0 AS fresh "
+		"FROM cloudsync.run r "
+		"WHERE r.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+		"AND r.state OPERATOR(pg_catalog.=) 'queued' AND NOT r.cancel_requested "
+		"UNION ALL (SELECT d.start_at, false FROM cloudsync.due d "
+		"WHERE d.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+		"AND NOT d.backfill AND d.claimed IS NULL ORDER BY d.start_at LIMIT 1) "
+		"UNION ALL (SELECT d.start_at, false FROM cloudsync.due d "
+		"WHERE d.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+		"AND d.backfill AND d.claimed IS NULL ORDER BY d.start_at LIMIT 1) "
+		"UNION ALL SELECT b.started_at, false FROM cloudsync.backfill b "
+		"WHERE b.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+		"AND (SELECT pg_catalog.count(*) FROM (SELECT FROM cloudsync.due d "
+		"WHERE d.connection_id OPERATOR(pg_catalog.=) c.connection_id AND d.backfill LIMIT 2000) n) "
+		"OPERATOR(pg_catalog.<) 2000 "
+		"UNION ALL SELECT pg_catalog.min(h.next_collect_at), false FROM cloudsync.channel h "
+		"WHERE h.connection_id OPERATOR(pg_catalog.=) c.connection_id AND h.deleted_at IS NULL"
+		") w WHERE c.state OPERATOR(pg_catalog.=) 'active' AND $1 IS NOT NULL",
+		1, types, values, NULL, true);
+	result = cs_get_timestamptz(0, 1, DT_NOEND);
+	cs_commit();
+	return result;
+}
+
+/*
+ * Connections that a worker was serving and that nobody serves now: their lease
+ * can be had.
+ */
+static List *
+append_orphans(List *due)
+{
+	uint64 n;
+	uint64 i;
+	int64 *ids;
+
+	n = cs_execute(
+		"SELECT c.connection_id FROM cloudsync.connection c "
+		"WHERE c.state OPERATOR(pg_catalog.=) 'active' AND ("
+		"EXISTS (SELECT FROM cloudsync.run r WHERE r.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+		"AND r.state OPERATOR(pg_catalog.=) 'running') "
+		"OR EXISTS (SELECT FROM cloudsync.due d WHERE d.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+		"AND d.claimed IS NOT NULL))",
+		0, NULL, NULL, NULL, true);
+	ids = palloc(sizeof(int64) * Max(n, 1));
+	for (i = 0; i < n; i++)
+		ids[i] = cs_get_int64(i, 1, 0);
+	for (i = 0; i < n; i++)
+	{
+		if (cs_lease_take(ids[i]))
+		{
+			cs_lease_release(ids[i]);
+			due = lappend(due, &ids[i]);
+		}
+	}
+	return due;
+}
+
+static bool
+is_listed(List *list, int64 id)
+{
+	ListCell *cell;
+
+	foreach (cell, list)
+	{
+		if (*(int64 *) lfirst(cell) == id)
+			return true;
+	}
+	return false;
+}
+
+/* See engine.h. By hand first, then live changes, then what existed before. */
+List *
+cs_due_connections(TimestampTz now, int max)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid types[2] = {TIMESTAMPTZOID, INT4OID};
+	Datum values[2] = {TimestampTzGetDatum(now), Int32GetDatum(max)};
+	List *due = NIL;
+	List *orphans;
+	ListCell *cell;
+	uint64 n;
+	uint64 i;
+
+	cs_begin("looking for due work");
+	n = cs_execute(
+		"SELECT c.connection_id FROM cloudsync.connection c, LATERAL ("
+		"SELECT 0 AS urgency, COALESCE(r.not_before, r.requested_at) AS at, "
+		"r.origin OPERATOR(pg_catalog.=) 'manual' AND r.attempts OPERATOR(pg_catalog.=) 0 AS fresh "
+		"FROM cloudsync.run r "
+		"WHERE r.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+		"AND r.state OPERATOR(pg_catalog.=) 'queued' "
+		"UNION ALL (SELECT 1, d.start_at, false FROM cloudsync.due d "
+		"WHERE d.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+		"AND NOT d.backfill AND d.claimed IS NULL ORDER BY d.start_at LIMIT 1) "
+		"UNION ALL (SELECT 2, d.start_at, false FROM cloudsync.due d "
+		"WHERE d.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+		"AND d.backfill AND d.claimed IS NULL ORDER BY d.start_at LIMIT 1)"
+		") w WHERE c.state OPERATOR(pg_catalog.=) 'active' "
+		"AND w.at OPERATOR(pg_catalog.<=) $1 "
+		"AND (w.fresh OR c.retry_at IS NULL OR c.retry_at OPERATOR(pg_catalog.<=) $1) "
+		"GROUP BY c.connection_id "
+		"ORDER BY pg_catalog.min(w.urgency), pg_catalog.min(w.at) LIMIT $2",
+		2, types, values, NULL, true);
+	for (i = 0; i < n; i++)
+	{
+		int64 id = cs_get_int64(i, 1, 0);
+		MemoryContext old = MemoryContextSwitchTo(context);
+		int64 *copy = palloc(sizeof(int64));
+
+		*copy = id;
+		due = lappend(due, copy);
+		MemoryContextSwitchTo(old);
+	}
+	orphans = append_orphans(NIL);
+	foreach (cell, orphans)
+	{
+		int64 id = *(int64 *) lfirst(cell);
+
+		if (!is_listed(due, id) && list_length(due) < max)
+		{
+			MemoryContext old = MemoryContextSwitchTo(context);
+			int64 *copy = palloc(sizeof(int64));
+
+			*copy = id;
+			due = lappend(due, copy);
+			MemoryContextSwitchTo(old);
+		}
+	}
+	cs_commit();
+	return due;
+}
+
+/* See engine.h. */
+int64
+cs_shortest_every(void)
+{
+	int64 result;
+
+	cs_begin("reading settings");
+	cs_execute("SELECT (pg_catalog.date_part('epoch', pg_catalog.min(p.every)) "
+			   "OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8 "
+			   "FROM cloudsync.push_setting p JOIN cloudsync.connection c "
+			   "ON c.connection_id OPERATOR(pg_catalog.=) p.connection_id "
+			   "WHERE p.auto_sync AND c.state OPERATOR(pg_catalog.=) 'active'",
+			   0, NULL, NULL, NULL, true);
+	result = cs_get_int64(0, 1, 0);
+	cs_commit();
+	return result;
+}
