@@ -34,3 +34,233 @@ CREATE TABLE cloudsync.connection (
 CREATE UNIQUE INDEX connection_name ON cloudsync.connection (tenant, name)
     WHERE state OPERATOR(pg_catalog.<>) 'disconnected';
 CREATE INDEX connection_account ON cloudsync.connection (account_id);
+
+/*
+ * The session's connection of that name, for functions that are given a name;
+ * an error if there is none. lock: until the end of the transaction.
+ */
+CREATE FUNCTION cloudsync.find_connection(connection text, lock boolean DEFAULT false) RETURNS cloudsync.connection
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    own text := cloudsync.tenant();
+    found_row cloudsync.connection;
+BEGIN
+    IF lock THEN
+        SELECT c.* INTO found_row FROM cloudsync.connection c
+            WHERE c.tenant = own AND c.name = find_connection.connection AND c.state <> 'disconnected' FOR NO KEY UPDATE;
+    ELSE
+        SELECT c.* INTO found_row FROM cloudsync.connection c
+            WHERE c.tenant = own AND c.name = find_connection.connection AND c.state <> 'disconnected';
+    END IF;
+    IF found_row.connection_id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = CASE WHEN find_connection.connection IS NULL THEN 'a connection must be named'
+                           ELSE format('connection "%s" does not exist', find_connection.connection) END,
+            HINT = 'The view cloudsync.connections lists those that do; cloudsync_connect makes one.';
+    END IF;
+    RETURN found_row;
+END
+$$;
+
+-- What the audit says of a connection (no secrets are in it).
+CREATE FUNCTION cloudsync.connection_facts(c cloudsync.connection) RETURNS jsonb
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT jsonb_build_object('provider', (c).provider, 'options', (c).options, 'state', (c).state,
+        'account', (SELECT a.account FROM cloudsync.account a WHERE a.account_id = (c).account_id),
+        'bytes_per_second', (c).bytes_per_second, 'requests_per_second', (c).requests_per_second,
+        'max_bytes_per_day', (c).max_bytes_per_day);
+END;
+
+CREATE FUNCTION @extschema@.cloudsync_connect(provider text, name text, credentials jsonb DEFAULT NULL, options jsonb DEFAULT '{}')
+    RETURNS TABLE (connection_id bigint, state text, authorize_url text)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+DECLARE
+    own text := cloudsync.tenant();
+    account_name text;
+    account_no bigint;
+    old cloudsync.connection;
+    old_account text;
+    new cloudsync.connection;
+BEGIN
+    IF cloudsync_connect.provider IS NULL OR cloudsync_connect.name IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'a connection needs a provider and a name',
+            HINT = 'For example: SELECT * FROM cloudsync_connect(''local'', ''Archive'');';
+    END IF;
+    IF btrim(cloudsync_connect.name) = '' OR cloudsync_connect.name ~ '[[:cntrl:]]' OR char_length(cloudsync_connect.name) > 200 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'a connection''s name must have 1 to 200 characters, and no control characters';
+    END IF;
+    cloudsync_connect.options := coalesce(cloudsync_connect.options, '{}');
+    PERFORM cloudsync.check_options(cloudsync_connect.provider, cloudsync_connect.options, cloudsync_connect.credentials);
+    account_name := cloudsync.account_of(cloudsync_connect.provider, own, cloudsync_connect.options);
+
+    -- the account is taken up if it was ever connected
+    INSERT INTO cloudsync.account AS a (tenant, provider, account)
+        VALUES (own, cloudsync_connect.provider, account_name)
+        ON CONFLICT DO NOTHING;
+    SELECT a.account_id INTO STRICT account_no FROM cloudsync.account a
+        WHERE a.tenant = own AND a.provider = cloudsync_connect.provider AND a.account = account_name;
+
+    -- two sessions may make the same connection: the second finds the first's
+    LOOP
+        SELECT c.* INTO old FROM cloudsync.connection c
+            WHERE c.tenant = own AND c.name = cloudsync_connect.name AND c.state <> 'disconnected' FOR NO KEY UPDATE;
+        EXIT WHEN old.connection_id IS NOT NULL;
+        INSERT INTO cloudsync.connection AS c (tenant, name, provider, account_id, options, state, created_by)
+            VALUES (own, cloudsync_connect.name, cloudsync_connect.provider, account_no, cloudsync_connect.options,
+                    'active', cloudsync.acting_user())
+            ON CONFLICT DO NOTHING
+            RETURNING c.* INTO new;
+        EXIT WHEN new.connection_id IS NOT NULL;
+    END LOOP;
+
+    IF old.connection_id IS NULL THEN
+        PERFORM cloudsync.note(own, 'connect', new.name, NULL, cloudsync.connection_facts(new));
+        PERFORM cloudsync.wake(true);
+        RETURN QUERY SELECT new.connection_id, new.state, NULL::text;
+        RETURN;
+    END IF;
+
+    IF old.account_id <> account_no THEN
+        SELECT a.account INTO old_account FROM cloudsync.account a WHERE a.account_id = old.account_id;
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('connection "%s" belongs to account "%s" of provider "%s", not to "%s" of "%s"',
+                             old.name, old_account, old.provider, account_name, cloudsync_connect.provider),
+            HINT = 'Choose another name for the other account, or cloudsync_disconnect this connection first.';
+    END IF;
+    UPDATE cloudsync.connection c
+        SET options = cloudsync_connect.options,
+            state = CASE WHEN c.state IN ('pending', 'needs_consent') THEN 'active' ELSE c.state END,
+            reason = CASE WHEN c.state IN ('pending', 'needs_consent') THEN NULL ELSE c.reason END
+        WHERE c.connection_id = old.connection_id
+          AND (c.options <> cloudsync_connect.options OR c.state IN ('pending', 'needs_consent'))
+        RETURNING c.* INTO new;
+    IF new.connection_id IS NOT NULL THEN
+        PERFORM cloudsync.note(own, 'renew', new.name, cloudsync.connection_facts(old), cloudsync.connection_facts(new));
+        PERFORM cloudsync.wake(true);
+    END IF;
+    RETURN QUERY SELECT old.connection_id, coalesce(new.state, old.state), NULL::text;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_connect(text, text, jsonb, jsonb) IS
+    'makes a connection to an account at a provider, or renews it';
+
+/*
+ * Nothing is forgotten: documents, history, dedup keys and pushed records stay,
+ * and an account that is connected again takes them up (C2, C6).
+ */
+CREATE FUNCTION @extschema@.cloudsync_disconnect(connection text, revoke boolean DEFAULT true) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    own text := cloudsync.tenant();
+    old cloudsync.connection;
+    new cloudsync.connection;
+BEGIN
+    -- disconnecting once more changes nothing
+    IF NOT EXISTS (SELECT FROM cloudsync.connection c
+                   WHERE c.tenant = own AND c.name = cloudsync_disconnect.connection AND c.state <> 'disconnected')
+       AND EXISTS (SELECT FROM cloudsync.connection c
+                   WHERE c.tenant = own AND c.name = cloudsync_disconnect.connection) THEN
+        RETURN;
+    END IF;
+    old := cloudsync.find_connection(cloudsync_disconnect.connection, true);
+
+    UPDATE cloudsync.connection c SET state = 'disconnected', reason = NULL, failures = 0, retry_at = NULL
+        WHERE c.connection_id = old.connection_id RETURNING c.* INTO new;
+    UPDATE cloudsync.run r
+        SET state = 'cancelled', finished_at = clock_timestamp(), error = 'the connection was disconnected'
+        WHERE r.connection_id = old.connection_id AND r.state = 'queued';
+    UPDATE cloudsync.run r SET cancel_requested = true
+        WHERE r.connection_id = old.connection_id AND r.state = 'running' AND NOT r.cancel_requested;
+    UPDATE cloudsync.channel h SET deleted_at = clock_timestamp(), next_collect_at = NULL
+        WHERE h.connection_id = old.connection_id AND h.deleted_at IS NULL;
+    UPDATE cloudsync.destination d SET connection_id = NULL WHERE d.connection_id = old.connection_id;
+    DELETE FROM cloudsync.due d WHERE d.connection_id = old.connection_id;
+    DELETE FROM cloudsync.backfill b WHERE b.connection_id = old.connection_id;
+
+    PERFORM cloudsync.note(own, 'disconnect', old.name, cloudsync.connection_facts(old), cloudsync.connection_facts(new));
+    PERFORM cloudsync.wake(true);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_disconnect(text, boolean) IS
+    'ends a connection; documents, history and what was pushed stay on record';
+
+-- Changes a connection's state for disable and enable.
+CREATE FUNCTION cloudsync.set_connection_state(connection text, from_state text, to_state text, action text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    old cloudsync.connection := cloudsync.find_connection(set_connection_state.connection, true);
+    new cloudsync.connection;
+BEGIN
+    UPDATE cloudsync.connection c SET state = to_state, reason = NULL, failures = 0, retry_at = NULL
+        WHERE c.connection_id = old.connection_id
+          AND (c.state = from_state OR (from_state IS NULL AND c.state <> to_state))
+        RETURNING c.* INTO new;
+    IF new.connection_id IS NOT NULL THEN
+        PERFORM cloudsync.note(old.tenant, set_connection_state.action, old.name,
+                               cloudsync.connection_facts(old), cloudsync.connection_facts(new));
+        PERFORM cloudsync.wake(true);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.cloudsync_disable(connection text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+    PERFORM cloudsync.set_connection_state(cloudsync_disable.connection, NULL, 'disabled', 'disable');
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_disable(text) IS
+    'holds a connection: what is to be done for it waits until cloudsync_enable';
+
+CREATE FUNCTION @extschema@.cloudsync_enable(connection text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+    PERFORM cloudsync.set_connection_state(cloudsync_enable.connection, 'disabled', 'active', 'enable');
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_enable(text) IS
+    'lets a connection that was disabled go on';
+
+CREATE FUNCTION @extschema@.cloudsync_set_limits(connection text, bytes_per_second bigint, requests_per_second real, max_bytes_per_day bigint)
+    RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+DECLARE
+    old cloudsync.connection := cloudsync.find_connection(cloudsync_set_limits.connection, true);
+    new cloudsync.connection;
+BEGIN
+    IF cloudsync_set_limits.bytes_per_second <= 0 OR cloudsync_set_limits.max_bytes_per_day <= 0
+       OR NOT (cloudsync_set_limits.requests_per_second > 0 AND cloudsync_set_limits.requests_per_second <= 1000000) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'a limit must be greater than zero, and requests_per_second at most 1000000',
+            HINT = 'NULL removes a limit; cloudsync_disable holds the connection.';
+    END IF;
+    UPDATE cloudsync.connection c
+        SET bytes_per_second = cloudsync_set_limits.bytes_per_second,
+            requests_per_second = cloudsync_set_limits.requests_per_second,
+            max_bytes_per_day = cloudsync_set_limits.max_bytes_per_day
+        WHERE c.connection_id = old.connection_id
+          AND (c.bytes_per_second, c.requests_per_second, c.max_bytes_per_day)
+              IS DISTINCT FROM (cloudsync_set_limits.bytes_per_second, cloudsync_set_limits.requests_per_second,
+                                cloudsync_set_limits.max_bytes_per_day)
+        RETURNING c.* INTO new;
+    IF new.connection_id IS NOT NULL THEN
+        PERFORM cloudsync.note(old.tenant, 'set limits', old.name,
+                               cloudsync.connection_facts(old), cloudsync.connection_facts(new));
+        PERFORM cloudsync.wake(true);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_set_limits(text, bigint, real, bigint) IS
+    'sets how fast and how much a day a connection may transfer; NULL for no limit';
