@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2154
 # What test/run.sh and test/demo/demo.sh share: finding PostgreSQL, building in a
 # copy of the tree, staging the result where a server finds it. Sourced with the
 # repository as the current folder; relies on bash.

@@ -23,8 +23,8 @@ find_postgresql
 files=()
 sql=()
 units=()
-all_sql() { (cd test/sql && ls -1 *.sql 2>/dev/null | sed 's/\.sql$//') || true; }
-all_units() { (cd test/unit && ls -1 *.c 2>/dev/null | sed 's/\.c$//') || true; }
+all_sql() { (cd test/sql && ls -1 -- *.sql 2>/dev/null | sed 's/\.sql$//') || true; }
+all_units() { (cd test/unit && ls -1 -- *.c 2>/dev/null | sed 's/\.c$//') || true; }
 if [ $# -eq 0 ]; then
 	mapfile -t units < <(all_units)
 	mapfile -t sql < <(all_sql)
