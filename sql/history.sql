@@ -50,3 +50,223 @@ CREATE TABLE cloudsync.run_file (
     error text
 );
 CREATE INDEX run_file_run ON cloudsync.run_file (run_id);
+
+/*
+ * At the end of each run, and when a connection changes state, the worker sends
+ * NOTIFY cloudsync in a transaction of its own, after what it settled is
+ * committed (H4). The payload is JSON with no names in it, since any role may
+ * LISTEN:
+ *   {"event": "run", "run_id": 12, "kind": "push", "state": "succeeded"}
+ *   {"event": "connection", "connection_id": 3, "kind": "local", "state": "active"}
+ */
+
+-- Refuses to go on inside a transaction block, where a procedure cannot commit.
+CREATE FUNCTION cloudsync.refuse_transaction_block(statement text) RETURNS void
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'cloudsync_refuse_transaction_block';
+
+/*
+ * Of these runs, those that have not succeeded, ended ones first: what
+ * cloudsync_wait looks at. Each must exist for the session.
+ */
+CREATE FUNCTION cloudsync.unfinished_runs(run_ids bigint[]) RETURNS TABLE (run_id bigint, state text, error text, detail text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+DECLARE
+    missing bigint;
+BEGIN
+    SELECT w.wanted INTO missing FROM unnest(unfinished_runs.run_ids) w (wanted)
+        WHERE NOT EXISTS (SELECT FROM cloudsync.run r WHERE r.run_id = w.wanted AND cloudsync.sees(r.tenant)) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = format('run %s does not exist', coalesce(missing::text, 'NULL')),
+            HINT = 'The view cloudsync.history lists the runs. A run that was rolled back is not among them.';
+    END IF;
+    RETURN QUERY
+        SELECT r.run_id, r.state, r.error,
+               format('Run %s, %s on connection "%s", is %s; files done %s, failed %s.', r.run_id,
+                      r.kind || coalesce(' of dossier "' || r.dossier || '"', '') || coalesce(' of channel "' || h.name || '"', ''),
+                      c.name, r.state, lead.files_done, lead.files_failed)
+        FROM cloudsync.run r
+        JOIN cloudsync.connection c ON c.connection_id = r.connection_id
+        JOIN cloudsync.run lead ON lead.run_id = coalesce(r.shared_run_id, r.run_id)
+        LEFT JOIN cloudsync.channel h ON h.channel_id = r.channel_id
+        WHERE r.run_id = ANY (unfinished_runs.run_ids) AND r.state <> 'succeeded'
+        ORDER BY r.state IN ('queued', 'running'), r.run_id;
+END
+$$;
+
+/*
+ * Both procedures commit, so they can have no SET clause and name every schema,
+ * and they run as the caller. Between two looks they hold no snapshot for more
+ * than the blink of a sleep.
+ */
+CREATE PROCEDURE @extschema@.cloudsync_wait(run_ids bigint[], timeout interval DEFAULT '1 minute')
+    LANGUAGE plpgsql AS
+$$
+DECLARE
+    deadline pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) timeout;
+    pause pg_catalog.float8 := 0.01;
+    outcome pg_catalog.record;
+BEGIN
+    PERFORM cloudsync.refuse_transaction_block('CALL cloudsync_wait');
+    LOOP
+        COMMIT;
+        SELECT u.* INTO outcome FROM cloudsync.unfinished_runs(run_ids) u LIMIT 1;
+        EXIT WHEN NOT FOUND;
+        IF outcome.state OPERATOR(pg_catalog.=) ANY (ARRAY['failed', 'partial']) THEN
+            RAISE EXCEPTION USING ERRCODE = 'external_routine_exception',
+                MESSAGE = pg_catalog.concat(outcome.error, CASE WHEN outcome.error IS NULL THEN 'the run failed' END),
+                DETAIL = outcome.detail,
+                HINT = 'The view cloudsync.history_file shows each file of the run; cloudsync_retry starts it again.';
+        ELSIF outcome.state OPERATOR(pg_catalog.=) 'cancelled' THEN
+            RAISE EXCEPTION USING ERRCODE = 'operator_intervention',
+                MESSAGE = pg_catalog.concat(outcome.error, CASE WHEN outcome.error IS NULL THEN 'the run was cancelled' END),
+                DETAIL = outcome.detail;
+        END IF;
+        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) deadline THEN
+            RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+                MESSAGE = pg_catalog.format('run %s has not ended after %s', outcome.run_id, timeout),
+                DETAIL = outcome.detail,
+                HINT = 'It goes on. cloudsync_status() says what stands in its way, if anything does.';
+        END IF;
+        COMMIT;
+        PERFORM pg_catalog.pg_sleep(pause);
+        pause := LEAST(pause OPERATOR(pg_catalog.*) 2, 0.2);
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE @extschema@.cloudsync_wait(bigint[], interval) IS
+    'commits, and waits until all these runs have succeeded; an error when one ends otherwise';
+
+CREATE PROCEDURE @extschema@.cloudsync_wait(run_id bigint, timeout interval DEFAULT '1 minute')
+    LANGUAGE plpgsql AS
+$$
+BEGIN
+    CALL @extschema@.cloudsync_wait(ARRAY[run_id], timeout);
+END
+$$;
+COMMENT ON PROCEDURE @extschema@.cloudsync_wait(bigint, interval) IS
+    'commits, and waits until the run has succeeded; an error when it ends otherwise';
+
+-- The run of that number, locked, if the session sees it; else an error.
+CREATE FUNCTION cloudsync.find_run(run_id bigint) RETURNS cloudsync.run
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    found_row cloudsync.run;
+BEGIN
+    SELECT r.* INTO found_row FROM cloudsync.run r
+        WHERE r.run_id = find_run.run_id AND cloudsync.sees(r.tenant) FOR NO KEY UPDATE;
+    IF found_row.run_id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = format('run %s does not exist', coalesce(find_run.run_id::text, 'NULL')),
+            HINT = 'The view cloudsync.history lists the runs.';
+    END IF;
+    RETURN found_row;
+END
+$$;
+
+CREATE FUNCTION @extschema@.cloudsync_cancel(run_id bigint) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    run cloudsync.run := cloudsync.find_run(cloudsync_cancel.run_id);
+    why text := format('cancelled by %s', cloudsync.acting_user());
+BEGIN
+    -- not begun, or only sharing somebody else's execution: out at once
+    IF run.state = 'queued' OR (run.state = 'running' AND run.shared_run_id IS NOT NULL) THEN
+        UPDATE cloudsync.run r SET state = 'cancelled', finished_at = clock_timestamp(), error = why
+            WHERE r.run_id = run.run_id;
+    ELSIF run.state = 'running' THEN
+        IF EXISTS (SELECT FROM cloudsync.run r WHERE r.connection_id = run.connection_id
+                   AND r.state = 'running' AND r.shared_run_id = run.run_id) THEN
+            RAISE NOTICE USING MESSAGE = format('run %s goes on, since other runs share its work', run.run_id),
+                HINT = 'Cancel those first.';
+            RETURN false;
+        END IF;
+        UPDATE cloudsync.run r SET cancel_requested = true
+            WHERE r.run_id = run.run_id AND NOT r.cancel_requested;
+    ELSE
+        RETURN false;
+    END IF;
+    PERFORM cloudsync.note(run.tenant, 'cancel', format('run %s', run.run_id),
+                           jsonb_build_object('state', run.state), jsonb_build_object('state', 'cancelled'));
+    PERFORM cloudsync.wake(true);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_cancel(bigint) IS
+    'ends a run that is waiting or at work; false if it has ended already';
+
+CREATE FUNCTION @extschema@.cloudsync_retry(run_id bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    run cloudsync.run := cloudsync.find_run(cloudsync_retry.run_id);
+    new_run_id bigint;
+    gone text;
+BEGIN
+    IF run.state NOT IN ('failed', 'partial', 'cancelled') THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('run %s did not fail', run.run_id),
+            DETAIL = format('Its state is %s.', run.state);
+    END IF;
+    SELECT CASE
+            WHEN c.state = 'disconnected' THEN format('connection "%s" was disconnected', c.name)
+            WHEN h.deleted_at IS NOT NULL THEN format('channel "%s" was deleted', h.name)
+            WHEN run.kind = 'refresh' AND NOT h.auto_collect THEN format('auto sync of channel "%s" is off', h.name)
+            WHEN run.dossiers_id IS NOT NULL AND d.dossiers_id IS NULL THEN 'the table of its dossier is no longer tracked'
+            WHEN run.kind = 'push' AND p.connection_id IS NULL THEN format('connection "%s" has no push settings', c.name)
+        END INTO gone
+        FROM cloudsync.connection c
+        LEFT JOIN cloudsync.channel h ON h.channel_id = run.channel_id
+        LEFT JOIN cloudsync.dossier_table d ON d.dossiers_id = run.dossiers_id
+        LEFT JOIN cloudsync.push_setting p ON p.connection_id = run.connection_id
+        WHERE c.connection_id = run.connection_id;
+    IF gone IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('run %s cannot be repeated', run.run_id),
+            DETAIL = format('%s%s.', upper(left(gone, 1)), substr(gone, 2));
+    END IF;
+    INSERT INTO cloudsync.run AS r (tenant, kind, connection_id, channel_id, dossiers_id, dossier, document_id, origin, requested_by)
+        VALUES (run.tenant, run.kind, run.connection_id, run.channel_id, run.dossiers_id, run.dossier, run.document_id,
+                'manual', cloudsync.acting_user())
+        RETURNING r.run_id INTO new_run_id;
+    PERFORM cloudsync.wake(true);
+    RETURN new_run_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_retry(bigint) IS
+    'queues a new run like one that failed, ended in part or was cancelled';
+
+/*
+ * The age of the oldest committed change that a connection with automatic push
+ * has not been given; zero when there is none. What was there when automatic
+ * push was switched on does not count. A change whose tenant is not known yet
+ * counts for every connection.
+ */
+CREATE FUNCTION @extschema@.cloudsync_lag(connection text DEFAULT NULL) RETURNS interval
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    wanted bigint;
+    oldest timestamptz;
+BEGIN
+    IF cloudsync_lag.connection IS NOT NULL THEN
+        wanted := (cloudsync.find_connection(cloudsync_lag.connection)).connection_id;
+    END IF;
+    SELECT least(min(waiting.changed_at), min(noted.changed_at)) INTO oldest
+        FROM cloudsync.connection c
+        JOIN cloudsync.push_setting p ON p.connection_id = c.connection_id
+        CROSS JOIN LATERAL (SELECT min(d.changed_at) AS changed_at FROM cloudsync.due d
+                            WHERE d.connection_id = c.connection_id AND NOT d.backfill) waiting
+        LEFT JOIN (SELECT g.tenant, min(g.changed_at) AS changed_at FROM cloudsync.change g GROUP BY g.tenant) noted
+            ON p.auto_sync AND (noted.tenant IS NULL OR noted.tenant = c.tenant)
+        WHERE c.state <> 'disconnected' AND cloudsync.sees(c.tenant)
+          AND (wanted IS NULL OR c.connection_id = wanted);
+    RETURN greatest(clock_timestamp() - oldest, '0'::interval);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_lag(text) IS
+    'the age of the oldest committed change that has not been pushed';

@@ -37,6 +37,7 @@ PG_FUNCTION_INFO_V1(cloudsync_sees);
 PG_FUNCTION_INFO_V1(cloudsync_sees_all);
 PG_FUNCTION_INFO_V1(cloudsync_acting_user);
 PG_FUNCTION_INFO_V1(cloudsync_acting_has_role);
+PG_FUNCTION_INFO_V1(cloudsync_acting_is);
 
 /* columns of cloudsync.role_tenant */
 #define ANUM_ROLE 1
@@ -259,4 +260,24 @@ cloudsync_acting_has_role(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(has_role(cs_acting_role(),
 							text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
+/*
+ * Is that recipient the person for whom the session acts? A role that acts for
+ * itself is also each role that it has the rights of; an application that acts
+ * for somebody is that person alone.
+ */
+Datum
+cloudsync_acting_is(PG_FUNCTION_ARGS)
+{
+	Oid role = cs_acting_role();
+	char *recipient = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	if (!OidIsValid(role))
+		PG_RETURN_BOOL(false);
+	if (strcmp(cs_acting_user_name(), recipient) == 0)
+		PG_RETURN_BOOL(true);
+	if (cs_user && cs_user[0] != '\0' && is_app(role))
+		PG_RETURN_BOOL(false);
+	PG_RETURN_BOOL(has_role(role, recipient));
 }
