@@ -23,11 +23,13 @@ installed() {
 	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# The highest major whose server and headers are both here, or the
+# The highest major whose server and headers are both here, or else the
 # distribution's own.
-major=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' 'postgresql-server-dev-[0-9]*' 2>/dev/null |
-	sed -n 's/^installed postgresql-server-dev-//p' | sort -rn |
-	while read -r n; do if installed "postgresql-$n"; then echo "$n"; break; fi; done)
+major=
+for n in $({ dpkg-query -W -f '${Package}\n' 'postgresql-server-dev-[0-9]*' 2>/dev/null || true; } |
+	sed -n 's/^postgresql-server-dev-\([0-9]*\)$/\1/p' | sort -n); do
+	if installed "postgresql-server-dev-$n" && installed "postgresql-$n"; then major=$n; fi
+done
 candidate() {
 	apt-cache depends postgresql 2>/dev/null |
 		sed -n 's/^ *Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | head -n 1
