@@ -16,6 +16,7 @@
 extern Oid cs_acting_role(void);
 /* Set by cs_enter_owner / cs_leave_owner; InvalidOid: none. */
 extern Oid cs_acting_override;
+extern void cs_acting_set_override(Oid owner); /* forgotten at an abort */
 
 /* "" for none. palloc'd or static. */
 extern const char *cs_acting_tenant(void);

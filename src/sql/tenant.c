@@ -67,6 +67,38 @@ cs_acting_role(void)
 	return GetOuterUserId();
 }
 
+static void
+at_transaction_abort(XactEvent event, void *arg)
+{
+	cs_acting_override = InvalidOid;
+}
+
+static void
+at_subtransaction_abort(SubXactEvent event, SubTransactionId subid,
+						SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		cs_acting_override = InvalidOid;
+}
+
+/*
+ * An error that passes cs_enter_owner's caller by must not leave the owner
+ * behind. cs_try puts back what was there before it.
+ */
+void
+cs_acting_set_override(Oid owner)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		RegisterXactCallback(at_transaction_abort, NULL);
+		RegisterSubXactCallback(at_subtransaction_abort, NULL);
+		registered = true;
+	}
+	cs_acting_override = owner;
+}
+
 /* Is the role in cloudsync_app? A marker, so membership counts, not rights. */
 static bool
 is_app(Oid role)

@@ -222,7 +222,7 @@ cs_enter_owner(CsOwnerContext *context, Oid owner, const char *time_zone)
 	SetUserIdAndSecContext(owner, context->saved_context |
 									  SECURITY_LOCAL_USERID_CHANGE |
 									  SECURITY_RESTRICTED_OPERATION);
-	cs_acting_override = owner;
+	cs_acting_set_override(owner);
 }
 
 void
