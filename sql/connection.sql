@@ -264,3 +264,13 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_set_limits(text, bigint, real, bigint) IS
     'sets how fast and how much a day a connection may transfer; NULL for no limit';
+
+-- Ask the provider through a worker (30 s at most); the connection must be committed.
+CREATE FUNCTION @extschema@.cloudsync_browse(connection text, path text DEFAULT '/')
+    RETURNS TABLE (name text, path text, kind text, size bigint, modified_at timestamptz, remote_id text)
+    LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'cloudsync_browse';
+CREATE FUNCTION @extschema@.cloudsync_check(connection text)
+    RETURNS TABLE (state text, account text, used_bytes bigint, quota_bytes bigint, latency interval, detail text)
+    LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'cloudsync_check';

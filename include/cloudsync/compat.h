@@ -53,6 +53,14 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 }
 #endif
 
+/* A blocking send, flushed at once. */
+#if PG_VERSION_NUM < 150000
+#define CsShmMqSend(queue, length, data) shm_mq_send(queue, length, data, false)
+#else
+#define CsShmMqSend(queue, length, data)                                       \
+	shm_mq_send(queue, length, data, false, true)
+#endif
+
 #if PG_VERSION_NUM < 170000
 #define CsCreateWaitEventSet(nevents)                                          \
 	CreateWaitEventSet(TopMemoryContext, nevents)

@@ -1,0 +1,380 @@
+/*
+ * ask.c
+ *	  Both ends of a question to a provider (include/cloudsync/ask.h): the
+ *	  waiting session, and the worker that holds the conversation.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "libpq/pqformat.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/dsm.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/shm_mq.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "cloudsync/ask.h"
+#include "cloudsync/compat.h"
+#include "cloudsync/db.h"
+#include "cloudsync/settings.h"
+#include "cloudsync/transfer.h"
+
+#define ASK_QUEUE_SIZE 65536
+#define ASK_QUEUE_OFFSET MAXALIGN(sizeof(CsAsk))
+
+PGDLLEXPORT void cloudsync_ask_main(Datum main_arg);
+
+/* The session's end */
+
+static BackgroundWorkerHandle *
+start_ask_worker(dsm_segment *segment)
+{
+	BackgroundWorker worker = {0};
+	BackgroundWorkerHandle *handle;
+
+	worker.bgw_flags =
+		BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "cloudsync", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "cloudsync_ask_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "cloudsync worker", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "cloudsync worker", BGW_MAXLEN);
+	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(segment));
+	worker.bgw_notify_pid = MyProcPid;
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no worker could be started to ask the provider"),
+				 errhint("Increase \"max_worker_processes\", or try again "
+						 "when other workers have ended.")));
+	return handle;
+}
+
+static void
+raise_failure(const CsFailure *failure)
+{
+	int code = ERRCODE_IO_ERROR;
+
+	switch (failure->failure_class)
+	{
+		case CS_FAIL_GONE:
+			code = ERRCODE_UNDEFINED_FILE;
+			break;
+		case CS_FAIL_FORBIDDEN:
+		case CS_FAIL_NEEDS_CONSENT:
+			code = ERRCODE_INSUFFICIENT_PRIVILEGE;
+			break;
+		case CS_FAIL_QUOTA:
+			code = ERRCODE_DISK_FULL;
+			break;
+		default:
+			break;
+	}
+	ereport(ERROR, (errcode(code), errmsg("%s", failure->message),
+					failure->detail[0] ? errdetail("%s", failure->detail) : 0));
+}
+
+static void
+read_failure(StringInfo message, CsFailure *failure)
+{
+	failure->failure_class = pq_getmsgint(message, 4);
+	strlcpy(failure->message, pq_getmsgrawstring(message), CS_MESSAGE_MAX);
+	strlcpy(failure->detail, pq_getmsgrawstring(message), CS_DETAIL_MAX);
+}
+
+/* One message, or an error when the worker died or the time is up. */
+static void
+receive_message(shm_mq_handle *queue, TimestampTz deadline, StringInfo message)
+{
+	for (;;)
+	{
+		Size length;
+		void *data;
+		shm_mq_result result = shm_mq_receive(queue, &length, &data, true);
+		long left;
+
+		if (result == SHM_MQ_SUCCESS)
+		{
+			resetStringInfo(message);
+			appendBinaryStringInfo(message, data, length);
+			return;
+		}
+		if (result == SHM_MQ_DETACHED)
+			ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
+							errmsg("the worker that asked the provider ended "
+								   "without an answer"),
+							errhint("The server's log says why.")));
+		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+		if (left <= 0)
+			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED),
+							errmsg("the provider did not answer within %d "
+								   "seconds",
+								   CS_ASK_TIMEOUT_MS / 1000)));
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static void
+receive_answer(shm_mq_handle *queue,
+			   void (*handle)(void *arg, char type, StringInfo message),
+			   void *arg, CsFailure *failure)
+{
+	TimestampTz deadline =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CS_ASK_TIMEOUT_MS);
+	StringInfoData message;
+
+	initStringInfo(&message);
+	for (;;)
+	{
+		char type;
+
+		receive_message(queue, deadline, &message);
+		type = pq_getmsgbyte(&message);
+		if (type == CS_ASK_END)
+			return;
+		if (type == CS_ASK_FAILURE)
+		{
+			CsFailure said = {0};
+
+			read_failure(&message, &said);
+			if (failure == NULL)
+				raise_failure(&said);
+			*failure = said;
+			return;
+		}
+		handle(arg, type, &message);
+	}
+}
+
+/* See ask.h. */
+void
+cs_ask(const CsAsk *ask,
+	   void (*handle)(void *arg, char type, StringInfo message), void *arg,
+	   CsFailure *failure)
+{
+	dsm_segment *segment = dsm_create(ASK_QUEUE_OFFSET + ASK_QUEUE_SIZE, 0);
+	char *address = dsm_segment_address(segment);
+	shm_mq *queue;
+	shm_mq_handle *receiver;
+	BackgroundWorkerHandle *worker;
+
+	memcpy(address, ask, sizeof(CsAsk));
+	queue = shm_mq_create(address + ASK_QUEUE_OFFSET, ASK_QUEUE_SIZE);
+	shm_mq_set_receiver(queue, MyProc);
+	worker = start_ask_worker(segment);
+	PG_TRY();
+	{
+		receiver = shm_mq_attach(queue, segment, worker);
+		receive_answer(receiver, handle, arg, failure);
+	}
+	PG_FINALLY();
+	{
+		TerminateBackgroundWorker(worker);
+	}
+	PG_END_TRY();
+	dsm_detach(segment);
+}
+
+/* The worker's end */
+
+typedef struct AskSubject
+{
+	const CsProvider *provider;
+	char *tenant;
+	char *local_path;
+} AskSubject;
+
+static void
+send_message(shm_mq_handle *queue, StringInfo message)
+{
+	if (CsShmMqSend(queue, message->len, message->data) != SHM_MQ_SUCCESS)
+		proc_exit(0); /* nobody waits any more */
+}
+
+/* As it is: both ends are of one database. */
+static void
+put_string(StringInfo message, const char *text)
+{
+	appendBinaryStringInfo(message, text, strlen(text) + 1);
+}
+
+static void
+send_failure(shm_mq_handle *queue, const CsFailure *failure)
+{
+	StringInfoData message;
+
+	initStringInfo(&message);
+	pq_sendbyte(&message, CS_ASK_FAILURE);
+	pq_sendint32(&message, failure->failure_class);
+	put_string(&message, failure->message);
+	put_string(&message, failure->detail);
+	send_message(queue, &message);
+}
+
+static void
+send_entries(shm_mq_handle *queue, const CsResult *result)
+{
+	StringInfoData message;
+
+	initStringInfo(&message);
+	for (int i = 0; i < result->n_entries; i++)
+	{
+		const CsEntry *entry = &result->entries[i];
+
+		resetStringInfo(&message);
+		pq_sendbyte(&message, CS_ASK_ENTRY);
+		pq_sendbyte(&message, (int) entry->kind);
+		put_string(&message, entry->name);
+		put_string(&message, entry->path);
+		put_string(&message, entry->id ? entry->id : "");
+		pq_sendint64(&message, entry->size);
+		pq_sendint64(&message, entry->modified);
+		send_message(queue, &message);
+	}
+}
+
+static void
+send_about(shm_mq_handle *queue, const CsResult *result)
+{
+	StringInfoData message;
+
+	initStringInfo(&message);
+	pq_sendbyte(&message, CS_ASK_ABOUT);
+	pq_sendint64(&message, result->used_bytes);
+	pq_sendint64(&message, result->quota_bytes);
+	send_message(queue, &message);
+}
+
+/* The connection as it is committed. False: it is not there. */
+static bool
+read_subject(int64 connection_id, AskSubject *subject)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool found;
+
+	cs_begin("asking a provider");
+	found = cs_execute("SELECT provider, tenant, options->>'path' "
+					   "FROM cloudsync.connection WHERE connection_id = $1 "
+					   "AND state <> 'disconnected'",
+					   1, (Oid[]) {INT8OID},
+					   (Datum[]) {Int64GetDatum(connection_id)}, NULL,
+					   true) == 1;
+	if (found)
+	{
+		char *path = cs_get_text(0, 3);
+
+		subject->provider = cs_provider_by_name(cs_get_text(0, 1));
+		subject->tenant = MemoryContextStrdup(context, cs_get_text(0, 2));
+		subject->local_path = path ? MemoryContextStrdup(context, path) : NULL;
+	}
+	cs_commit();
+	return found;
+}
+
+static void
+converse(shm_mq_handle *queue, CsTransfer *transfer, CsLoop *loop)
+{
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		switch (transfer->state)
+		{
+			case CS_TRANSFER_RUNNING:
+				(void) cs_loop_turn(loop, 50000);
+				break;
+			case CS_TRANSFER_PAGE:
+				send_entries(queue, &transfer->result);
+				cs_transfer_continue(transfer);
+				break;
+			case CS_TRANSFER_CHECKPOINT:
+				cs_transfer_continue(transfer);
+				break;
+			case CS_TRANSFER_DONE:
+				return;
+			case CS_TRANSFER_FAILED:
+				send_failure(queue, &transfer->result.failure);
+				return;
+		}
+	}
+}
+
+static void
+answer(shm_mq_handle *queue, const CsAsk *ask)
+{
+	AskSubject subject = {0};
+	CsFailure failure = {0};
+	CsEndpoint *endpoint;
+	CsLoop *loop;
+	CsTransfer *transfer;
+	CsOp op = {.kind = ask->op, .path = ask->path};
+
+	if (!read_subject(ask->connection_id, &subject))
+	{
+		failure.failure_class = CS_FAIL_GONE;
+		strlcpy(failure.message, "the connection is not committed yet",
+				CS_MESSAGE_MAX);
+		send_failure(queue, &failure);
+		return;
+	}
+	endpoint = cs_endpoint_open_local(cs_local_root, subject.tenant,
+									  subject.local_path, false, &failure);
+	if (endpoint == NULL)
+	{
+		send_failure(queue, &failure);
+		return;
+	}
+	loop = cs_loop_create();
+	transfer = cs_transfer_start(loop, subject.provider, endpoint, &op, NULL,
+								 NULL);
+	converse(queue, transfer, loop);
+	if (transfer->state == CS_TRANSFER_DONE && ask->op == CS_OP_ABOUT)
+		send_about(queue, &transfer->result);
+	cs_transfer_free(transfer);
+	cs_loop_destroy(loop);
+	cs_endpoint_close(endpoint);
+}
+
+/* Entry of the worker: main_arg is the shared segment's handle. */
+void
+cloudsync_ask_main(Datum main_arg)
+{
+	dsm_segment *segment;
+	CsAsk ask;
+	shm_mq *queue;
+	shm_mq_handle *sender;
+	StringInfoData end;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	segment = dsm_attach(DatumGetUInt32(main_arg));
+	if (segment == NULL)
+		proc_exit(0); /* the session is gone */
+	memcpy(&ask, dsm_segment_address(segment), sizeof(CsAsk));
+	queue = (shm_mq *) ((char *) dsm_segment_address(segment) +
+						ASK_QUEUE_OFFSET);
+	shm_mq_set_sender(queue, MyProc);
+	sender = shm_mq_attach(queue, segment, NULL);
+	BackgroundWorkerInitializeConnectionByOid(ask.database, InvalidOid, 0);
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET,
+					PGC_S_OVERRIDE);
+	answer(sender, &ask);
+	initStringInfo(&end);
+	pq_sendbyte(&end, CS_ASK_END);
+	send_message(sender, &end);
+	dsm_detach(segment);
+	proc_exit(0);
+}
