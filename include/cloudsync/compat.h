@@ -18,6 +18,7 @@
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
+#include "miscadmin.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
 #include "utils/wait_event.h"
@@ -28,7 +29,6 @@
 
 #if PG_VERSION_NUM < 150000
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/tuplestore.h"
 
 /* A set-returning function that fills a tuplestore; flags are ignored. */
@@ -51,6 +51,11 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 	rsinfo->setResult = tuplestore_begin_heap(true, false, work_mem);
 	MemoryContextSwitchTo(old);
 }
+#endif
+
+/* Is this process a background worker? */
+#if PG_VERSION_NUM < 170000
+#define AmBackgroundWorkerProcess() IsBackgroundWorker
 #endif
 
 /* A blocking send, flushed at once. */

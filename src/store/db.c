@@ -204,7 +204,7 @@ cs_enter_owner(CsOwnerContext *context, Oid owner, const char *time_zone)
 {
 	GetUserIdAndSecContext(&context->saved_user, &context->saved_context);
 	context->saved_acting = cs_acting_override;
-	if (IsBackgroundWorker)
+	if (AmBackgroundWorkerProcess())
 		constraints_immediate();
 	context->guc_level = NewGUCNestLevel();
 	set_for_owner("search_path", "pg_catalog, pg_temp");
