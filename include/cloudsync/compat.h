@@ -58,6 +58,13 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define AmBackgroundWorkerProcess() IsBackgroundWorker
 #endif
 
+/* The primary key's index, a deferrable one too. */
+#if PG_VERSION_NUM < 180000
+#define CsPrimaryKeyIndex(rel) RelationGetPrimaryKeyIndex(rel)
+#else
+#define CsPrimaryKeyIndex(rel) RelationGetPrimaryKeyIndex(rel, true)
+#endif
+
 /* A blocking send, flushed at once. */
 #if PG_VERSION_NUM < 150000
 #define CsShmMqSend(queue, length, data) shm_mq_send(queue, length, data, false)

@@ -144,7 +144,7 @@ read_role_tenant(const char *role_name)
 	namestrcpy(&name, role_name);
 	ScanKeyInit(&key, ANUM_ROLE, BTEqualStrategyNumber, F_NAMEEQ,
 				NameGetDatum(&name));
-	scan = systable_beginscan(rel, RelationGetPrimaryKeyIndex(rel), true,
+	scan = systable_beginscan(rel, CsPrimaryKeyIndex(rel), true,
 							  snapshot, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
