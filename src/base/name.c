@@ -261,6 +261,8 @@ with_suffix(const char *name, const char *suffix, CsNameKind kind,
 	if (suffix_len >= max)
 		return cs_name_make(name, kind, rules);
 	at = cut_position(name, len - ext, max - suffix_len - ext);
+	if (at == 0)
+		suffix++; /* nothing is left for its space to keep apart */
 	return psprintf("%.*s%s%s", (int) at, name, suffix, name + len - ext);
 }
 
