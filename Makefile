@@ -30,7 +30,7 @@ endif
 EXTRA_CLEAN = build cloudsync--*.sql
 
 # The commands for people find their tools themselves; the rest is PGXS.
-ifneq ($(filter-out demo test setup cppcheck,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out demo test setup cppcheck format,$(or $(MAKECMDGOALS),all)),)
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 
@@ -76,7 +76,7 @@ $(UNIT_PROGRAMS): build/unit/%: test/unit/%.c $$(call unit_sources,$$*) \
 	$(CC) $(UNIT_FLAGS) -o $@ $(filter %.c,$^) $(UNIT_LIBS)
 endif
 
-.PHONY: demo test setup cppcheck
+.PHONY: demo test setup cppcheck format
 setup:
 	@test/setup.sh
 demo:
@@ -89,3 +89,6 @@ cppcheck:
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -Iinclude \
 		-DPG_VERSION_NUM=150000 -DCLOUDSYNC_CRASH_POINTS \
 		--suppress=missingInclude --suppress=missingIncludeSystem src
+
+format:
+	clang-format -i $(SOURCES) $(ALL_HEADERS) $(wildcard test/unit/*.c)

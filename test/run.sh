@@ -64,7 +64,7 @@ for name in "${units[@]}"; do cp "$build/build/unit/$name" "$work/unit/"; done
 # What the tests of the tree itself look at: names and the files with a version.
 git -c safe.directory='*' ls-files 2>/dev/null | sed 's,/.*,,' | sort -u >"$work/tree/top-level" || true
 cp META.json CHANGELOG.md cloudsync.control README.md "$work/tree/" 2>/dev/null || true
-cp -r src include Makefile "$work/tree/"
+cp -r src include docs Makefile "$work/tree/"
 
 stage_settings "$work/stage" >"$work/temp.conf"
 [ ${#as_user[@]} -eq 0 ] || chown -R postgres "$work"

@@ -31,6 +31,32 @@ SKIP:
 	is_deeply([ sort split /\n/, $listed ], \@wanted, 'the top level is as agreed');
 }
 
+# Calls go down only (docs/internals.md): which headers a folder may not include.
+my %above = (
+	base => 'provider|transfer|db|change|content|notify|engine|push|collect|worker|settings|tenant',
+	provider => 'transfer|db|change|content|notify|engine|push|collect|worker|settings|tenant',
+	transfer => 'db|change|content|notify|engine|push|collect|worker|tenant',
+	store => 'provider|transfer|engine|push|collect|worker',
+	engine => 'worker');
+my (@up, @long, %points);
+foreach my $file (files_below("$tree/src"), map { "../include/$_" } files_below("$tree/include"))
+{
+	my $text = read_file("$tree/src/$file");
+	push @long, $file if ($text =~ tr/\n//) > 600;
+	$points{$1} = 1 while $text =~ /CS_CRASH_POINT\("([^"]+)"\)/g;
+	my ($folder) = $file =~ m{^([a-z]+)/} or next;
+	next unless my $upper = $above{$folder};
+	push @up, "$file: $1" while $text =~ m{^#include "(cloudsync/(?:$upper)\.h)"}mg;
+	next unless $folder =~ /^(?:base|provider|transfer)$/;
+	push @up, "$file: $1" while $text =~ m{^#include "((?:executor/spi|access/xact|catalog/[^"]*)\.h)"}mg;
+}
+is_deeply(\@up, [], 'no folder includes what stands above it');
+is_deeply(\@long, [], 'no file is longer than 600 lines');
+
+my ($table) = read_file("$tree/docs/internals.md") =~ /^## Crash points(.*?)^## /ms;
+my @documented = $table =~ /^\| `([^`]+)` \|/mg;
+is_deeply([ sort @documented ], [ sort keys %points ], 'docs/internals.md lists the crash points');
+
 SKIP:
 {
 	skip 'cppcheck is not installed', 1
