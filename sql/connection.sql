@@ -2,6 +2,17 @@
  * connection.sql: providers, accounts, connections (C1 to C7).
  */
 
+-- The providers that the library has, for cloudsync.providers (C1).
+CREATE FUNCTION cloudsync.provider_rows()
+    RETURNS TABLE (provider text, title text, authentication text, options jsonb, credentials jsonb, checksum text, max_file_size bigint, incremental boolean)
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'cloudsync_provider_rows';
+-- Refuses an unknown provider, option or credentials key, naming the known ones.
+CREATE FUNCTION cloudsync.check_options(provider text, options jsonb, credentials jsonb) RETURNS void
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'cloudsync_check_options';
+-- The account that options stand for: local, the normalised path below local_root.
+CREATE FUNCTION cloudsync.account_of(provider text, tenant text, options jsonb) RETURNS text
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'cloudsync_account_of';
+
 -- One authorised store at a provider. Dedup and pushed records hang on it and
 -- outlive the connection (C2).
 CREATE TABLE cloudsync.account (

@@ -35,6 +35,15 @@ typedef struct CsFailure
 	char detail[CS_DETAIL_MAX]; /* empty when there is none; no secrets */
 } CsFailure;
 
+/*
+ * Fills in the failure: the message by a format, detail (may be NULL) as it is.
+ * Both are cut to their room on a character boundary; control characters and
+ * bytes that are not UTF-8 become '?'. src/base/failure.c.
+ */
+extern void cs_failure_set(CsFailure *failure, CsFailureClass failure_class,
+						   const char *detail, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
 /* Does the failure stand for the whole connection, not for one file? */
 static inline int
 cs_failure_is_connections(CsFailureClass c)

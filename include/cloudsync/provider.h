@@ -126,7 +126,10 @@ typedef struct CsRequest
 	bool more;	  /* FILE_LIST: go on with the listing begun before */
 } CsRequest;
 
-/* What came of a request. Valid during the next() it is given to. */
+/*
+ * What came of a request. Lives until the next request, so that a page of
+ * entries can be passed on as it is.
+ */
 typedef struct CsResponse
 {
 	int error;			/* 0, or an errno value; ENODEV: the store itself is

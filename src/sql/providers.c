@@ -1,0 +1,304 @@
+/*
+ * providers.c
+ *	  What SQL sees of the providers (C1): their list, the check of options and
+ *	  credentials, and the account that they stand for.
+ *
+ * Relies on provider/ for the table of providers and on transfer/ for what
+ * cloudsync.local_root may be.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "../transfer/endpoint.h"
+#include "cloudsync/compat.h"
+#include "cloudsync/path.h"
+#include "cloudsync/provider.h"
+#include "cloudsync/settings.h"
+
+PG_FUNCTION_INFO_V1(cloudsync_provider_rows);
+PG_FUNCTION_INFO_V1(cloudsync_check_options);
+PG_FUNCTION_INFO_V1(cloudsync_account_of);
+
+/* {"key": "help", ...} */
+static Datum
+keys_as_jsonb(const CsProviderKey *keys)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue *object;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (; keys->key != NULL; keys++)
+	{
+		JsonbValue value;
+
+		value.type = jbvString;
+		value.val.string.val = pstrdup(keys->key);
+		value.val.string.len = strlen(keys->key);
+		pushJsonbValue(&state, WJB_KEY, &value);
+		value.val.string.val =
+			psprintf("%s%s", keys->help, keys->required ? " Required." : "");
+		value.val.string.len = strlen(value.val.string.val);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbPGetDatum(JsonbValueToJsonb(object));
+}
+
+Datum
+cloudsync_provider_rows(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *set;
+
+	InitMaterializedSRF(fcinfo, 0);
+	set = (ReturnSetInfo *) fcinfo->resultinfo;
+	for (int i = 0; cs_providers[i] != NULL; i++)
+	{
+		const CsProvider *provider = cs_providers[i];
+		Datum values[8];
+		bool nulls[8] = {false};
+
+		values[0] = CStringGetTextDatum(provider->name);
+		values[1] = CStringGetTextDatum(provider->title);
+		values[2] = CStringGetTextDatum(provider->authentication);
+		values[3] = keys_as_jsonb(provider->options);
+		values[4] = keys_as_jsonb(provider->credentials);
+		nulls[5] = provider->checksum == NULL;
+		values[5] =
+			nulls[5] ? (Datum) 0 : CStringGetTextDatum(provider->checksum);
+		nulls[6] = provider->max_file_size == 0;
+		values[6] = Int64GetDatum(provider->max_file_size);
+		values[7] = BoolGetDatum(provider->incremental);
+		tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* The provider of that name, or an error that names the known ones. */
+static const CsProvider *
+known_provider(const char *name)
+{
+	const CsProvider *provider = cs_provider_by_name(name);
+	StringInfoData known;
+
+	if (provider != NULL)
+		return provider;
+	initStringInfo(&known);
+	for (int i = 0; cs_providers[i] != NULL; i++)
+		appendStringInfo(&known, "%s%s", i > 0 ? ", " : "",
+						 cs_providers[i]->name);
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("unknown provider \"%s\"", name),
+					errhint("Known providers are: %s.", known.data)));
+	pg_unreachable();
+}
+
+static void
+unknown_key(const CsProvider *provider, const char *what,
+			const CsProviderKey *keys, const char *key)
+{
+	StringInfoData known;
+
+	initStringInfo(&known);
+	for (int i = 0; keys[i].key != NULL; i++)
+		appendStringInfo(&known, "%s%s", i > 0 ? ", " : "", keys[i].key);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("provider \"%s\" has no %s \"%s\"", provider->name, what,
+					key),
+			 known.len > 0 ? errhint("Known keys are: %s.", known.data)
+						   : errhint("It takes no %ss.", what)));
+}
+
+/* The value is named by its key alone: it may be a secret. */
+static void
+check_type(const char *what, const CsProviderKey *key, const JsonbValue *value)
+{
+	static const char *const names[] = {"a string", "true or false",
+										"an object"};
+	bool ok = false;
+
+	switch (key->type)
+	{
+		case CS_KEY_TEXT:
+			ok = value->type == jbvString && value->val.string.len > 0;
+			break;
+		case CS_KEY_BOOLEAN:
+			ok = value->type == jbvBool;
+			break;
+		case CS_KEY_OBJECT:
+			ok = value->type == jbvBinary &&
+				 JsonContainerIsObject(value->val.binary.data);
+			break;
+	}
+	if (!ok)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s \"%s\" must be %s%s", what, key->key,
+							   names[key->type],
+							   key->type == CS_KEY_TEXT ? " and not empty"
+														: ""),
+						errhint("%s", key->help)));
+}
+
+static void
+check_keys(const CsProvider *provider, const char *what,
+		   const CsProviderKey *keys, Jsonb *given)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue value;
+	bool seen[64] = {false};
+	int found = 0;
+
+	if (given != NULL && !JB_ROOT_IS_OBJECT(given))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%ss must be a JSON object", what),
+				 errhint("Write them like %s.", "'{\"key\": \"value\"}'")));
+	iterator = given != NULL ? JsonbIteratorInit(&given->root) : NULL;
+	while (iterator != NULL &&
+		   (token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			char *key =
+				pnstrdup(value.val.string.val, value.val.string.len);
+
+			for (found = 0; keys[found].key != NULL; found++)
+			{
+				if (strcmp(keys[found].key, key) == 0)
+					break;
+			}
+			if (keys[found].key == NULL)
+				unknown_key(provider, what, keys, key);
+			Assert(found < lengthof(seen));
+			seen[found] = true;
+		}
+		else if (token == WJB_VALUE)
+			check_type(what, &keys[found], &value);
+	}
+	for (int i = 0; keys[i].key != NULL; i++)
+	{
+		if (keys[i].required && !seen[i])
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("provider \"%s\" requires the %s \"%s\"",
+								   provider->name, what, keys[i].key),
+							errhint("%s", keys[i].help)));
+	}
+}
+
+static char *
+argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+static const CsProvider *
+provider_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("the provider must not be null"),
+						errhint("cloudsync.providers lists them.")));
+	return known_provider(argument(fcinfo, 0));
+}
+
+Datum
+cloudsync_check_options(PG_FUNCTION_ARGS)
+{
+	const CsProvider *provider = provider_argument(fcinfo);
+
+	check_keys(provider, "option", provider->options,
+			   PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1));
+	check_keys(provider, "credential", provider->credentials,
+			   PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
+	PG_RETURN_VOID();
+}
+
+/* A text option, or NULL. */
+static char *
+text_option(Jsonb *options, const char *key)
+{
+	JsonbValue name;
+	JsonbValue *value;
+
+	if (options == NULL || !JB_ROOT_IS_OBJECT(options))
+		return NULL;
+	name.type = jbvString;
+	name.val.string.val = (char *) key;
+	name.val.string.len = strlen(key);
+	value = findJsonbValueFromContainer(&options->root, JB_FOBJECT, &name);
+	if (value == NULL || value->type != jbvString)
+		return NULL;
+	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+/*
+ * local_root may be missing for the moment (its file system is not mounted):
+ * that is found, and recorded, when work is done. What never can be is refused.
+ */
+static void
+check_local_root(void)
+{
+	CsFailure failure;
+
+	if (cs_local_root == NULL || cs_local_root[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("provider \"local\" is disabled"),
+				 errdetail("The setting \"cloudsync.local_root\" is empty."),
+				 errhint("A superuser sets it, in the server's configuration, "
+						 "to the folder below which the provider may work.")));
+	if (access(cs_local_root, F_OK) != 0)
+		return;
+	if (!cs_local_root_ok(DataDir, cs_local_root, &failure))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg_internal("%s", failure.message),
+						errhint("%s", failure.detail)));
+}
+
+static char *
+local_account(const char *tenant, const char *path)
+{
+	const char *why;
+	char *account = cs_path_normalize(path != NULL ? path : "", 0, &why);
+	const char *slash = path != NULL ? strstr(path, "//") : NULL;
+
+	if (account == NULL || slash != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"path\" cannot be a folder below "
+						"cloudsync.local_root"),
+				 errdetail("It %s.", account == NULL
+										 ? why
+										 : "contains an empty component"),
+				 errhint("Give a path such as \"customers/smith\".")));
+	if (tenant != NULL && tenant[0] != '\0' && !cs_local_tenant_ok(tenant))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("tenant \"%s\" cannot use the provider \"local\"",
+						tenant),
+				 errdetail("Each tenant has a folder of its own name below "
+						   "cloudsync.local_root, and this cannot be one."),
+				 errhint("Use a tenant's name without \"/\" and control "
+						 "characters, other than \".\" and \"..\".")));
+	check_local_root();
+	return account;
+}
+
+Datum
+cloudsync_account_of(PG_FUNCTION_ARGS)
+{
+	const CsProvider *provider = provider_argument(fcinfo);
+	char *tenant = argument(fcinfo, 1);
+	Jsonb *options = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
+
+	if (provider != &cs_provider_local)
+		elog(ERROR, "provider \"%s\" has no account", provider->name);
+	PG_RETURN_TEXT_P(cstring_to_text(
+		local_account(tenant, text_option(options, "path"))));
+}
