@@ -63,8 +63,9 @@ for d in test/t test/sql expected; do [ ! -d "$d" ] || cp -r "$d" "$work/"; done
 for name in "${units[@]}"; do cp "$build/build/unit/$name" "$work/unit/"; done
 # What the tests of the tree itself look at: names and the files with a version.
 git -c safe.directory='*' ls-files 2>/dev/null | sed 's,/.*,,' | sort -u >"$work/tree/top-level" || true
-cp META.json CHANGELOG.md cloudsync.control README.md "$work/tree/" 2>/dev/null || true
-cp -r src include docs Makefile "$work/tree/"
+cp -r META.json CHANGELOG.md cloudsync.control Makefile src include docs "$work/tree/"
+mkdir "$work/tree/test"
+cp -r test/common.sh test/demo "$work/tree/test/"
 
 stage_settings "$work/stage" >"$work/temp.conf"
 [ ${#as_user[@]} -eq 0 ] || chown -R postgres "$work"
@@ -85,6 +86,7 @@ status=0
 	TEMP_CONFIG="$work/temp.conf" TESTDIR="$work" TESTDATADIR="$work/tmp_check" \
 	TESTLOGDIR="$work/tmp_check/log" PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-120}" \
 	CLOUDSYNC_SQL="${sql[*]}" CLOUDSYNC_STAGE="$work/stage" CLOUDSYNC_TREE="$work/tree" \
+	PG_CONFIG="$PG_CONFIG" \
 	prove -j"${CLOUDSYNC_TEST_JOBS:-2}" ${PROVE_FLAGS:-} "${tests[@]}" 2>&1 | tee "$work/prove.out" || status=$?
 
 if [ $status -eq 0 ] && grep -q '^Result: PASS' prove.out; then

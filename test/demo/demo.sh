@@ -16,7 +16,7 @@ if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; else bold='' plain=''; fi
 step() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 say() { printf '%s\n' "$*"; }
 
-work=$(mktemp -d /tmp/cloudsync-demo.XXXXXX)
+work=$(mktemp -d "${TMPDIR:-/tmp}/cloudsync-demo.XXXXXX")
 chmod 755 "$work"
 data=$work/data
 drive=$work/cloud/drive
@@ -86,14 +86,16 @@ show_tree() {
 drop() { "${as_user[@]}" cp "$work/files/$1" "$drive/Scans/$2"; say "   dropped into Scans/: $2"; }
 
 step "Building cloudsync and starting a server of its own, below $work"
-build_in "$repository/build/demo" "$work/make.log" DESTDIR="$work/stage" all install
+stage=${CLOUDSYNC_STAGE:-$work/stage}	# the tests have theirs already
+[ -n "${CLOUDSYNC_STAGE:-}" ] ||
+	build_in "$repository/build/demo" "$work/make.log" DESTDIR="$stage" all install
 [ ${#as_user[@]} -eq 0 ] || chown -R postgres "$work"
 as initdb -D "$data" -U postgres -A trust -E UTF8 --no-locale >"$work/initdb.log"
 as mkdir -p "$drive/Scans"
 cp test/demo/make_files.pl test/demo/schema.sql "$work/"
 as perl "$work/make_files.pl" "$work/files"
 {
-	stage_settings "$work/stage"
+	stage_settings "$stage"
 	echo "listen_addresses = ''"
 	echo "unix_socket_directories = '$work'"
 	echo "shared_preload_libraries = 'cloudsync'"

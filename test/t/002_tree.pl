@@ -38,20 +38,33 @@ my %above = (
 	transfer => 'db|change|content|notify|engine|push|collect|worker|tenant',
 	store => 'provider|transfer|engine|push|collect|worker',
 	engine => 'worker');
-my (@up, @long, %points);
+my (@up, @long, @rude, %points);
 foreach my $file (files_below("$tree/src"), map { "../include/$_" } files_below("$tree/include"))
 {
 	my $text = read_file("$tree/src/$file");
 	push @long, $file if ($text =~ tr/\n//) > 600;
 	$points{$1} = 1 while $text =~ /CS_CRASH_POINT\("([^"]+)"\)/g;
+	(my $code = $text) =~ s{/\*.*?\*/}{}gs;
+	while ($code =~ /\bereport\((?:ERROR|FATAL)\b(.*?)\);/gs)
+	{
+		my $said = $1;
+		push @rude, "$file: no errcode in $said" unless $said =~ /\berrcode\(|\w+_errcode|errcode_for/;
+		push @rude, "$file: $1"
+		  if $said =~ /\berrmsg(?:_plural)?\(\s*("[A-Z][a-z].*?")/s || $said =~ /\berrmsg\(\s*("[^"]*\.")\s*[,)]/s;
+		push @rude, "$file: $1"
+		  if $said =~ /\berr(?:hint|detail)\(\s*("[^"%]*[^".%]")\s*[,)]/s;
+	}
 	my ($folder) = $file =~ m{^([a-z]+)/} or next;
 	next unless my $upper = $above{$folder};
 	push @up, "$file: $1" while $text =~ m{^#include "(cloudsync/(?:$upper)\.h)"}mg;
 	next unless $folder =~ /^(?:base|provider|transfer)$/;
 	push @up, "$file: $1" while $text =~ m{^#include "((?:executor/spi|access/xact|catalog/[^"]*)\.h)"}mg;
 }
-is_deeply(\@up, [], 'no folder includes what stands above it');
-is_deeply(\@long, [], 'no file is longer than 600 lines');
+is(join("\n", @up), '', 'no folder includes what stands above it');
+is(join("\n", @long), '', 'no file is longer than 600 lines');
+
+is(join("\n", @rude), '',
+	'errors have an SQLSTATE and the style of PostgreSQL: message lower-case without full stop, hint and detail as sentences');
 
 my ($table) = read_file("$tree/docs/internals.md") =~ /^## Crash points(.*?)^## /ms;
 my @documented = $table =~ /^\| `([^`]+)` \|/mg;
