@@ -70,7 +70,11 @@ typedef struct CsTransfer
 	struct CsTransferPrivate *priv;
 } CsTransfer;
 
-extern CsLoop *cs_loop_create(void);
+/*
+ * recover (cs_rollback in a worker) is called when a body's function raised an
+ * error, before the transfer goes on: it ends the transaction left open.
+ */
+extern CsLoop *cs_loop_create(void (*recover)(void));
 extern void cs_loop_destroy(CsLoop *loop); /* closes all, removes nothing */
 
 /*

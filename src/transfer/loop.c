@@ -12,13 +12,11 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "access/xact.h"
 #include "lib/ilist.h"
 #include "portability/instr_time.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
-#include "cloudsync/db.h"
 #include "cloudsync/transfer.h"
 #include "endpoint.h"
 #include "file.h"
@@ -30,6 +28,7 @@ struct CsLoop
 	dlist_head stopped;
 	int n_running;
 	int epoll_fd;
+	void (*recover)(void);
 	char *buffer; /* for one slice */
 	bool keep_files; /* the loop goes: transfers remove nothing */
 };
@@ -62,7 +61,7 @@ close_loop(void *arg)
 }
 
 CsLoop *
-cs_loop_create(void)
+cs_loop_create(void (*recover)(void))
 {
 	MemoryContext context = AllocSetContextCreate(
 		CurrentMemoryContext, "cloudsync loop", ALLOCSET_DEFAULT_SIZES);
@@ -71,6 +70,7 @@ cs_loop_create(void)
 	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
 
 	loop->context = context;
+	loop->recover = recover;
 	loop->buffer = palloc(CS_FILE_SLICE);
 	loop->epoll_fd = -1;
 	dlist_init(&loop->running);
@@ -265,20 +265,17 @@ take_error(CsTransfer *transfer, MemoryContext context)
 	CsTransferPrivate *priv = transfer->priv;
 	ErrorData *error;
 	CsFailure failure;
-	char *text;
 
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		PG_RE_THROW();
 	FlushErrorState();
-	if (IsTransactionState())
-		cs_rollback();
+	if (priv->loop->recover != NULL)
+		priv->loop->recover();
 	MemoryContextSwitchTo(context);
-	text = cs_error_text(error);
-	cs_failure_set(&failure, class_of_error(error->sqlerrcode), NULL, "%s",
-				   text);
-	pfree(text);
+	cs_failure_set(&failure, class_of_error(error->sqlerrcode), error->detail,
+				   "%s", error->message);
 	FreeErrorData(error);
 	cs_file_close(&priv->task, true);
 	if (!priv->asking)
@@ -296,7 +293,6 @@ static void
 work_safely(CsTransfer *transfer)
 {
 	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner resource_owner = CurrentResourceOwner;
 
 	PG_TRY();
 	{
@@ -304,7 +300,6 @@ work_safely(CsTransfer *transfer)
 	}
 	PG_CATCH();
 	{
-		CurrentResourceOwner = resource_owner;
 		take_error(transfer, context);
 	}
 	PG_END_TRY();

@@ -336,7 +336,7 @@ answer(shm_mq_handle *queue, const CsAsk *ask)
 		send_failure(queue, &failure);
 		return;
 	}
-	loop = cs_loop_create();
+	loop = cs_loop_create(cs_rollback);
 	transfer = cs_transfer_start(loop, subject.provider, endpoint, &op, NULL,
 								 NULL);
 	converse(queue, transfer, loop);
