@@ -2,6 +2,11 @@
  * push.sql: push settings, what is due, and what was pushed (P2 to P17).
  */
 
+-- An error if the text is no folder template, or a tag of it is not known to
+-- the tracked table (NULL: to every tracked table).
+CREATE FUNCTION cloudsync.template_check(folder text, dossiers regclass) RETURNS void
+    LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cloudsync_template_check';
+
 CREATE TABLE cloudsync.push_setting (
     connection_id bigint PRIMARY KEY REFERENCES cloudsync.connection,
     destination_id bigint NOT NULL,
