@@ -1,0 +1,283 @@
+/*
+ * appcontent.c
+ *	  Contents of the application's files: identity and slices (appdata.h,
+ *	  appcontent.h).
+ *
+ * A bytea out of line and uncompressed is read by slices at no cost. A
+ * compressed one can only be decompressed from its start: it is decompressed
+ * once and kept for the transfer.
+ */
+#include "postgres.h"
+
+#include <openssl/evp.h>
+
+#include "access/detoast.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_largeobject.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/large_object.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "cloudsync/appdata.h"
+#include "cloudsync/compat.h"
+#include "cloudsync/appcontent.h"
+#include "cloudsync/db.h"
+
+#define SHA256_LENGTH 32
+
+static char *
+hex(const unsigned char *bytes, int length)
+{
+	char *text = palloc(2 * length + 1);
+	int i;
+
+	for (i = 0; i < length; i++)
+		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+	return text;
+}
+
+static char *
+sha256_hex(const void *bytes, size_t length)
+{
+	unsigned char digest[SHA256_LENGTH];
+
+	if (!EVP_Digest(bytes, length, digest, NULL, EVP_sha256(), NULL))
+		elog(ERROR, "could not compute SHA-256");
+	return hex(digest, SHA256_LENGTH);
+}
+
+static char *
+bytea_version(struct varlena *value, int64 *size)
+{
+	struct varlena *plain;
+	char *version;
+
+	if (VARATT_IS_EXTERNAL_ONDISK(value))
+	{
+		struct varatt_external pointer;
+
+		VARATT_EXTERNAL_GET_POINTER(pointer, value);
+		*size = pointer.va_rawsize - VARHDRSZ;
+		return psprintf("t:%u:%u:%d", pointer.va_toastrelid, pointer.va_valueid,
+						pointer.va_rawsize);
+	}
+	plain = pg_detoast_datum_packed(value);
+	*size = VARSIZE_ANY_EXHDR(plain);
+	version = psprintf("h:%s", sha256_hex(VARDATA_ANY(plain), *size));
+	if (plain != value)
+		pfree(plain);
+	return version;
+}
+
+/*
+ * The pages of a large object in the active snapshot: number, writer and place
+ * of each. NULL if there is no such object. The right to read it is checked by
+ * reading its first byte.
+ */
+static char *
+large_object_version(Oid loid, int64 *size)
+{
+	EVP_MD_CTX *hash;
+	unsigned char digest[SHA256_LENGTH];
+	Relation relation;
+	Relation index;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple tuple;
+
+	if (!LargeObjectExists(loid))
+		return NULL;
+	(void) DirectFunctionCall3(be_lo_get_fragment, ObjectIdGetDatum(loid),
+							   Int64GetDatum(0), Int32GetDatum(1));
+	*size = 0;
+	hash = EVP_MD_CTX_new();
+	if (hash == NULL || !EVP_DigestInit_ex(hash, EVP_sha256(), NULL))
+		elog(ERROR, "could not compute SHA-256");
+	PG_TRY();
+	{
+		relation = table_open(LargeObjectRelationId, AccessShareLock);
+		index = index_open(LargeObjectLOidPNIndexId, AccessShareLock);
+		ScanKeyInit(&key, Anum_pg_largeobject_loid, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(loid));
+		scan = systable_beginscan_ordered(relation, index, GetActiveSnapshot(), 1, &key);
+		while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
+		{
+			Form_pg_largeobject page = (Form_pg_largeobject) GETSTRUCT(tuple);
+			struct
+			{
+				int32 pageno;
+				TransactionId xmin;
+				BlockNumber block;
+				uint32 offset;
+			} identity;
+
+			CHECK_FOR_INTERRUPTS();
+			identity.pageno = page->pageno;
+			identity.xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+			identity.block = ItemPointerGetBlockNumber(&tuple->t_self);
+			identity.offset = ItemPointerGetOffsetNumber(&tuple->t_self);
+			EVP_DigestUpdate(hash, &identity, sizeof(identity));
+			*size = (int64) page->pageno * LOBLKSIZE +
+					(toast_raw_datum_size(PointerGetDatum(&page->data)) - VARHDRSZ);
+		}
+		systable_endscan_ordered(scan);
+		index_close(index, AccessShareLock);
+		table_close(relation, AccessShareLock);
+		EVP_DigestFinal_ex(hash, digest, NULL);
+	}
+	PG_FINALLY();
+	{
+		EVP_MD_CTX_free(hash);
+	}
+	PG_END_TRY();
+	return psprintf("l:%s:" INT64_FORMAT, hex(digest, SHA256_LENGTH), *size);
+}
+
+/* See appcontent.h. */
+char *
+cs_content_version(char kind, Datum value, int64 *size)
+{
+	struct varlena *text;
+
+	switch (kind)
+	{
+		case 'b':
+			return bytea_version((struct varlena *) DatumGetPointer(value), size);
+		case 'o':
+			return large_object_version(DatumGetObjectId(value), size);
+		default:
+			text = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
+			*size = -1;
+			return psprintf("u:%s", sha256_hex(VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text)));
+	}
+}
+
+/* The value is the one that was seen at the claim. */
+static bool
+is_same(const CsContent *content, Datum value)
+{
+	int64 size;
+	char *version = cs_content_version(content->source->kind, value, &size);
+
+	return version != NULL && strcmp(version, content->version) == 0;
+}
+
+static int64
+copy_part(const char *bytes, int64 length, int64 offset, char *buf, int64 cap)
+{
+	int64 n = Min(cap, length - offset);
+
+	if (n <= 0)
+		return 0;
+	memcpy(buf, bytes + offset, n);
+	return n;
+}
+
+static int64
+read_bytea(CsContent *content, struct varlena *value, int64 offset, char *buf,
+		   int64 cap)
+{
+	struct varlena *slice;
+	int64 n;
+
+	if (VARATT_IS_EXTERNAL_ONDISK(value))
+	{
+		struct varatt_external pointer;
+
+		VARATT_EXTERNAL_GET_POINTER(pointer, value);
+		if (VARATT_EXTERNAL_IS_COMPRESSED(pointer) && content->size > cap)
+		{
+			MemoryContext old = MemoryContextSwitchTo(content->context);
+
+			content->whole = (char *) detoast_attr(value);
+			MemoryContextSwitchTo(old);
+			return copy_part(VARDATA_ANY(content->whole), VARSIZE_ANY_EXHDR(content->whole),
+							 offset, buf, cap);
+		}
+	}
+	slice = detoast_attr_slice(value, (int32) offset, (int32) Min(cap, PG_INT32_MAX));
+	n = copy_part(VARDATA_ANY(slice), VARSIZE_ANY_EXHDR(slice), 0, buf, cap);
+	return n;
+}
+
+static int64
+read_large_object(Oid loid, int64 offset, char *buf, int64 cap)
+{
+	struct varlena *part = (struct varlena *) DatumGetPointer(
+		DirectFunctionCall3(be_lo_get_fragment, ObjectIdGetDatum(loid),
+							Int64GetDatum(offset),
+							Int32GetDatum((int32) Min(cap, CS_SLICE))));
+
+	return copy_part(VARDATA_ANY(part), VARSIZE_ANY_EXHDR(part), 0, buf, cap);
+}
+
+/*
+ * One slice of the value, checked to be the one of the claim. Of a large object
+ * that is done before the first and after the last slice, since looking at its
+ * pages costs as much as reading it.
+ */
+static int64
+read_value(CsContent *content, Datum value, int64 offset, char *buf, int64 cap)
+{
+	int64 n;
+
+	if (content->source->kind == 'b')
+	{
+		if (!is_same(content, value))
+			return -1;
+		return read_bytea(content, (struct varlena *) DatumGetPointer(value), offset,
+						  buf, cap);
+	}
+	if (content->source->kind != 'o')
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("content by address cannot be pushed yet"),
+				 errhint("Keep the content in a bytea column or a large object.")));
+	if (offset == 0 && !is_same(content, value))
+		return -1;
+	n = read_large_object(DatumGetObjectId(value), offset, buf, cap);
+	if (offset + n >= content->size && !is_same(content, value))
+		return -1;
+	return n;
+}
+
+/* See appdata.h. */
+int64
+cs_content_read(CsContent *content, int64 offset, char *buf, int64 cap)
+{
+	CsOwnerContext owner;
+	Oid types[1] = {TEXTOID};
+	Datum values[1];
+	int64 n = -1;
+	int ret;
+
+	if (content->whole != NULL)
+		return copy_part(VARDATA_ANY(content->whole), VARSIZE_ANY_EXHDR(content->whole),
+						 offset, buf, cap);
+	values[0] = CStringGetTextDatum(content->key);
+	cs_enter_owner(&owner, content->source->owner, NULL);
+	ret = SPI_execute_with_args(content->source->content_sql, 1, types, values, NULL,
+								true, 0);
+	if (ret != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(ret));
+	if (SPI_processed > 0)
+	{
+		bool isnull;
+		Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+									&isnull);
+
+		if (!isnull)
+			n = read_value(content, value, offset, buf, cap);
+	}
+	cs_leave_owner(&owner);
+	return n;
+}
