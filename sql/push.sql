@@ -34,6 +34,8 @@ CREATE TABLE cloudsync.destination (
     account_id bigint NOT NULL REFERENCES cloudsync.account,
     root text NOT NULL,
     connection_id bigint REFERENCES cloudsync.connection,
+    -- where the root is now, if its customer renamed it; NULL: at root
+    path text,
     remote_id text,
     prepared_at timestamptz,
     UNIQUE (account_id, root)
@@ -90,9 +92,13 @@ CREATE TABLE cloudsync.pushed_dossier (
     last_run_id bigint,
     last_error text,
     web_url text,
+    -- where a push that runs is about to bring it
+    intent_folder text,
+    intent_key text,
     PRIMARY KEY (destination_id, dossiers_id, dossier),
     UNIQUE (destination_id, folder_key)
 );
+CREATE INDEX pushed_dossier_intent ON cloudsync.pushed_dossier (destination_id, intent_key) WHERE intent_key IS NOT NULL;
 
 /*
  * A file at a destination: what is there now (path, remote_*, size, sha256) and
@@ -128,6 +134,7 @@ CREATE TABLE cloudsync.pushed_file (
     next_try_at timestamptz,
     last_error text,
     web_url text,
+    trash_confirmed boolean NOT NULL DEFAULT false,
     PRIMARY KEY (destination_id, dossiers_id, dossier, source_id, file_key)
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX pushed_file_path ON cloudsync.pushed_file (destination_id, path_key)
@@ -142,3 +149,474 @@ CREATE TABLE cloudsync.trash_log (
     path text NOT NULL
 );
 CREATE INDEX ON cloudsync.trash_log (connection_id, trashed_at);
+
+-- Raises an error unless the text is a folder template whose tags every tracked table has (P10).
+CREATE FUNCTION cloudsync.check_folder(folder text) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'cloudsync_check_folder';
+-- A folder's path as it must be ("CloudSync" is "/CloudSync"); an error if it cannot be one at the provider.
+CREATE FUNCTION cloudsync.folder_path(provider text, path text) RETURNS text
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'cloudsync_folder_path';
+-- A dossier's key in its own spelling, and its tenant; NULL if there is none.
+CREATE FUNCTION cloudsync.find_dossier(dossiers_id integer, dossier text) RETURNS text[]
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'cloudsync_find_dossier';
+-- Why no worker can serve anybody now; NULL: one can.
+CREATE FUNCTION cloudsync.why_waiting() RETURNS text
+    LANGUAGE c AS 'MODULE_PATHNAME', 'cloudsync_why_waiting';
+CREATE FUNCTION cloudsync.plan(connection_id bigint, dossiers_id integer[], dossiers text[])
+    RETURNS TABLE (dossier text, file_key text, action text, path text, from_path text, bytes bigint)
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'cloudsync_plan_dossiers';
+
+-- What the audit says of a push setting.
+CREATE FUNCTION cloudsync.push_facts(p cloudsync.push_setting) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE WHEN (p).connection_id IS NOT NULL THEN
+        to_jsonb(p) - ARRAY['connection_id', 'destination_id'] END;
+END;
+
+-- Everything that was pushed is looked at again: names may have changed.
+CREATE FUNCTION cloudsync.push_again(connection_id bigint) RETURNS void
+    LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO cloudsync.due AS d (connection_id, dossiers_id, dossier, changes, backfill, changed_at, start_at, due_at)
+        SELECT p.connection_id, f.dossiers_id, f.dossier, 1, true, clock_timestamp(), clock_timestamp(),
+               clock_timestamp() + p.every
+        FROM cloudsync.push_setting p
+        JOIN cloudsync.pushed_dossier f ON f.destination_id = p.destination_id
+        WHERE p.connection_id = push_again.connection_id AND p.auto_sync
+        ORDER BY f.dossiers_id, f.dossier
+        ON CONFLICT (connection_id, dossiers_id, dossier) DO UPDATE SET generation = d.generation + 1,
+            start_at = LEAST(d.start_at, EXCLUDED.start_at);
+END;
+
+-- A folder in the destination's account for its connection: the one that was
+-- used before, if any (C2).
+CREATE FUNCTION cloudsync.take_destination(c cloudsync.connection, root text, destination_id bigint) RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    found_row cloudsync.destination;
+    holder text;
+BEGIN
+    INSERT INTO cloudsync.destination AS d (account_id, root, connection_id)
+        SELECT (c).account_id, take_destination.root, (c).connection_id
+        WHERE take_destination.destination_id IS NULL
+        ON CONFLICT DO NOTHING;
+    SELECT d.* INTO found_row FROM cloudsync.destination d
+        WHERE d.account_id = (c).account_id AND d.root = take_destination.root FOR UPDATE;
+    IF found_row.connection_id <> (c).connection_id THEN
+        SELECT o.name INTO holder FROM cloudsync.connection o WHERE o.connection_id = found_row.connection_id;
+        RAISE EXCEPTION USING ERRCODE = 'object_in_use',
+            MESSAGE = format('connection "%s" already pushes to folder "%s" of this account', holder, take_destination.root),
+            HINT = 'Give another root, or use that connection.';
+    END IF;
+    IF take_destination.destination_id IS NULL OR take_destination.destination_id = found_row.destination_id THEN
+        UPDATE cloudsync.destination d SET connection_id = (c).connection_id
+            WHERE d.destination_id = found_row.destination_id AND d.connection_id IS NULL;
+        RETURN found_row.destination_id;
+    END IF;
+
+    -- the root changes: what was pushed moves along, or an earlier root is taken up
+    IF found_row.destination_id IS NULL THEN
+        UPDATE cloudsync.destination d SET root = take_destination.root, path = NULL, remote_id = NULL, prepared_at = NULL
+            WHERE d.destination_id = take_destination.destination_id;
+        RETURN take_destination.destination_id;
+    END IF;
+    IF NOT EXISTS (SELECT FROM cloudsync.pushed_dossier f WHERE f.destination_id = found_row.destination_id) THEN
+        UPDATE cloudsync.push_setting p SET destination_id = take_destination.destination_id
+            WHERE p.destination_id = found_row.destination_id;
+        DELETE FROM cloudsync.destination d WHERE d.destination_id = found_row.destination_id;
+        UPDATE cloudsync.destination d SET root = take_destination.root, path = NULL, remote_id = NULL, prepared_at = NULL
+            WHERE d.destination_id = take_destination.destination_id;
+        RETURN take_destination.destination_id;
+    END IF;
+    IF EXISTS (SELECT FROM cloudsync.pushed_dossier f WHERE f.destination_id = take_destination.destination_id) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('folder "%s" holds dossiers that an earlier connection pushed', take_destination.root),
+            HINT = 'Give another root; what was pushed cannot be moved among them.';
+    END IF;
+    UPDATE cloudsync.destination d SET connection_id = NULL WHERE d.destination_id = take_destination.destination_id;
+    UPDATE cloudsync.destination d SET connection_id = (c).connection_id WHERE d.destination_id = found_row.destination_id;
+    RETURN found_row.destination_id;
+END
+$$;
+
+CREATE FUNCTION @extschema@.cloudsync_set_push(connection text, auto_sync boolean DEFAULT NULL, root text DEFAULT NULL,
+        folder text DEFAULT NULL, every interval DEFAULT NULL, on_conflict text DEFAULT NULL, on_delete text DEFAULT NULL,
+        manifest boolean DEFAULT NULL, time_zone text DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+DECLARE
+    conn cloudsync.connection := cloudsync.find_connection(cloudsync_set_push.connection, true);
+    old cloudsync.push_setting;
+    new cloudsync.push_setting;
+BEGIN
+    SELECT p.* INTO old FROM cloudsync.push_setting p WHERE p.connection_id = conn.connection_id FOR UPDATE;
+    new.connection_id := conn.connection_id;
+    new.auto_sync := coalesce(cloudsync_set_push.auto_sync, old.auto_sync, true);
+    new.root := coalesce(cloudsync_set_push.root, old.root, 'CloudSync');
+    new.folder := coalesce(cloudsync_set_push.folder, old.folder, '{dossier_label}');
+    new.every := coalesce(cloudsync_set_push.every, old.every, '15 minutes');
+    new.on_conflict := coalesce(cloudsync_set_push.on_conflict, old.on_conflict, 'keep_both');
+    new.on_delete := coalesce(cloudsync_set_push.on_delete, old.on_delete, 'keep');
+    new.manifest := coalesce(cloudsync_set_push.manifest, old.manifest, false);
+    new.time_zone := coalesce(cloudsync_set_push.time_zone, old.time_zone,
+                              (SELECT s.reset_val FROM pg_settings s WHERE s.name = 'TimeZone'));
+
+    IF new.every < interval '1 second' OR new.every > interval '366 days' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('every must be between 1 second and 366 days, not %s', new.every),
+            HINT = 'For example: every => ''15 minutes''.';
+    END IF;
+    IF new.on_conflict NOT IN ('keep_both', 'overwrite', 'skip') THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('on_conflict cannot be "%s"', new.on_conflict),
+            HINT = 'It is "keep_both", "overwrite" or "skip".';
+    END IF;
+    IF new.on_delete NOT IN ('keep', 'trash') THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('on_delete cannot be "%s"', new.on_delete),
+            HINT = 'It is "keep" or "trash".';
+    END IF;
+    BEGIN
+        PERFORM clock_timestamp() AT TIME ZONE new.time_zone;
+    EXCEPTION WHEN invalid_parameter_value THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('time zone "%s" does not exist', new.time_zone),
+            HINT = 'The view pg_timezone_names lists those that do.';
+    END;
+    new.root := substr(cloudsync.folder_path(conn.provider, new.root), 2);
+    IF new.root = '' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'root cannot be the account itself',
+            HINT = 'Give the folder that is to be made in it, such as ''CloudSync''.';
+    END IF;
+    IF cloudsync_set_push.folder IS NOT NULL OR old.connection_id IS NULL THEN
+        PERFORM cloudsync.check_folder(new.folder);
+    END IF;
+    new.destination_id := cloudsync.take_destination(conn, '/' || new.root, old.destination_id);
+    IF new IS NOT DISTINCT FROM old THEN
+        RETURN;
+    END IF;
+
+    IF old.connection_id IS NULL THEN
+        INSERT INTO cloudsync.push_setting SELECT new.*;
+    ELSE
+        UPDATE cloudsync.push_setting p SET (destination_id, auto_sync, root, folder, every, on_conflict, on_delete, manifest, time_zone)
+            = (new.destination_id, new.auto_sync, new.root, new.folder, new.every, new.on_conflict, new.on_delete, new.manifest, new.time_zone)
+            WHERE p.connection_id = conn.connection_id;
+    END IF;
+    IF old.auto_sync AND NOT new.auto_sync THEN
+        DELETE FROM cloudsync.due d WHERE d.connection_id = conn.connection_id AND d.claimed IS NULL;
+        DELETE FROM cloudsync.backfill b WHERE b.connection_id = conn.connection_id;
+    ELSIF new.auto_sync AND old.auto_sync IS NOT TRUE THEN
+        INSERT INTO cloudsync.backfill (connection_id, dossiers_id)
+            SELECT conn.connection_id, t.dossiers_id FROM cloudsync.dossier_table t
+            ON CONFLICT (connection_id, dossiers_id) DO UPDATE
+                SET last_key = NULL, noted = 0, started_at = clock_timestamp();
+    END IF;
+    IF old.connection_id IS NOT NULL
+       AND (new.root, new.folder, new.time_zone, new.manifest) IS DISTINCT FROM (old.root, old.folder, old.time_zone, old.manifest) THEN
+        PERFORM cloudsync.push_again(conn.connection_id);
+    END IF;
+    IF old.root IS DISTINCT FROM new.root THEN
+        INSERT INTO cloudsync.run (tenant, kind, connection_id, origin, requested_by)
+            VALUES (conn.tenant, 'prepare', conn.connection_id, 'manual', cloudsync.acting_user());
+    END IF;
+    PERFORM cloudsync.note(conn.tenant, 'set_push', conn.name, cloudsync.push_facts(old), cloudsync.push_facts(new));
+    PERFORM cloudsync.wake(true);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_set_push(text, boolean, text, text, interval, text, text, boolean, text) IS
+    'says how a connection pushes dossiers; NULL keeps what is set';
+
+CREATE FUNCTION @extschema@.cloudsync_set_procedure_folder(connection text, procedure text, folder text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+DECLARE
+    conn cloudsync.connection := cloudsync.find_connection(cloudsync_set_procedure_folder.connection, true);
+    path text;
+    old_folder text;
+BEGIN
+    IF cloudsync_set_procedure_folder.procedure IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a procedure must be named';
+    END IF;
+    IF NOT EXISTS (SELECT FROM cloudsync.push_setting p WHERE p.connection_id = conn.connection_id) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('connection "%s" has no push settings', conn.name),
+            HINT = 'Call cloudsync_set_push first.';
+    END IF;
+    SELECT f.folder INTO old_folder FROM cloudsync.procedure_folder f
+        WHERE f.connection_id = conn.connection_id AND f.procedure = cloudsync_set_procedure_folder.procedure;
+    IF cloudsync_set_procedure_folder.folder IS NULL THEN
+        DELETE FROM cloudsync.procedure_folder f
+            WHERE f.connection_id = conn.connection_id AND f.procedure = cloudsync_set_procedure_folder.procedure;
+    ELSE
+        path := cloudsync.folder_path(conn.provider, cloudsync_set_procedure_folder.folder);
+        IF path = '/' THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+                MESSAGE = 'a procedure''s folder cannot be the account itself',
+                HINT = 'Give the path of a folder in it, such as ''Litigation''.';
+        END IF;
+        INSERT INTO cloudsync.procedure_folder AS f (connection_id, procedure, folder)
+            VALUES (conn.connection_id, cloudsync_set_procedure_folder.procedure, path)
+            ON CONFLICT (connection_id, procedure) DO UPDATE SET folder = EXCLUDED.folder;
+    END IF;
+    IF path IS NOT DISTINCT FROM old_folder THEN
+        RETURN;
+    END IF;
+    PERFORM cloudsync.push_again(conn.connection_id);
+    PERFORM cloudsync.note(conn.tenant, 'set_procedure_folder', conn.name || '/' || cloudsync_set_procedure_folder.procedure,
+        CASE WHEN old_folder IS NOT NULL THEN jsonb_build_object('folder', old_folder) END,
+        CASE WHEN path IS NOT NULL THEN jsonb_build_object('folder', path) END);
+    PERFORM cloudsync.wake(true);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_set_procedure_folder(text, text, text) IS
+    'gives a procedure''s dossiers a folder of their own in place of the root; NULL removes it';
+
+-- Where a dossier of that key stands, in which tracked table.
+CREATE FUNCTION cloudsync.locate_dossier(dossier text, dossiers regclass,
+        OUT dossiers_id integer, OUT key text, OUT tenant text) RETURNS record
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+DECLARE
+    tracked record;
+    found_row text[];
+    first_table regclass;
+BEGIN
+    IF locate_dossier.dossier IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a dossier must be named';
+    END IF;
+    FOR tracked IN SELECT t.dossiers_id, t.dossiers FROM cloudsync.dossier_table t
+                   WHERE locate_dossier.dossiers IS NULL OR t.dossiers = locate_dossier.dossiers
+                   ORDER BY t.dossiers_id LOOP
+        found_row := NULL;
+        BEGIN
+            found_row := cloudsync.find_dossier(tracked.dossiers_id, locate_dossier.dossier);
+        EXCEPTION
+            -- not a value of the key's type
+            WHEN data_exception THEN NULL;
+            -- the table cannot be read: an error only if it is the one that was named
+            WHEN undefined_table OR undefined_column OR insufficient_privilege THEN
+                IF locate_dossier.dossiers IS NOT NULL THEN
+                    RAISE;
+                END IF;
+        END;
+        -- a dossier of another tenant is not there
+        CONTINUE WHEN found_row IS NULL OR NOT cloudsync.sees(found_row[2]);
+        IF first_table IS NOT NULL THEN
+            RAISE EXCEPTION USING ERRCODE = 'ambiguous_parameter',
+                MESSAGE = format('dossier "%s" stands in two tracked tables, %s and %s', locate_dossier.dossier, first_table, tracked.dossiers),
+                HINT = 'Name the table: dossiers => ''...''.';
+        END IF;
+        first_table := tracked.dossiers;
+        dossiers_id := tracked.dossiers_id;
+        key := found_row[1];
+        tenant := found_row[2];
+    END LOOP;
+    IF first_table IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'no_data_found',
+            MESSAGE = format('dossier "%s" does not exist', locate_dossier.dossier),
+            HINT = CASE WHEN EXISTS (SELECT FROM cloudsync.dossier_table t
+                                     WHERE locate_dossier.dossiers IS NULL OR t.dossiers = locate_dossier.dossiers)
+                        THEN 'Give the key of a dossier in a tracked table.'
+                        ELSE 'No such table is tracked; call cloudsync_track first.' END;
+    END IF;
+END
+$$;
+
+/*
+ * A push by hand (P3): a run for each connection, which starts as soon as the
+ * transaction commits.
+ */
+CREATE FUNCTION @extschema@.cloudsync_push_dossier(dossier text, connection text DEFAULT NULL, dossiers regclass DEFAULT NULL)
+    RETURNS SETOF bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+DECLARE
+    place record := cloudsync.locate_dossier(cloudsync_push_dossier.dossier, cloudsync_push_dossier.dossiers);
+    named cloudsync.connection;
+    conn cloudsync.connection;
+    any_found boolean := false;
+    waiting text;
+    run bigint;
+BEGIN
+    IF cloudsync_push_dossier.connection IS NOT NULL THEN
+        named := cloudsync.find_connection(cloudsync_push_dossier.connection);
+        IF named.tenant <> place.tenant THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+                MESSAGE = format('dossier "%s" and connection "%s" are not of the same tenant', place.key, named.name),
+                HINT = 'A dossier goes only to connections of its own tenant.';
+        END IF;
+    END IF;
+    FOR conn IN SELECT c.* FROM cloudsync.connection c
+                JOIN cloudsync.push_setting p ON p.connection_id = c.connection_id
+                WHERE c.tenant = place.tenant AND cloudsync.sees(c.tenant) AND c.state <> 'disconnected'
+                  AND (named.connection_id IS NULL OR c.connection_id = named.connection_id)
+                ORDER BY c.connection_id LOOP
+        any_found := true;
+        INSERT INTO cloudsync.run (tenant, kind, connection_id, dossiers_id, dossier, origin, requested_by)
+            VALUES (conn.tenant, 'push', conn.connection_id, place.dossiers_id, place.key, 'manual', cloudsync.acting_user())
+            RETURNING run_id INTO run;
+        IF conn.state <> 'active' THEN
+            RAISE WARNING USING ERRCODE = 'warning',
+                MESSAGE = format('the push is queued: connection "%s" is in state "%s"', conn.name, conn.state),
+                HINT = CASE conn.state WHEN 'disabled' THEN 'Call cloudsync_enable.'
+                                       ELSE 'Renew its consent with cloudsync_connect.' END;
+        END IF;
+        RETURN NEXT run;
+    END LOOP;
+    IF NOT any_found THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = CASE WHEN named.connection_id IS NOT NULL THEN format('connection "%s" has no push settings', named.name)
+                           ELSE 'no connection has push settings' END,
+            HINT = 'Call cloudsync_set_push first.';
+    END IF;
+    waiting := cloudsync.why_waiting();
+    IF waiting IS NOT NULL THEN
+        RAISE WARNING USING ERRCODE = 'warning',
+            MESSAGE = format('the push is queued: %s', waiting),
+            HINT = 'cloudsync_status() says what to do.';
+    END IF;
+    PERFORM cloudsync.wake(true);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_push_dossier(text, text, regclass) IS
+    'pushes a dossier now; returns a run id for each connection';
+
+CREATE FUNCTION @extschema@.cloudsync_push_dossier(dossier bigint, connection text DEFAULT NULL, dossiers regclass DEFAULT NULL)
+    RETURNS SETOF bigint
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT @extschema@.cloudsync_push_dossier(cloudsync_push_dossier.dossier::text, cloudsync_push_dossier.connection, cloudsync_push_dossier.dossiers);
+END;
+CREATE FUNCTION @extschema@.cloudsync_push_dossier(dossier uuid, connection text DEFAULT NULL, dossiers regclass DEFAULT NULL)
+    RETURNS SETOF bigint
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT @extschema@.cloudsync_push_dossier(cloudsync_push_dossier.dossier::text, cloudsync_push_dossier.connection, cloudsync_push_dossier.dossiers);
+END;
+COMMENT ON FUNCTION @extschema@.cloudsync_push_dossier(bigint, text, regclass) IS
+    'pushes a dossier now; returns a run id for each connection';
+COMMENT ON FUNCTION @extschema@.cloudsync_push_dossier(uuid, text, regclass) IS
+    'pushes a dossier now; returns a run id for each connection';
+
+-- The session's connection of that name, which must have push settings.
+CREATE FUNCTION cloudsync.find_pushing_connection(connection text) RETURNS cloudsync.connection
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    conn cloudsync.connection := cloudsync.find_connection(find_pushing_connection.connection);
+BEGIN
+    IF NOT EXISTS (SELECT FROM cloudsync.push_setting p WHERE p.connection_id = conn.connection_id) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('connection "%s" has no push settings', conn.name),
+            HINT = 'Call cloudsync_set_push first.';
+    END IF;
+    RETURN conn;
+END
+$$;
+
+/*
+ * What a push would do now, in the caller's transaction (P15): every dossier
+ * that is due, was changed (also by this very transaction, before any fold), or
+ * existed when automatic push was switched on and was not sent yet.
+ */
+CREATE FUNCTION @extschema@.cloudsync_plan(connection text)
+    RETURNS TABLE (dossier text, file_key text, action text, path text, from_path text, bytes bigint)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+DECLARE
+    conn cloudsync.connection := cloudsync.find_pushing_connection(cloudsync_plan.connection);
+    ids integer[];
+    keys text[];
+BEGIN
+    SELECT array_agg(x.dossiers_id ORDER BY x.dossiers_id, x.dossier), array_agg(x.dossier ORDER BY x.dossiers_id, x.dossier)
+        INTO ids, keys
+        FROM (SELECT d.dossiers_id, d.dossier FROM cloudsync.due d WHERE d.connection_id = conn.connection_id
+              UNION
+              SELECT r.dossiers_id, r.dossier FROM cloudsync.run r
+                  WHERE r.connection_id = conn.connection_id AND r.kind = 'push' AND r.state = 'queued'
+              UNION
+              SELECT g.dossiers_id, g.dossier FROM cloudsync.change g
+                  WHERE g.dossier IS NOT NULL AND (g.tenant IS NULL OR g.tenant = conn.tenant)
+              UNION
+              -- a table was emptied, or all of it is still to be walked
+              SELECT f.dossiers_id, f.dossier FROM cloudsync.pushed_dossier f
+                  JOIN cloudsync.push_setting p ON p.destination_id = f.destination_id
+                  WHERE p.connection_id = conn.connection_id
+                    AND EXISTS (SELECT FROM cloudsync.change g WHERE g.dossiers_id = f.dossiers_id AND g.dossier IS NULL)
+              UNION
+              SELECT k.dossiers_id, k.dossier FROM cloudsync.tracked_keys() k
+                  JOIN cloudsync.backfill b ON b.dossiers_id = k.dossiers_id
+                  WHERE b.connection_id = conn.connection_id AND k.tenant = conn.tenant) x;
+    RETURN QUERY SELECT * FROM cloudsync.plan(conn.connection_id, coalesce(ids, '{}'), coalesce(keys, '{}'));
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_plan(text) IS 'what a push of all that is due would do now';
+
+CREATE FUNCTION @extschema@.cloudsync_plan(connection text, dossier text)
+    RETURNS TABLE (dossier text, file_key text, action text, path text, from_path text, bytes bigint)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+DECLARE
+    conn cloudsync.connection := cloudsync.find_pushing_connection($1);
+    ids integer[];
+    keys text[];
+    place record;
+BEGIN
+    -- one that was pushed and is gone has a plan too
+    SELECT array_agg(f.dossiers_id), array_agg(f.dossier) INTO ids, keys
+        FROM cloudsync.pushed_dossier f JOIN cloudsync.push_setting p ON p.destination_id = f.destination_id
+        WHERE p.connection_id = conn.connection_id AND f.dossier = $2;
+    IF ids IS NULL THEN
+        place := cloudsync.locate_dossier($2, NULL);
+        ids := ARRAY[place.dossiers_id];
+        keys := ARRAY[place.key];
+    END IF;
+    RETURN QUERY SELECT * FROM cloudsync.plan(conn.connection_id, ids, keys);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_plan(text, text) IS 'what a push of one dossier would do now';
+
+/*
+ * Lets what waits for it go to the trash (P9); returns how many files.
+ */
+CREATE FUNCTION @extschema@.cloudsync_confirm_trash(connection text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+DECLARE
+    conn cloudsync.connection := cloudsync.find_pushing_connection(cloudsync_confirm_trash.connection);
+    confirmed bigint;
+BEGIN
+    WITH files AS (
+        UPDATE cloudsync.pushed_file f SET trash_confirmed = true
+            FROM cloudsync.push_setting p
+            WHERE p.connection_id = conn.connection_id AND f.destination_id = p.destination_id
+              AND f.state = 'to_trash' AND NOT f.trash_confirmed
+            RETURNING f.dossiers_id, f.dossier
+    ), again AS (
+        INSERT INTO cloudsync.due AS d (connection_id, dossiers_id, dossier, changed_at, start_at, due_at)
+            SELECT DISTINCT conn.connection_id, f.dossiers_id, f.dossier, clock_timestamp(), clock_timestamp(), clock_timestamp()
+            FROM files f
+            ON CONFLICT (connection_id, dossiers_id, dossier) DO UPDATE SET generation = d.generation + 1,
+                start_at = LEAST(d.start_at, EXCLUDED.start_at)
+    )
+    SELECT count(*) INTO confirmed FROM files;
+    IF confirmed > 0 THEN
+        PERFORM cloudsync.note(conn.tenant, 'confirm_trash', conn.name, NULL, jsonb_build_object('files', confirmed));
+        PERFORM cloudsync.wake(true);
+    END IF;
+    RETURN confirmed;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_confirm_trash(text) IS
+    'lets deleted files beyond cloudsync.max_trash go to the trash; returns how many';

@@ -54,6 +54,7 @@ extern CsDossierTable *cs_dossier_table_open(int dossiers_id);
 /* A dossier. tags are the values of a template's tags for it. */
 typedef struct CsDossierRow
 {
+	char *key;	  /* as the column spells it */
 	char *tenant; /* "" for none */
 	char *procedure;
 	char **tags;

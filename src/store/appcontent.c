@@ -9,8 +9,6 @@
  */
 #include "postgres.h"
 
-#include <openssl/evp.h>
-
 #include "access/detoast.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -31,28 +29,15 @@
 #include "cloudsync/compat.h"
 #include "cloudsync/appcontent.h"
 #include "cloudsync/db.h"
-
-#define SHA256_LENGTH 32
-
-static char *
-hex(const unsigned char *bytes, int length)
-{
-	char *text = palloc(2 * length + 1);
-	int i;
-
-	for (i = 0; i < length; i++)
-		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-	return text;
-}
+#include "cloudsync/hash.h"
 
 static char *
 sha256_hex(const void *bytes, size_t length)
 {
-	unsigned char digest[SHA256_LENGTH];
+	uint8 digest[CS_SHA256_LENGTH];
 
-	if (!EVP_Digest(bytes, length, digest, NULL, EVP_sha256(), NULL))
-		elog(ERROR, "could not compute SHA-256");
-	return hex(digest, SHA256_LENGTH);
+	cs_sha256(bytes, length, digest);
+	return cs_hex(digest, CS_SHA256_LENGTH);
 }
 
 static char *
@@ -86,8 +71,8 @@ bytea_version(struct varlena *value, int64 *size)
 static char *
 large_object_version(Oid loid, int64 *size)
 {
-	EVP_MD_CTX *hash;
-	unsigned char digest[SHA256_LENGTH];
+	CsHash *hash;
+	uint8 digest[CS_SHA256_LENGTH];
 	Relation relation;
 	Relation index;
 	SysScanDesc scan;
@@ -99,47 +84,38 @@ large_object_version(Oid loid, int64 *size)
 	(void) DirectFunctionCall3(be_lo_get_fragment, ObjectIdGetDatum(loid),
 							   Int64GetDatum(0), Int32GetDatum(1));
 	*size = 0;
-	hash = EVP_MD_CTX_new();
-	if (hash == NULL || !EVP_DigestInit_ex(hash, EVP_sha256(), NULL))
-		elog(ERROR, "could not compute SHA-256");
-	PG_TRY();
+	hash = cs_hash_create();
+	relation = table_open(LargeObjectRelationId, AccessShareLock);
+	index = index_open(LargeObjectLOidPNIndexId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_largeobject_loid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(loid));
+	scan = systable_beginscan_ordered(relation, index, GetActiveSnapshot(), 1, &key);
+	while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
 	{
-		relation = table_open(LargeObjectRelationId, AccessShareLock);
-		index = index_open(LargeObjectLOidPNIndexId, AccessShareLock);
-		ScanKeyInit(&key, Anum_pg_largeobject_loid, BTEqualStrategyNumber, F_OIDEQ,
-					ObjectIdGetDatum(loid));
-		scan = systable_beginscan_ordered(relation, index, GetActiveSnapshot(), 1, &key);
-		while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
+		Form_pg_largeobject page = (Form_pg_largeobject) GETSTRUCT(tuple);
+		struct
 		{
-			Form_pg_largeobject page = (Form_pg_largeobject) GETSTRUCT(tuple);
-			struct
-			{
-				int32 pageno;
-				TransactionId xmin;
-				BlockNumber block;
-				uint32 offset;
-			} identity;
+			int32 pageno;
+			TransactionId xmin;
+			BlockNumber block;
+			uint32 offset;
+		} identity;
 
-			CHECK_FOR_INTERRUPTS();
-			identity.pageno = page->pageno;
-			identity.xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
-			identity.block = ItemPointerGetBlockNumber(&tuple->t_self);
-			identity.offset = ItemPointerGetOffsetNumber(&tuple->t_self);
-			EVP_DigestUpdate(hash, &identity, sizeof(identity));
-			*size = (int64) page->pageno * LOBLKSIZE +
-					(toast_raw_datum_size(PointerGetDatum(&page->data)) - VARHDRSZ);
-		}
-		systable_endscan_ordered(scan);
-		index_close(index, AccessShareLock);
-		table_close(relation, AccessShareLock);
-		EVP_DigestFinal_ex(hash, digest, NULL);
+		CHECK_FOR_INTERRUPTS();
+		identity.pageno = page->pageno;
+		identity.xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+		identity.block = ItemPointerGetBlockNumber(&tuple->t_self);
+		identity.offset = ItemPointerGetOffsetNumber(&tuple->t_self);
+		cs_hash_update(hash, &identity, sizeof(identity));
+		*size = (int64) page->pageno * LOBLKSIZE +
+				(toast_raw_datum_size(PointerGetDatum(&page->data)) - VARHDRSZ);
 	}
-	PG_FINALLY();
-	{
-		EVP_MD_CTX_free(hash);
-	}
-	PG_END_TRY();
-	return psprintf("l:%s:" INT64_FORMAT, hex(digest, SHA256_LENGTH), *size);
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	table_close(relation, AccessShareLock);
+	cs_hash_final(hash, digest);
+	cs_hash_free(hash);
+	return psprintf("l:%s:" INT64_FORMAT, cs_hex(digest, CS_SHA256_LENGTH), *size);
 }
 
 /* See appcontent.h. */

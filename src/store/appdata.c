@@ -209,11 +209,12 @@ cs_dossier_read(CsDossierTable *table, const char *key,
 	char *sql;
 
 	cs_enter_owner(&owner, table->owner, time_zone);
-	sql = psprintf("SELECT %s%s::pg_catalog.text, %s%s::pg_catalog.text, %s FROM %s d WHERE %s",
+	sql = psprintf("SELECT %s%s::pg_catalog.text, %s%s::pg_catalog.text, %s, "
+				   "d.%s::pg_catalog.text FROM %s d WHERE %s",
 				   table->tenant ? "d." : "", table->tenant ? table->tenant : "NULL",
 				   table->procedure ? "d." : "", table->procedure ? table->procedure : "NULL",
 				   cs_tags_dossier_expr(template, &table->tags, "d"),
-				   table->relation, table->of_key);
+				   table->key, table->relation, table->of_key);
 	if (execute_as_owner(sql, key) > 0)
 	{
 		char *tenant = cs_get_text(0, 1);
@@ -222,6 +223,7 @@ cs_dossier_read(CsDossierTable *table, const char *key,
 		row->tenant = tenant ? tenant : pstrdup("");
 		row->procedure = cs_get_text(0, 2);
 		row->tags = row_tags(template, 0, 3);
+		row->key = cs_get_text(0, 4);
 	}
 	cs_leave_owner(&owner);
 	return row;
