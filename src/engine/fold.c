@@ -1,32 +1,456 @@
 /*
  * fold.c
- *	  The scheduler's side of the change log: changes become due rows.
+ *	  The scheduler's side of the change log: changes become due rows, each in
+ *	  one transaction with their removal from the log (design decision 5), so
+ *	  that none is lost or folded twice. Relies on store/change.h and db.h.
+ *
+ * Which connections a change concerns: those of the dossier's tenant that push
+ * by themselves, and those that have pushed it before, whatever its tenant is
+ * now. What the push then does, it decides from the tables as they are.
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
 #include "cloudsync/change.h"
+#include "cloudsync/crash.h"
+#include "cloudsync/db.h"
 #include "cloudsync/engine.h"
 
-void
-cs_refresh_column_names(void)
+#define BATCH 10000
+
+/* How often names are compared with the catalogs, at most. */
+#define REFRESH_MS 10000
+
+/* Columns of text, integers, ... that grow together, as arrays of SQL. */
+typedef struct Notes
 {
+	int count;
+	int size;
+	Datum *dossiers_id;
+	Datum *dossier;
+	Datum *tenant;
+	bool *dossier_null;
+	bool *tenant_null;
+	Datum *changed_at;
+	Datum *changes;
+} Notes;
+
+static void
+notes_init(Notes *notes, int size)
+{
+	memset(notes, 0, sizeof(*notes));
+	notes->size = Max(size, 1);
+	notes->dossiers_id = palloc(notes->size * sizeof(Datum));
+	notes->dossier = palloc(notes->size * sizeof(Datum));
+	notes->tenant = palloc(notes->size * sizeof(Datum));
+	notes->dossier_null = palloc(notes->size * sizeof(bool));
+	notes->tenant_null = palloc(notes->size * sizeof(bool));
+	notes->changed_at = palloc(notes->size * sizeof(Datum));
+	notes->changes = palloc(notes->size * sizeof(Datum));
 }
 
+static void
+notes_add(Notes *notes, int32 dossiers_id, const char *dossier,
+		  const char *tenant, TimestampTz changed_at, int64 changes)
+{
+	int i = notes->count++;
+
+	Assert(i < notes->size);
+	notes->dossiers_id[i] = Int32GetDatum(dossiers_id);
+	notes->dossier_null[i] = dossier == NULL;
+	notes->dossier[i] = dossier ? CStringGetTextDatum(dossier) : (Datum) 0;
+	notes->tenant_null[i] = tenant == NULL;
+	notes->tenant[i] = tenant ? CStringGetTextDatum(tenant) : (Datum) 0;
+	notes->changed_at[i] = TimestampTzGetDatum(changed_at);
+	notes->changes[i] = Int64GetDatum(changes);
+}
+
+static Datum
+array_of(Datum *values, bool *nulls, int count, Oid type)
+{
+	int dims[1] = {count};
+	int bounds[1] = {1};
+	bool text = type == TEXTOID;
+
+	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, bounds,
+											  type, text ? -1 : type == INT4OID ? 4 : 8,
+											  !text, text ? TYPALIGN_INT
+											  : type == INT4OID ? TYPALIGN_INT
+																: TYPALIGN_DOUBLE));
+}
+
+/*
+ * Takes a batch off the log: what is committed, from a block on, since those
+ * before hold only what was taken just now.
+ */
+static int64
+take_changes(uint32 *block, List *skip, Notes *notes)
+{
+	static const char *const sql =
+		"WITH taken AS (DELETE FROM cloudsync.change c "
+		"WHERE c.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT x.ctid "
+		"FROM cloudsync.change x WHERE x.ctid OPERATOR(pg_catalog.>=) $1 "
+		"AND x.dossiers_id OPERATOR(pg_catalog.<>) ALL ($2) LIMIT $3)) "
+		"RETURNING c.ctid AS place, c.dossiers_id, c.dossier, c.tenant, "
+		"c.changed_at) "
+		"SELECT dossiers_id, dossier, tenant, pg_catalog.min(changed_at), "
+		"pg_catalog.count(*), pg_catalog.max(place)::pg_catalog.text "
+		"FROM taken GROUP BY dossiers_id, dossier, tenant";
+	Oid types[3] = {TIDOID, INT4ARRAYOID, INT8OID};
+	Datum values[3];
+	ItemPointerData from;
+	Datum *skipped = palloc((list_length(skip) + 1) * sizeof(Datum));
+	int nskipped = 0;
+	ListCell *lc;
+	uint64 rows;
+	int64 taken = 0;
+
+	foreach (lc, skip)
+		skipped[nskipped++] = Int32GetDatum(lfirst_int(lc));
+	ItemPointerSet(&from, *block, 0);
+	values[0] = PointerGetDatum(&from);
+	values[1] = array_of(skipped, NULL, nskipped, INT4OID);
+	values[2] = Int64GetDatum(BATCH);
+	rows = cs_execute(sql, 3, types, values, NULL, false);
+	notes_init(notes, (int) rows);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		char *place = cs_get_text(i, 6);
+
+		notes_add(notes, (int32) cs_get_int64(i, 1, 0), cs_get_text(i, 2),
+				  cs_get_text(i, 3), cs_get_timestamptz(i, 4, 0),
+				  cs_get_int64(i, 5, 0));
+		taken += cs_get_int64(i, 5, 0);
+		*block = Max(*block, (uint32) strtoul(place + 1, NULL, 10));
+	}
+	return taken;
+}
+
+/* One table's dossiers whose tenants are to be looked up. */
+typedef struct Lookup
+{
+	int32 dossiers_id;
+	const Notes *notes;
+	Notes found; /* changed_at and changes unused */
+} Lookup;
+
+/* In a subtransaction: may raise whatever the application's table raises. */
+static void
+look_up_tenants(void *arg)
+{
+	Lookup *lookup = arg;
+	const Notes *notes = lookup->notes;
+	CsTracked *tracked = cs_tracked_read(lookup->dossiers_id);
+	Datum *keys = palloc(notes->count * sizeof(Datum));
+	int nkeys = 0;
+	CsOwnerContext owner;
+	Oid types[1] = {TEXTARRAYOID};
+	Datum values[1];
+	int ret;
+
+	notes_init(&lookup->found, 0);
+	if (tracked == NULL)
+		return;
+	for (int i = 0; i < notes->count; i++)
+		if (DatumGetInt32(notes->dossiers_id[i]) == lookup->dossiers_id &&
+			!notes->dossier_null[i] && notes->tenant_null[i])
+			keys[nkeys++] = notes->dossier[i];
+	values[0] = array_of(keys, NULL, nkeys, TEXTOID);
+
+	cs_enter_owner(&owner, tracked->owner, CS_KEY_TIME_ZONE);
+	ret = SPI_execute_with_args(
+		psprintf("SELECT %s::pg_catalog.text, %s::pg_catalog.text FROM %s "
+				 "WHERE %s %s ANY ($1::%s[])",
+				 tracked->key, tracked->tenant ? tracked->tenant : "''",
+				 tracked->table, tracked->key, tracked->key_equal,
+				 tracked->key_type),
+		1, types, values, NULL, true, 0);
+	cs_leave_owner(&owner);
+	if (ret != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_with_args failed: %s",
+			 SPI_result_code_string(ret));
+	notes_init(&lookup->found, (int) SPI_processed);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char *tenant = cs_get_text(i, 2);
+
+		notes_add(&lookup->found, lookup->dossiers_id, cs_get_text(i, 1),
+				  tenant ? tenant : "", 0, 0);
+	}
+}
+
+/* The tables of which a dossier's tenant is not known. */
+static List *
+tables_to_look_up(const Notes *notes)
+{
+	List *tables = NIL;
+
+	for (int i = 0; i < notes->count; i++)
+		if (!notes->dossier_null[i] && notes->tenant_null[i])
+			tables = list_append_unique_int(
+				tables, DatumGetInt32(notes->dossiers_id[i]));
+	return tables;
+}
+
+/* Errors of the table itself ("tracked ... is gone") stay until it is mended. */
+static void
+clear_error(int32 dossiers_id)
+{
+	static const char *const sql =
+		"UPDATE cloudsync.dossier_table SET last_error = NULL "
+		"WHERE dossiers_id OPERATOR(pg_catalog.=) $1 "
+		"AND last_error IS NOT NULL "
+		"AND NOT pg_catalog.starts_with(last_error, 'tracked ')";
+	Oid types[1] = {INT4OID};
+	Datum values[1] = {Int32GetDatum(dossiers_id)};
+
+	cs_execute(sql, 1, types, values, NULL, false);
+}
+
+static void
+add_found(Notes *to, const Notes *from)
+{
+	for (int i = 0; i < from->count; i++)
+	{
+		to->dossiers_id[to->count] = from->dossiers_id[i];
+		to->dossier[to->count] = from->dossier[i];
+		to->tenant[to->count] = from->tenant[i];
+		to->count++;
+	}
+}
+
+/* What each branch of the queries below ends in. */
+#define SERVED                                                                 \
+	"c.state OPERATOR(pg_catalog.=) ANY "                                      \
+	"(ARRAY['active', 'needs_consent', 'disabled']) AND s.auto_sync "
+
+/*
+ * A change made while its dossier is being pushed begins a new wait; one made
+ * while it waits already shares it.
+ */
+#define BEGINS_ANEW "q.backfill OR q.claimed OPERATOR(pg_catalog.=) q.generation"
+#define MERGE                                                                  \
+	"ON CONFLICT (connection_id, dossiers_id, dossier) DO UPDATE SET "         \
+	"generation = q.generation OPERATOR(pg_catalog.+) 1, "                     \
+	"changes = CASE WHEN " BEGINS_ANEW " THEN excluded.changes "               \
+	"ELSE q.changes OPERATOR(pg_catalog.+) excluded.changes END, "             \
+	"backfill = false, "                                                       \
+	"changed_at = CASE WHEN " BEGINS_ANEW " THEN excluded.changed_at "         \
+	"ELSE LEAST(q.changed_at, excluded.changed_at) END, "                      \
+	"start_at = CASE WHEN " BEGINS_ANEW " THEN excluded.start_at "             \
+	"ELSE LEAST(q.start_at, excluded.start_at) END, "                          \
+	"due_at = CASE WHEN " BEGINS_ANEW " THEN excluded.due_at "                 \
+	"ELSE LEAST(q.due_at, excluded.due_at) END"
+#define TIMES                                                                  \
+	"at, at OPERATOR(pg_catalog.+) every OPERATOR(pg_catalog./) 2.0, "         \
+	"at OPERATOR(pg_catalog.+) every "
+
+/* Makes the dossiers due for the connections that they concern. */
+static void
+make_due(Notes *notes, Notes *found, TimestampTz seen_until)
+{
+	static const char *const sql =
+		"WITH noted AS (SELECT n.dossiers_id, n.dossier, n.changes, n.number, "
+		"COALESCE(n.tenant, f.tenant) AS tenant, "
+		"GREATEST(n.changed_at, $9) AS at "
+		"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), "
+		"pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) "
+		"WITH ORDINALITY n(dossiers_id, dossier, tenant, changed_at, changes, "
+		"number) "
+		"LEFT JOIN ROWS FROM (pg_catalog.unnest($6), pg_catalog.unnest($7), "
+		"pg_catalog.unnest($8)) f(dossiers_id, dossier, tenant) "
+		"ON f.dossiers_id OPERATOR(pg_catalog.=) n.dossiers_id "
+		"AND f.dossier OPERATOR(pg_catalog.=) n.dossier "
+		"WHERE n.dossier IS NOT NULL), "
+		"concerns AS ("
+		"SELECT n.*, s.connection_id, s.every FROM noted n "
+		"JOIN cloudsync.connection c "
+		"ON c.tenant OPERATOR(pg_catalog.=) n.tenant "
+		"JOIN cloudsync.push_setting s "
+		"ON s.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+		"WHERE " SERVED
+		"UNION SELECT n.*, s.connection_id, s.every FROM noted n "
+		"JOIN cloudsync.pushed_dossier p "
+		"ON p.dossiers_id OPERATOR(pg_catalog.=) n.dossiers_id "
+		"AND p.dossier OPERATOR(pg_catalog.=) n.dossier "
+		"JOIN cloudsync.destination d "
+		"ON d.destination_id OPERATOR(pg_catalog.=) p.destination_id "
+		"JOIN cloudsync.connection c "
+		"ON c.connection_id OPERATOR(pg_catalog.=) d.connection_id "
+		"JOIN cloudsync.push_setting s "
+		"ON s.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+		"WHERE " SERVED ") "
+		"INSERT INTO cloudsync.due AS q (connection_id, dossiers_id, dossier, "
+		"changes, changed_at, start_at, due_at) "
+		"SELECT connection_id, dossiers_id, dossier, changes, " TIMES
+		"FROM (SELECT connection_id, dossiers_id, dossier, "
+		"pg_catalog.min(every) AS every, pg_catalog.min(at) AS at, "
+		"pg_catalog.sum(changes)::pg_catalog.int8 AS changes FROM concerns "
+		"GROUP BY connection_id, dossiers_id, dossier) t "
+		"ORDER BY connection_id, dossiers_id, dossier " MERGE;
+	Oid types[9] = {INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+					TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT4ARRAYOID,
+					TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID};
+	Datum values[9];
+	int n = notes->count;
+
+	values[0] = array_of(notes->dossiers_id, NULL, n, INT4OID);
+	values[1] = array_of(notes->dossier, notes->dossier_null, n, TEXTOID);
+	values[2] = array_of(notes->tenant, notes->tenant_null, n, TEXTOID);
+	values[3] = array_of(notes->changed_at, NULL, n, TIMESTAMPTZOID);
+	values[4] = array_of(notes->changes, NULL, n, INT8OID);
+	values[5] = array_of(found->dossiers_id, NULL, found->count, INT4OID);
+	values[6] = array_of(found->dossier, NULL, found->count, TEXTOID);
+	values[7] = array_of(found->tenant, NULL, found->count, TEXTOID);
+	values[8] = TimestampTzGetDatum(seen_until);
+	cs_execute(sql, 9, types, values, NULL, false);
+}
+
+/* Every dossier of the table that was pushed (TRUNCATE, resync). */
+static void
+make_all_due(int32 dossiers_id, TimestampTz changed_at)
+{
+	static const char *const sql =
+		"INSERT INTO cloudsync.due AS q (connection_id, dossiers_id, dossier, "
+		"changed_at, start_at, due_at) "
+		"SELECT connection_id, dossiers_id, dossier, " TIMES
+		"FROM (SELECT s.connection_id, p.dossiers_id, p.dossier, s.every, "
+		"$2 AS at FROM cloudsync.destination d "
+		"JOIN cloudsync.connection c "
+		"ON c.connection_id OPERATOR(pg_catalog.=) d.connection_id "
+		"JOIN cloudsync.push_setting s "
+		"ON s.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+		"JOIN cloudsync.pushed_dossier p "
+		"ON p.destination_id OPERATOR(pg_catalog.=) d.destination_id "
+		"WHERE p.dossiers_id OPERATOR(pg_catalog.=) $1 AND " SERVED ") t "
+		"ORDER BY connection_id, dossiers_id, dossier " MERGE;
+	Oid types[2] = {INT4OID, TIMESTAMPTZOID};
+	Datum values[2] = {Int32GetDatum(dossiers_id),
+					   TimestampTzGetDatum(changed_at)};
+
+	cs_execute(sql, 2, types, values, NULL, false);
+}
+
+/* See change.h. */
 int64
 cs_fold_batch(uint32 *block, TimestampTz now, TimestampTz seen_until,
 			  List *skip, int32 *broken, ErrorData **error)
 {
-	return 0;
+	Notes notes;
+	Notes found;
+	int64 taken = take_changes(block, skip, &notes);
+	ListCell *lc;
+
+	if (taken == 0)
+		return 0;
+	notes_init(&found, notes.count);
+	foreach (lc, tables_to_look_up(&notes))
+	{
+		Lookup lookup = {lfirst_int(lc), &notes, {0}};
+
+		if (!cs_try(look_up_tenants, &lookup, error))
+		{
+			*broken = lookup.dossiers_id;
+			return -1;
+		}
+		add_found(&found, &lookup.found);
+		clear_error(lookup.dossiers_id);
+	}
+	make_due(&notes, &found, seen_until);
+	for (int i = 0; i < notes.count; i++)
+		if (notes.dossier_null[i])
+			make_all_due(DatumGetInt32(notes.dossiers_id[i]),
+						 Max(DatumGetTimestampTz(notes.changed_at[i]),
+							 seen_until));
+	return taken;
 }
 
+/* See change.h. */
+void
+cs_refresh_column_names(void)
+{
+	cs_execute("SELECT cloudsync.refresh_column_names()", 0, NULL, NULL, NULL,
+			   false);
+}
+
+/* The table's changes stay in the log until it can be read again. */
+static void
+record_broken(int32 dossiers_id, const char *text)
+{
+	static const char *const sql =
+		"UPDATE cloudsync.dossier_table SET last_error = $2 "
+		"WHERE dossiers_id OPERATOR(pg_catalog.=) $1 "
+		"AND last_error IS DISTINCT FROM $2";
+	Oid types[2] = {INT4OID, TEXTOID};
+	Datum values[2] = {Int32GetDatum(dossiers_id), CStringGetTextDatum(text)};
+
+	cs_begin("cloudsync: recording an error of a tracked table");
+	cs_execute(sql, 2, types, values, NULL, false);
+	cs_commit();
+}
+
+static void
+refresh_now_and_then(TimestampTz now)
+{
+	static TimestampTz refreshed_at = 0;
+
+	if (!TimestampDifferenceExceeds(refreshed_at, now, REFRESH_MS))
+		return;
+	cs_begin("cloudsync: following renames of tracked tables");
+	cs_refresh_column_names();
+	cs_commit();
+	refreshed_at = now;
+}
+
+/*
+ * Folds all that is committed. A change became visible after the last complete
+ * fold, if it was not in it; a long transaction's changes therefore do not look
+ * late when they appear.
+ */
 bool
 cs_fold_changes(TimestampTz now)
 {
-	return false;
-}
+	static TimestampTz seen_until = DT_NOBEGIN;
+	TimestampTz began = GetCurrentTimestamp();
+	uint32 block = 0;
+	List *skip = NIL;
+	int64 taken;
+	bool any = false;
 
-bool
-cs_backfill_step(TimestampTz now)
-{
-	return false;
+	refresh_now_and_then(now);
+	do
+	{
+		int32 broken = 0;
+		ErrorData *error = NULL;
+
+		CHECK_FOR_INTERRUPTS();
+		cs_begin("cloudsync: folding changes");
+		taken = cs_fold_batch(&block, now, seen_until, skip, &broken, &error);
+		if (taken < 0)
+		{
+			char *text = MemoryContextStrdup(TopMemoryContext,
+											 cs_error_text(error));
+
+			cs_rollback();
+			record_broken(broken, text);
+			pfree(text);
+			skip = lappend_int(skip, broken);
+			block = 0;
+			continue;
+		}
+		CS_CRASH_POINT("fold.before_commit");
+		cs_commit();
+		any = any || taken > 0;
+	} while (taken < 0 || taken >= BATCH);
+	if (skip == NIL)
+		seen_until = began;
+	list_free(skip);
+	return any;
 }

@@ -1,0 +1,585 @@
+/*
+ * track.sql: cloudsync_track and its kin (P1): which columns of the
+ * application's tables are meant, the triggers on them, and the ways to note
+ * what triggers do not see.
+ */
+
+-- A type below its domains.
+CREATE FUNCTION cloudsync.base_type(type oid) RETURNS oid
+    LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH RECURSIVE down AS (
+        SELECT t.oid, t.typtype, t.typbasetype FROM pg_catalog.pg_type t WHERE t.oid = base_type.type
+        UNION ALL
+        SELECT t.oid, t.typtype, t.typbasetype
+            FROM down JOIN pg_catalog.pg_type t ON t.oid = down.typbasetype
+            WHERE down.typtype = 'd'
+    )
+    SELECT down.oid FROM down WHERE down.typtype <> 'd';
+END;
+
+-- The number of a table's column; an error names those that there are.
+CREATE FUNCTION cloudsync.column_number(tracked regclass, column_name name) RETURNS smallint
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    number smallint;
+BEGIN
+    SELECT a.attnum INTO number FROM pg_attribute a
+        WHERE a.attrelid = tracked AND a.attname = column_name AND a.attnum > 0 AND NOT a.attisdropped;
+    IF number IS NULL AND column_name IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_column',
+            MESSAGE = format('column "%s" of table %s does not exist', column_name, tracked),
+            HINT = (SELECT format('Its columns are %s.', string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum))
+                    FROM pg_attribute a WHERE a.attrelid = tracked AND a.attnum > 0 AND NOT a.attisdropped);
+    END IF;
+    RETURN number;
+END
+$$;
+
+-- Refuses a table that cannot be tracked, and a caller who does not own it.
+CREATE FUNCTION cloudsync.check_table(tracked regclass) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    class pg_class;
+    schema name;
+BEGIN
+    SELECT * INTO class FROM pg_class c WHERE c.oid = tracked;
+    SELECT n.nspname INTO schema FROM pg_namespace n WHERE n.oid = class.relnamespace;
+    IF class.oid IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_table', MESSAGE = format('table %s does not exist', tracked);
+    END IF;
+    IF class.relkind NOT IN ('r', 'p') OR class.relpersistence = 't' THEN
+        RAISE EXCEPTION USING ERRCODE = 'wrong_object_type',
+            MESSAGE = format('%s cannot be tracked', tracked),
+            DETAIL = CASE class.relkind WHEN 'v' THEN 'It is a view.' WHEN 'm' THEN 'It is a materialized view.'
+                     WHEN 'f' THEN 'It is a foreign table.'
+                     WHEN 'r' THEN 'It is a temporary table.' ELSE 'It is not a table.' END,
+            HINT = 'Track the ordinary or partitioned table in which the rows are.';
+    END IF;
+    IF class.oid < 16384 OR schema = 'cloudsync' OR schema ~ '^pg_' OR schema = 'information_schema' THEN
+        RAISE EXCEPTION USING ERRCODE = 'wrong_object_type',
+            MESSAGE = format('%s cannot be tracked', tracked),
+            DETAIL = 'It is a system table.';
+    END IF;
+    IF NOT cloudsync.acting_has_role(pg_get_userbyid(class.relowner)) THEN
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+            MESSAGE = format('must be owner of table %s', tracked),
+            HINT = format('Its owner is %I. Call as that role or as a member of it.', pg_get_userbyid(class.relowner));
+    END IF;
+END
+$$;
+
+-- Refuses a column whose values have no text form to compare by.
+CREATE FUNCTION cloudsync.check_simple_type(tracked regclass, number smallint, what text) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    type pg_type;
+BEGIN
+    SELECT t.* INTO type FROM pg_attribute a JOIN pg_type t ON t.oid = cloudsync.base_type(a.atttypid)
+        WHERE a.attrelid = tracked AND a.attnum = number;
+    IF type.typtype IN ('c', 'p') OR type.typcategory IN ('A', 'P') THEN
+        RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch',
+            MESSAGE = format('column "%s" of table %s cannot be the %s', cloudsync.column_name(tracked, number), tracked, what),
+            DETAIL = format('Its type is %s.', format_type(type.oid, NULL)),
+            HINT = 'Name a column of a type with a plain text form: a number, text, uuid, date, ...';
+    END IF;
+END
+$$;
+
+-- The key of a table: its single-column primary key, or the UNIQUE NOT NULL column that is named.
+CREATE FUNCTION cloudsync.key_number(tracked regclass, given name, argument text) RETURNS smallint
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    number smallint := cloudsync.column_number(tracked, given);
+BEGIN
+    IF given IS NULL THEN
+        SELECT i.indkey[0] INTO number FROM pg_index i
+            WHERE i.indrelid = tracked AND i.indisprimary AND i.indnkeyatts = 1;
+        IF number IS NULL THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_table_definition',
+                MESSAGE = format('table %s has no single-column primary key', tracked),
+                HINT = format('Name a column that is UNIQUE and NOT NULL: %s => ...', argument);
+        END IF;
+    ELSIF NOT EXISTS (
+        SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+            WHERE i.indrelid = tracked AND a.attnum = number AND a.attnotnull
+              AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1 AND i.indpred IS NULL AND i.indexprs IS NULL) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_table_definition',
+            MESSAGE = format('column "%s" of table %s cannot be its key', given, tracked),
+            DETAIL = 'A key is UNIQUE by itself and NOT NULL.',
+            HINT = format('Name another column with %s, or add the constraints.', argument);
+    END IF;
+    PERFORM cloudsync.check_simple_type(tracked, number, 'key');
+    RETURN number;
+END
+$$;
+
+-- The first of the names, in their order, that a column of the wanted kind has (letter case apart).
+CREATE FUNCTION cloudsync.conventional(tracked regclass, candidates smallint[], names text[]) RETURNS smallint
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT a.attnum FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = tracked AND a.attnum = ANY (candidates)
+          AND pg_catalog.lower(a.attname) = ANY (names)
+        ORDER BY pg_catalog.array_position(names, pg_catalog.lower(a.attname)), a.attnum
+        LIMIT 1;
+END;
+
+-- Columns of text (S), or of content (bytea, large objects), but for some.
+CREATE FUNCTION cloudsync.text_columns(tracked regclass, except_for smallint[]) RETURNS smallint[]
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT pg_catalog.array_agg(a.attnum ORDER BY a.attnum)
+        FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = cloudsync.base_type(a.atttypid)
+        WHERE a.attrelid = tracked AND a.attnum > 0 AND NOT a.attisdropped
+          AND t.typcategory = 'S' AND a.attnum <> ALL (except_for);
+END;
+CREATE FUNCTION cloudsync.content_columns(tracked regclass, except_for smallint[]) RETURNS smallint[]
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT pg_catalog.array_agg(a.attnum ORDER BY a.attnum)
+        FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = tracked AND a.attnum > 0 AND NOT a.attisdropped
+          AND cloudsync.base_type(a.atttypid) = ANY (ARRAY['pg_catalog.bytea'::pg_catalog.regtype, 'pg_catalog.oid'::pg_catalog.regtype]::oid[])
+          AND a.attnum <> ALL (except_for);
+END;
+CREATE FUNCTION cloudsync.column_list(tracked regclass, numbers smallint[]) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attnum)
+        FROM pg_catalog.pg_attribute a WHERE a.attrelid = tracked AND a.attnum = ANY (numbers);
+END;
+
+-- The column of a files table that says to which dossier a file belongs.
+CREATE FUNCTION cloudsync.file_dossier_number(files regclass, dossiers regclass, key smallint, given name) RETURNS smallint
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    number smallint := cloudsync.column_number(files, given);
+    found smallint[];
+    families text[];
+BEGIN
+    IF given IS NULL THEN
+        SELECT array_agg(DISTINCT c.conkey[1]) INTO found FROM pg_constraint c
+            WHERE c.contype = 'f' AND c.conrelid = files AND c.confrelid = dossiers AND c.conparentid = 0
+              AND cardinality(c.conkey) = 1 AND c.confkey[1] = key;
+        IF found IS NULL OR cardinality(found) > 1 THEN
+            RAISE EXCEPTION USING ERRCODE = CASE WHEN found IS NULL THEN 'undefined_object' ELSE 'ambiguous_column' END,
+                MESSAGE = CASE WHEN found IS NULL
+                    THEN format('no foreign key of %s refers to column "%s" of %s', files, cloudsync.column_name(dossiers, key), dossiers)
+                    ELSE format('%s columns of %s refer to %s: %s', cardinality(found), files, dossiers, cloudsync.column_list(files, found)) END,
+                HINT = 'Name the column that holds the dossier''s key: file_dossier => ...';
+        END IF;
+        number := found[1];
+    END IF;
+    PERFORM cloudsync.check_simple_type(files, number, 'dossier''s key');
+    -- keys are compared as text, so both must be written alike
+    SELECT array_agg(DISTINCT CASE WHEN t.typcategory = 'S' THEN 'text'
+                     WHEN t.oid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype) THEN 'integer'
+                     ELSE t.oid::text END) INTO families
+        FROM pg_attribute a JOIN pg_type t ON t.oid = cloudsync.base_type(a.atttypid)
+        WHERE (a.attrelid = files AND a.attnum = number) OR (a.attrelid = dossiers AND a.attnum = key);
+    IF cardinality(families) > 1 THEN
+        RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch',
+            MESSAGE = format('column "%s" of %s and the key "%s" of %s are of different types',
+                             cloudsync.column_name(files, number), files, cloudsync.column_name(dossiers, key), dossiers),
+            HINT = 'Name the column that holds the dossier''s key: file_dossier => ...';
+    END IF;
+    RETURN number;
+END
+$$;
+
+CREATE FUNCTION cloudsync.file_name_number(files regclass, given name, taken smallint[]) RETURNS smallint
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    number smallint := cloudsync.column_number(files, given);
+    candidates smallint[] := cloudsync.text_columns(files, taken);
+BEGIN
+    IF given IS NULL THEN
+        number := cloudsync.conventional(files, candidates, ARRAY['file_name', 'filename', 'nom_fichier', 'name', 'nom',
+            'original_name', 'original_filename', 'title', 'titre', 'label', 'libelle', 'reference', 'dateiname', 'nombre', 'path', 'chemin']);
+        IF number IS NULL AND cardinality(candidates) = 1 THEN
+            number := candidates[1];
+        END IF;
+        IF number IS NULL THEN
+            RAISE EXCEPTION USING ERRCODE = CASE WHEN candidates IS NULL THEN 'undefined_column' ELSE 'ambiguous_column' END,
+                MESSAGE = format('no column of %s is known to hold the files'' names', files),
+                DETAIL = 'It could be ' || cloudsync.column_list(files, candidates) || '.',
+                HINT = 'Name it: file_name => ...';
+        END IF;
+    END IF;
+    PERFORM cloudsync.check_simple_type(files, number, 'file''s name');
+    RETURN number;
+END
+$$;
+
+CREATE FUNCTION cloudsync.content_number(files regclass, given name, taken smallint[]) RETURNS smallint
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    number smallint := cloudsync.column_number(files, given);
+    candidates smallint[] := cloudsync.content_columns(files, CASE WHEN given IS NULL THEN taken ELSE '{}' END);
+BEGIN
+    IF given IS NULL THEN
+        number := cloudsync.conventional(files, candidates, ARRAY['content', 'contents', 'contenu', 'data', 'donnees', 'body', 'corps',
+            'bytes', 'file', 'fichier', 'file_content', 'file_data', 'blob', 'binary', 'document', 'payload', 'inhalt', 'contenido']);
+        IF number IS NULL AND cardinality(candidates) = 1 THEN
+            number := candidates[1];
+        END IF;
+        IF number IS NULL THEN
+            RAISE EXCEPTION USING ERRCODE = CASE WHEN candidates IS NULL THEN 'undefined_column' ELSE 'ambiguous_column' END,
+                MESSAGE = CASE WHEN candidates IS NULL
+                    THEN format('table %s has no column of type bytea or oid for the files'' content', files)
+                    ELSE format('several columns of %s could hold the files'' content: %s', files, cloudsync.column_list(files, candidates)) END,
+                HINT = 'Name it: content => ...';
+        END IF;
+    ELSIF NOT coalesce(number = ANY (candidates), false) THEN
+        RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+            MESSAGE = format('column "%s" of %s cannot hold the files'' content', given, files),
+            DETAIL = (SELECT format('Its type is %s.', format_type(a.atttypid, a.atttypmod))
+                      FROM pg_attribute a WHERE a.attrelid = files AND a.attnum = number),
+            HINT = 'Name a column of type bytea or oid (large object). Addresses and paths in a text column are not read by this version.';
+    END IF;
+    RETURN number;
+END
+$$;
+
+/*
+ * Makes the triggers that are not there: one for rows, which partitions have
+ * too, and one for TRUNCATE. They go with the extension, instead of standing in
+ * the way of DROP EXTENSION.
+ */
+CREATE FUNCTION cloudsync.install_triggers(tracked regclass, dossiers_id integer, source_id integer) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    arguments text[] := CASE WHEN source_id IS NULL THEN ARRAY[dossiers_id::text]
+                        ELSE ARRAY[dossiers_id::text, source_id::text] END;
+    as_stored bytea := '';
+    argument text;
+    truncates boolean;
+    stem text := CASE WHEN source_id IS NULL THEN format('cloudsync_dossiers_%s', dossiers_id)
+                 ELSE format('cloudsync_files_%s', source_id) END;
+    trigger_name text;
+BEGIN
+    FOREACH argument IN ARRAY arguments LOOP
+        as_stored := as_stored || convert_to(argument, 'UTF8') || '\x00';
+    END LOOP;
+    FOREACH truncates IN ARRAY ARRAY[false, true] LOOP
+        CONTINUE WHEN EXISTS (
+            SELECT FROM pg_trigger t
+                WHERE t.tgrelid = tracked AND t.tgfoid = 'cloudsync.capture_change()'::regprocedure
+                  AND t.tgparentid = 0 AND t.tgargs = as_stored
+                  AND (t.tgtype & 32 <> 0) = truncates);
+        trigger_name := stem || CASE WHEN truncates THEN '_truncate' ELSE '' END;
+        WHILE EXISTS (SELECT FROM pg_trigger t WHERE t.tgname = trigger_name
+                      AND (t.tgrelid = tracked OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(tracked)))) LOOP
+            trigger_name := trigger_name || '_';
+        END LOOP;
+        EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH %s EXECUTE FUNCTION cloudsync.capture_change(%s)',
+                       trigger_name, CASE WHEN truncates THEN 'TRUNCATE' ELSE 'INSERT OR UPDATE OR DELETE' END,
+                       tracked, CASE WHEN truncates THEN 'STATEMENT' ELSE 'ROW' END,
+                       (SELECT string_agg(quote_literal(a), ', ') FROM unnest(arguments) a));
+        EXECUTE format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION cloudsync', trigger_name, tracked);
+    END LOOP;
+    -- who makes a partition makes its triggers, and needs the right to use their function
+    EXECUTE coalesce((SELECT format('GRANT EXECUTE ON FUNCTION cloudsync.capture_change() TO %I', pg_get_userbyid(c.relowner))
+                      FROM pg_class c WHERE c.oid = tracked AND c.relkind = 'p'), 'SELECT');
+END
+$$;
+
+CREATE FUNCTION cloudsync.drop_triggers(tracked regclass, dossiers_id integer, source_id integer) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    stored bytea := convert_to(dossiers_id::text, 'UTF8') || '\x00'
+        || CASE WHEN source_id IS NULL THEN ''::bytea ELSE convert_to(source_id::text, 'UTF8') || '\x00' END;
+    trigger_name name;
+BEGIN
+    FOR trigger_name IN
+        SELECT t.tgname FROM pg_trigger t
+            WHERE t.tgrelid = tracked AND t.tgfoid = 'cloudsync.capture_change()'::regprocedure
+              AND t.tgparentid = 0 AND t.tgargs = stored
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', trigger_name, tracked);
+    END LOOP;
+END
+$$;
+
+-- Tracking is for the whole server.
+CREATE FUNCTION cloudsync.refuse_tenant(what text) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+    IF cloudsync.tenant() <> '' THEN
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+            MESSAGE = format('%s is refused to a session with a tenant', what),
+            DETAIL = 'It is for the whole server.',
+            HINT = 'Call it as a role without a tenant.';
+    END IF;
+END
+$$;
+
+-- What is given must be what is set already: both are named.
+CREATE FUNCTION cloudsync.refuse_change(tracked regclass, argument text, is_set name, given name) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+    IF given IS NOT NULL AND given IS DISTINCT FROM is_set THEN
+        RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
+            MESSAGE = CASE WHEN is_set IS NULL
+                THEN format('table %s is already tracked without %s, not with %s "%s"', tracked, argument, argument, given)
+                ELSE format('table %s is already tracked with %s "%s", not "%s"', tracked, argument, is_set, given) END,
+            HINT = 'Leave it out to keep what is set, or untrack the table first.';
+    END IF;
+END
+$$;
+
+-- The row of a dossiers table: the one there is, if it agrees, or a new one.
+CREATE FUNCTION cloudsync.track_dossiers(dossiers regclass, key name, label name, tenant name, procedure name) RETURNS cloudsync.dossier_table
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_variable
+DECLARE
+    d cloudsync.dossier_table;
+    key_column smallint;
+    label_column smallint;
+BEGIN
+    SELECT * INTO d FROM cloudsync.dossier_table t WHERE t.dossiers = track_dossiers.dossiers;
+    IF FOUND THEN
+        PERFORM cloudsync.refuse_change(dossiers, 'dossier_key', cloudsync.column_name(dossiers, d.key_column), key),
+                cloudsync.refuse_change(dossiers, 'label', cloudsync.column_name(dossiers, d.label_column), label),
+                cloudsync.refuse_change(dossiers, 'tenant', cloudsync.column_name(dossiers, d.tenant_column), tenant),
+                cloudsync.refuse_change(dossiers, 'procedure', cloudsync.column_name(dossiers, d.procedure_column), procedure);
+        RETURN d;
+    END IF;
+    key_column := cloudsync.key_number(dossiers, key, 'dossier_key');
+    label_column := coalesce(cloudsync.column_number(dossiers, label),
+        cloudsync.conventional(dossiers, cloudsync.text_columns(dossiers, ARRAY[key_column]),
+            ARRAY['title', 'name', 'reference', 'titre', 'nom', 'label', 'libelle', 'intitule', 'objet', 'subject',
+                  'designation', 'ref', 'titel', 'bezeichnung', 'nombre', 'titulo']));
+    PERFORM cloudsync.check_simple_type(dossiers, cloudsync.column_number(dossiers, tenant), 'tenant'),
+            cloudsync.check_simple_type(dossiers, cloudsync.column_number(dossiers, procedure), 'procedure'),
+            cloudsync.check_simple_type(dossiers, label_column, 'label');
+    INSERT INTO cloudsync.dossier_table (dossiers_id, dossiers, key_column, key_name, label_column, label_name,
+                                         tenant_column, tenant_name, procedure_column, procedure_name, resolved_in, created_by)
+        VALUES (coalesce((SELECT u.dossiers_id FROM cloudsync.untracked u
+                          WHERE u.dossiers = track_dossiers.dossiers::text AND u.files IS NULL
+                            AND u.key_name = cloudsync.column_name(dossiers, key_column)
+                          ORDER BY u.untracked_at DESC LIMIT 1),
+                         nextval('cloudsync.dossier_table_dossiers_id_seq')),
+                dossiers, key_column, cloudsync.column_name(dossiers, key_column),
+                label_column, cloudsync.column_name(dossiers, label_column),
+                cloudsync.column_number(dossiers, tenant), tenant, cloudsync.column_number(dossiers, procedure), procedure,
+                (SELECT i.installation FROM cloudsync.installation i), cloudsync.acting_user())
+        RETURNING * INTO d;
+    RETURN d;
+END
+$$;
+
+-- The same for a files table of it.
+CREATE FUNCTION cloudsync.track_files(d cloudsync.dossier_table, files regclass, key name, dossier name, file_name name, content name)
+    RETURNS cloudsync.source
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_variable
+DECLARE
+    s cloudsync.source;
+    key_column smallint;
+    dossier_column smallint;
+    name_column smallint;
+    content_column smallint;
+BEGIN
+    SELECT * INTO s FROM cloudsync.source t WHERE t.dossiers_id = d.dossiers_id AND t.files = track_files.files;
+    IF FOUND THEN
+        PERFORM cloudsync.refuse_change(files, 'file_key', cloudsync.column_name(files, s.key_column), key),
+                cloudsync.refuse_change(files, 'file_dossier', cloudsync.column_name(files, s.dossier_column), dossier),
+                cloudsync.refuse_change(files, 'file_name', cloudsync.column_name(files, s.name_column), file_name),
+                cloudsync.refuse_change(files, 'content', cloudsync.column_name(files, s.content_column), content);
+        RETURN s;
+    END IF;
+    key_column := cloudsync.key_number(files, key, 'file_key');
+    dossier_column := cloudsync.file_dossier_number(files, d.dossiers, d.key_column, dossier);
+    content_column := cloudsync.content_number(files, content, ARRAY[key_column, dossier_column]);
+    name_column := cloudsync.file_name_number(files, file_name, ARRAY[key_column, dossier_column, content_column]);
+    INSERT INTO cloudsync.source (source_id, dossiers_id, files, key_column, key_name, dossier_column, dossier_name,
+                                  name_column, name_name, content_column, content_name, content_kind, resolved_in, created_by)
+        SELECT coalesce((SELECT u.source_id FROM cloudsync.untracked u
+                         WHERE u.dossiers_id = d.dossiers_id AND u.files = track_files.files::text
+                           AND u.key_name = cloudsync.column_name(files, key_column)
+                         ORDER BY u.untracked_at DESC LIMIT 1),
+                        nextval('cloudsync.source_source_id_seq')),
+               d.dossiers_id, files, key_column, cloudsync.column_name(files, key_column),
+               dossier_column, cloudsync.column_name(files, dossier_column),
+               name_column, cloudsync.column_name(files, name_column),
+               content_column, cloudsync.column_name(files, content_column),
+               CASE cloudsync.base_type(a.atttypid) WHEN 'oid'::regtype THEN 'oid' ELSE 'bytea' END,
+               (SELECT i.installation FROM cloudsync.installation i), cloudsync.acting_user()
+            FROM pg_attribute a WHERE a.attrelid = files AND a.attnum = content_column
+        RETURNING * INTO s;
+    RETURN s;
+END
+$$;
+
+CREATE FUNCTION @extschema@.cloudsync_track(dossiers regclass, files regclass, dossier_key name DEFAULT NULL, label name DEFAULT NULL,
+    tenant name DEFAULT NULL, procedure name DEFAULT NULL, file_key name DEFAULT NULL, file_dossier name DEFAULT NULL,
+    file_name name DEFAULT NULL, content name DEFAULT NULL, content_connection text DEFAULT NULL) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_variable
+DECLARE
+    d cloudsync.dossier_table;
+    s cloudsync.source;
+    is_new boolean;
+BEGIN
+    PERFORM cloudsync.refuse_tenant('cloudsync_track');
+    IF dossiers IS NULL OR files IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'the tables dossiers and files must be given';
+    END IF;
+    IF content_connection IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+            MESSAGE = 'content_connection is not supported by this version',
+            HINT = 'Keep the files'' content in a column of type bytea or oid (large object).';
+    END IF;
+    PERFORM cloudsync.check_table(dossiers), cloudsync.check_table(files);
+    -- in one order for all, so that two that track the same tables wait, not deadlock
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', least(dossiers::oid, files::oid)::regclass);
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', greatest(dossiers::oid, files::oid)::regclass);
+
+    d := cloudsync.track_dossiers(dossiers, dossier_key, label, tenant, procedure);
+    is_new := NOT EXISTS (SELECT FROM cloudsync.source t WHERE t.dossiers_id = d.dossiers_id AND t.files = cloudsync_track.files);
+    s := cloudsync.track_files(d, files, file_key, file_dossier, file_name, content);
+    PERFORM cloudsync.install_triggers(dossiers, d.dossiers_id, NULL),
+            cloudsync.install_triggers(files, d.dossiers_id, s.source_id);
+    IF is_new THEN
+        PERFORM cloudsync.note('', 'track', format('%s, %s', dossiers, files), NULL,
+            jsonb_build_object('source_id', s.source_id, 'dossier_key', d.key_name, 'label', d.label_name, 'tenant', d.tenant_name,
+                'procedure', d.procedure_name, 'file_key', s.key_name, 'file_dossier', s.dossier_name,
+                'file_name', s.name_name, 'content', s.content_name));
+        -- where push is on already, what exists goes there now
+        INSERT INTO cloudsync.backfill AS b (connection_id, dossiers_id)
+            SELECT p.connection_id, d.dossiers_id FROM cloudsync.push_setting p WHERE p.auto_sync
+            ON CONFLICT (connection_id, dossiers_id) DO UPDATE SET last_key = NULL, noted = 0, started_at = clock_timestamp();
+        PERFORM cloudsync.wake(false);
+    END IF;
+    RETURN s.source_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_track(regclass, regclass, name, name, name, name, name, name, name, name, text) IS
+    'registers a table of dossiers and one of their files; from then on their changes are noted';
+
+CREATE FUNCTION @extschema@.cloudsync_untrack(dossiers regclass, files regclass DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_variable
+DECLARE
+    d cloudsync.dossier_table;
+    s cloudsync.source;
+BEGIN
+    PERFORM cloudsync.refuse_tenant('cloudsync_untrack');
+    d := cloudsync.tracked_table(dossiers);
+    IF files IS NOT NULL AND NOT EXISTS (SELECT FROM cloudsync.source t WHERE t.dossiers_id = d.dossiers_id
+                                         AND t.files = cloudsync_untrack.files) THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = format('table %s is not tracked as files of %s', files, dossiers);
+    END IF;
+    FOR s IN SELECT * FROM cloudsync.source t WHERE t.dossiers_id = d.dossiers_id
+             AND (cloudsync_untrack.files IS NULL OR t.files = cloudsync_untrack.files) LOOP
+        IF EXISTS (SELECT FROM pg_class c WHERE c.oid = s.files) THEN
+            PERFORM cloudsync.check_table(s.files), cloudsync.drop_triggers(s.files, d.dossiers_id, s.source_id);
+        END IF;
+        DELETE FROM cloudsync.source t WHERE t.source_id = s.source_id;
+        INSERT INTO cloudsync.untracked (dossiers, files, key_name, dossiers_id, source_id, untracked_by)
+            VALUES (dossiers::text, s.files::text, s.key_name, d.dossiers_id, s.source_id, cloudsync.acting_user());
+    END LOOP;
+    PERFORM cloudsync.note('', 'untrack', concat_ws(', ', dossiers, files), jsonb_build_object('dossiers_id', d.dossiers_id), NULL);
+    IF EXISTS (SELECT FROM cloudsync.source t WHERE t.dossiers_id = d.dossiers_id) THEN
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM pg_class c WHERE c.oid = dossiers) THEN
+        PERFORM cloudsync.drop_triggers(dossiers, d.dossiers_id, NULL);
+    END IF;
+    DELETE FROM cloudsync.dossier_table t WHERE t.dossiers_id = d.dossiers_id;
+    INSERT INTO cloudsync.untracked (dossiers, key_name, dossiers_id, untracked_by)
+        VALUES (dossiers::text, d.key_name, d.dossiers_id, cloudsync.acting_user());
+    DELETE FROM cloudsync.change t WHERE t.dossiers_id = d.dossiers_id;
+    DELETE FROM cloudsync.backfill t WHERE t.dossiers_id = d.dossiers_id;
+    DELETE FROM cloudsync.due t WHERE t.dossiers_id = d.dossiers_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_untrack(regclass, regclass) IS
+    'ends the tracking of a dossiers table, or of one of its files tables; what was pushed stays, on record too';
+
+-- The tracked dossiers table; its owner, or for one that was dropped an administrator, may change it.
+CREATE FUNCTION cloudsync.tracked_table(dossiers regclass) RETURNS cloudsync.dossier_table
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    d cloudsync.dossier_table;
+BEGIN
+    SELECT * INTO d FROM cloudsync.dossier_table t WHERE t.dossiers = tracked_table.dossiers;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = format('table %s is not tracked', dossiers),
+            HINT = 'Track it with cloudsync_track.';
+    END IF;
+    IF EXISTS (SELECT FROM pg_class c WHERE c.oid = tracked_table.dossiers) THEN
+        PERFORM cloudsync.check_table(dossiers);
+    ELSIF NOT cloudsync.sees_all() THEN
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+            MESSAGE = format('table %s is gone, and only an administrator can change its tracking', dossiers);
+    END IF;
+    RETURN d;
+END
+$$;
+
+CREATE FUNCTION @extschema@.cloudsync_touch(dossiers regclass, dossier text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_variable
+DECLARE
+    d cloudsync.dossier_table;
+    l record;
+BEGIN
+    PERFORM cloudsync.tenant(); -- an error where the session may change nothing
+    SELECT * INTO d FROM cloudsync.dossier_table t WHERE t.dossiers = cloudsync_touch.dossiers;
+    IF d.dossiers_id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = format('table %s is not tracked', dossiers),
+            HINT = 'Track it with cloudsync_track.';
+    END IF;
+    l := cloudsync.look_up(d.dossiers_id, dossier);
+    -- one that is gone may still have been pushed to a connection of ours
+    IF NOT coalesce(CASE WHEN l.found THEN cloudsync.sees(l.tenant)
+        ELSE EXISTS (SELECT FROM cloudsync.pushed_dossier p
+                         JOIN cloudsync.destination t ON t.destination_id = p.destination_id
+                         JOIN cloudsync.account a ON a.account_id = t.account_id
+                     WHERE p.dossiers_id = d.dossiers_id AND p.dossier = l.key AND cloudsync.sees(a.tenant)) END, false) THEN
+        RAISE EXCEPTION USING ERRCODE = 'no_data_found',
+            MESSAGE = format('table %s has no dossier "%s"', dossiers, dossier);
+    END IF;
+    PERFORM cloudsync.note_change(d.dossiers_id, l.key, l.tenant);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_touch(regclass, text) IS 'notes a change of a dossier that triggers cannot see';
+
+CREATE FUNCTION @extschema@.cloudsync_resync(dossiers regclass) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    d cloudsync.dossier_table;
+BEGIN
+    PERFORM cloudsync.refuse_tenant('cloudsync_resync');
+    d := cloudsync.tracked_table(dossiers);
+    -- those that were pushed and are there no more ...
+    PERFORM cloudsync.note_change(d.dossiers_id, NULL, NULL);
+    -- ... and those that are there
+    RETURN cloudsync.note_all(d.dossiers_id);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_resync(regclass) IS 'notes every dossier; what is equal at the remote is not sent';
