@@ -118,7 +118,7 @@ DECLARE
     filters CONSTANT jsonb := '{
         "role_tenant": "", "home": "", "audit": "",
         "account": "", "connection": "",
-        "dossier_table": "", "source": "",
+        "dossier_table": "", "source": "", "untracked": "",
         "destination": "", "push_setting": "", "procedure_folder": "",
         "pushed_dossier": "", "pushed_file": "",
         "recipient": "", "channel": "", "channel_folder": "", "item": "", "dedup": "",

@@ -326,7 +326,7 @@ END
 $$;
 
 -- What is given must be what is set already: both are named.
-CREATE FUNCTION cloudsync.refuse_change(tracked regclass, argument text, is_set name, given name) RETURNS void
+CREATE FUNCTION cloudsync.refuse_other(tracked regclass, argument text, is_set name, given name) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
 $$
 BEGIN
@@ -352,10 +352,10 @@ DECLARE
 BEGIN
     SELECT * INTO d FROM cloudsync.dossier_table t WHERE t.dossiers = track_dossiers.dossiers;
     IF FOUND THEN
-        PERFORM cloudsync.refuse_change(dossiers, 'dossier_key', cloudsync.column_name(dossiers, d.key_column), key),
-                cloudsync.refuse_change(dossiers, 'label', cloudsync.column_name(dossiers, d.label_column), label),
-                cloudsync.refuse_change(dossiers, 'tenant', cloudsync.column_name(dossiers, d.tenant_column), tenant),
-                cloudsync.refuse_change(dossiers, 'procedure', cloudsync.column_name(dossiers, d.procedure_column), procedure);
+        PERFORM cloudsync.refuse_other(dossiers, 'dossier_key', cloudsync.column_name(dossiers, d.key_column), key),
+                cloudsync.refuse_other(dossiers, 'label', cloudsync.column_name(dossiers, d.label_column), label),
+                cloudsync.refuse_other(dossiers, 'tenant', cloudsync.column_name(dossiers, d.tenant_column), tenant),
+                cloudsync.refuse_other(dossiers, 'procedure', cloudsync.column_name(dossiers, d.procedure_column), procedure);
         RETURN d;
     END IF;
     key_column := cloudsync.key_number(dossiers, key, 'dossier_key');
@@ -397,10 +397,10 @@ DECLARE
 BEGIN
     SELECT * INTO s FROM cloudsync.source t WHERE t.dossiers_id = d.dossiers_id AND t.files = track_files.files;
     IF FOUND THEN
-        PERFORM cloudsync.refuse_change(files, 'file_key', cloudsync.column_name(files, s.key_column), key),
-                cloudsync.refuse_change(files, 'file_dossier', cloudsync.column_name(files, s.dossier_column), dossier),
-                cloudsync.refuse_change(files, 'file_name', cloudsync.column_name(files, s.name_column), file_name),
-                cloudsync.refuse_change(files, 'content', cloudsync.column_name(files, s.content_column), content);
+        PERFORM cloudsync.refuse_other(files, 'file_key', cloudsync.column_name(files, s.key_column), key),
+                cloudsync.refuse_other(files, 'file_dossier', cloudsync.column_name(files, s.dossier_column), dossier),
+                cloudsync.refuse_other(files, 'file_name', cloudsync.column_name(files, s.name_column), file_name),
+                cloudsync.refuse_other(files, 'content', cloudsync.column_name(files, s.content_column), content);
         RETURN s;
     END IF;
     key_column := cloudsync.key_number(files, key, 'file_key');

@@ -249,7 +249,7 @@ add_found(Notes *to, const Notes *from)
 	"due_at = CASE WHEN " BEGINS_ANEW " THEN excluded.due_at "                 \
 	"ELSE LEAST(q.due_at, excluded.due_at) END"
 #define TIMES                                                                  \
-	"at, at OPERATOR(pg_catalog.+) every OPERATOR(pg_catalog./) 2.0, "         \
+	"at, at OPERATOR(pg_catalog.+) (every OPERATOR(pg_catalog./) 2.0), "       \
 	"at OPERATOR(pg_catalog.+) every "
 
 /* Makes the dossiers due for the connections that they concern. */
