@@ -9,9 +9,8 @@
 #include "postgres_fe.h"
 #endif
 
-#include "mb/pg_wchar.h"
-
 #include "cloudsync/failure.h"
+#include "cloudsync/utf8.h"
 
 /*
  * Copies text into room bytes, as valid UTF-8 without control characters, cut
@@ -20,26 +19,25 @@
 static void
 copy_text(char *target, int room, const char *text)
 {
-	const unsigned char *in = (const unsigned char *) text;
-	int left = (int) strlen(text);
+	size_t left = strlen(text);
 	int used = 0;
 
 	while (left > 0)
 	{
-		int len = pg_utf_mblen(in);
-		bool legal = len <= left && pg_utf8_islegal(in, len) &&
-					 !(len == 1 && (*in < 0x20 || *in == 0x7f));
+		uint32 character;
+		int len = cs_utf8_decode(text, left, &character);
+		bool legal = len > 0 && character >= 0x20 && character != 0x7f;
 
 		if (!legal)
 			len = 1;
 		if (used + len >= room)
 			break;
 		if (legal)
-			memcpy(target + used, in, len);
+			memcpy(target + used, text, len);
 		else
 			target[used] = '?';
 		used += len;
-		in += len;
+		text += len;
 		left -= len;
 	}
 	target[used] = '\0';

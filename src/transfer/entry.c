@@ -10,8 +10,7 @@
 #include "postgres_fe.h"
 #endif
 
-#include "mb/pg_wchar.h"
-
+#include "cloudsync/utf8.h"
 #include "file.h"
 
 /* What timestamptz can hold, in seconds since 1970, with some room. */
@@ -97,23 +96,27 @@ cs_entry_fill(CsEntry *entry, const char *path, const struct statx *stat)
 static char *
 escaped(const char *name)
 {
-	const unsigned char *in = (const unsigned char *) name;
-	char *text = palloc(4 * strlen(name) + 1);
+	size_t left = strlen(name);
+	char *text = palloc(4 * left + 1);
 	char *out = text;
 
-	while (*in != '\0')
+	while (left > 0)
 	{
-		int len = pg_utf_mblen(in);
+		uint32 character;
+		int len = *name == '\\' ? 0 : cs_utf8_decode(name, left, &character);
 
-		if (strnlen((const char *) in, len) == len &&
-			pg_utf8_islegal(in, len) && *in != '\\')
+		if (len > 0)
 		{
-			memcpy(out, in, len);
+			memcpy(out, name, len);
 			out += len;
-			in += len;
 		}
 		else
-			out += sprintf(out, "\\x%02x", *in++);
+		{
+			len = 1;
+			out += sprintf(out, "\\x%02x", (unsigned char) *name);
+		}
+		name += len;
+		left -= len;
 	}
 	*out = '\0';
 	return text;
@@ -123,8 +126,7 @@ void
 cs_entry_of_name(CsEntry *entry, const char *folder, const char *name,
 				 const struct statx *stat)
 {
-	bool is_text = pg_encoding_verifymbstr(PG_UTF8, name, strlen(name)) ==
-				   (int) strlen(name);
+	bool is_text = cs_utf8_valid(name);
 	char *path;
 
 	memset(entry, 0, sizeof(*entry));
