@@ -11,8 +11,8 @@
 typedef enum CsFailureClass
 {
 	CS_FAIL_NONE = 0,
-	CS_FAIL_RETRY_NOW,	   /* a passing fault: at once, on a fresh attempt */
-	CS_FAIL_RETRY_LATER,   /* a passing fault: after retry_after_ms or backoff */
+	CS_FAIL_RETRY_NOW,	 /* a passing fault: at once, on a fresh attempt */
+	CS_FAIL_RETRY_LATER, /* a passing fault: after retry_after_ms or backoff */
 	CS_FAIL_NEEDS_CONSENT, /* only a person can renew the authorisation */
 	CS_FAIL_GONE,		   /* the subject is not there (any more) */
 	CS_FAIL_CONFLICT,	   /* somebody else's file is where ours should go */

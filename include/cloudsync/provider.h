@@ -19,8 +19,9 @@
  * '/' at the end, and never contain an empty, "." or ".." component: the root
  * itself is "/". The engine guarantees this for operations; a provider
  * guarantees it for entries that it returns. An entry whose name has no such
- * path (it is not UTF-8, say) is refused, and has a readable path of a form that
- * no real path has (an empty component), so that it stands for itself alone.
+ * path (it is not UTF-8, say) is refused, and has a readable path of a form
+ *that no real path has (an empty component), so that it stands for itself
+ *alone.
  *
  * Include postgres.h or postgres_fe.h before this header.
  */
@@ -57,14 +58,14 @@ typedef struct CsEntry
 /* What is to be done. */
 typedef enum CsOpKind
 {
-	CS_OP_ABOUT,  /* is the account's root there? quota */
-	CS_OP_STAT,	  /* path (or id): the entry, or failure GONE */
-	CS_OP_LIST,	  /* folder at path: pages of entries, recursive or not */
-	CS_OP_MKDIR,  /* path, with its missing parents; existing is success */
-	CS_OP_PUT,	  /* a file's bytes to path, by the rules below */
-	CS_OP_GET,	  /* a file's bytes from path */
-	CS_OP_MOVE,	  /* path to to_path; parents exist; never onto another */
-	CS_OP_TRASH	  /* path to the provider's trash, or to to_path if none */
+	CS_OP_ABOUT, /* is the account's root there? quota */
+	CS_OP_STAT,	 /* path (or id): the entry, or failure GONE */
+	CS_OP_LIST,	 /* folder at path: pages of entries, recursive or not */
+	CS_OP_MKDIR, /* path, with its missing parents; existing is success */
+	CS_OP_PUT,	 /* a file's bytes to path, by the rules below */
+	CS_OP_GET,	 /* a file's bytes from path */
+	CS_OP_MOVE,	 /* path to to_path; parents exist; never onto another */
+	CS_OP_TRASH	 /* path to the provider's trash, or to to_path if none */
 } CsOpKind;
 
 /*
@@ -99,22 +100,22 @@ typedef struct CsOp
  */
 typedef enum CsRequestKind
 {
-	CS_REQ_FILE_SPACE,	 /* -> used_bytes, quota_bytes, entry of the root */
-	CS_REQ_FILE_STAT,	 /* path -> entry, or errno ENOENT */
-	CS_REQ_FILE_LIST,	 /* path -> entries, a page of them; the next page is
-						  * asked for with more, until last_page */
-	CS_REQ_FILE_MKDIR,	 /* path: one level; EEXIST if there; fsyncs parent */
-	CS_REQ_FILE_WRITE,	 /* path: body to a new or emptied file, fsync -> size,
-						  * sha256, entry */
-	CS_REQ_FILE_HASH,	 /* path: read back -> size, sha256, entry; ESTALE if
-						  * it changed meanwhile */
-	CS_REQ_FILE_READ,	 /* path -> body, size, sha256; entry before and after
-						  * must agree, else errno ESTALE */
-	CS_REQ_FILE_RENAME,	 /* path -> to_path, fsync of both folders -> entry;
-						  * EEXIST if target is there and !replace */
-	CS_REQ_FILE_UNLINK,	 /* path: ENOENT is an answer like any other */
-	CS_REQ_HASH_BODY	 /* read the body once, without sending -> size, sha256;
-						  * the body is then rewound */
+	CS_REQ_FILE_SPACE,	/* -> used_bytes, quota_bytes, entry of the root */
+	CS_REQ_FILE_STAT,	/* path -> entry, or errno ENOENT */
+	CS_REQ_FILE_LIST,	/* path -> entries, a page of them; the next page is
+						 * asked for with more, until last_page */
+	CS_REQ_FILE_MKDIR,	/* path: one level; EEXIST if there; fsyncs parent */
+	CS_REQ_FILE_WRITE,	/* path: body to a new or emptied file, fsync -> size,
+						 * sha256, entry */
+	CS_REQ_FILE_HASH,	/* path: read back -> size, sha256, entry; ESTALE if
+						 * it changed meanwhile */
+	CS_REQ_FILE_READ,	/* path -> body, size, sha256; entry before and after
+						 * must agree, else errno ESTALE */
+	CS_REQ_FILE_RENAME, /* path -> to_path, fsync of both folders -> entry;
+						 * EEXIST if target is there and !replace */
+	CS_REQ_FILE_UNLINK, /* path: ENOENT is an answer like any other */
+	CS_REQ_HASH_BODY	/* read the body once, without sending -> size, sha256;
+						 * the body is then rewound */
 } CsRequestKind;
 
 typedef struct CsRequest
@@ -136,8 +137,8 @@ typedef struct CsResponse
 						 * gone; ECANCELED: the body failed */
 	const char *detail; /* the system's words for it */
 	const CsFailure *body_failure; /* why the body failed, else NULL */
-	CsEntry entry;		/* SPACE, STAT, WRITE, HASH, READ, RENAME */
-	int64 size;			/* WRITE, HASH, READ, HASH_BODY */
+	CsEntry entry;				   /* SPACE, STAT, WRITE, HASH, READ, RENAME */
+	int64 size;					   /* WRITE, HASH, READ, HASH_BODY */
 	uint8 sha256[CS_SHA256_LENGTH];
 	CsEntry *entries; /* LIST: this page */
 	int n_entries;
@@ -160,10 +161,10 @@ typedef enum CsStep
 
 typedef struct CsResult
 {
-	CsEntry entry;	  /* STAT, MKDIR, PUT, MOVE, TRASH: as it is there now */
-	bool adopted;	  /* PUT: was there already with our bytes; nothing sent */
-	bool verified;	  /* PUT, GET: checksum compared, not only size */
-	int64 size;		  /* PUT, GET: bytes */
+	CsEntry entry; /* STAT, MKDIR, PUT, MOVE, TRASH: as it is there now */
+	bool adopted;  /* PUT: was there already with our bytes; nothing sent */
+	bool verified; /* PUT, GET: checksum compared, not only size */
+	int64 size;	   /* PUT, GET: bytes */
 	uint8 sha256[CS_SHA256_LENGTH];
 	CsEntry *entries; /* LIST: a page */
 	int n_entries;
@@ -206,18 +207,18 @@ typedef struct CsNameRules
 
 typedef struct CsProvider
 {
-	const char *name;				 /* 'local' */
-	const char *title;				 /* 'Local folder' */
-	const char *authentication;		 /* ways to authenticate, for people */
-	const CsProviderKey *options;	 /* ended by a NULL key */
+	const char *name;			  /* 'local' */
+	const char *title;			  /* 'Local folder' */
+	const char *authentication;	  /* ways to authenticate, for people */
+	const CsProviderKey *options; /* ended by a NULL key */
 	const CsProviderKey *credentials;
-	const char *checksum;			 /* it verifies with; NULL: none */
-	int64 max_file_size;			 /* bytes; 0: no limit known */
-	bool incremental;				 /* lists by cursor */
-	bool stable_ids;				 /* ids never name another file later: an id
-									  * alone is identity (L4) */
-	bool has_trash;					 /* of its own; else a .trash folder */
-	bool needs_stable_file;			 /* a file may still be being written (L9) */
+	const char *checksum;	/* it verifies with; NULL: none */
+	int64 max_file_size;	/* bytes; 0: no limit known */
+	bool incremental;		/* lists by cursor */
+	bool stable_ids;		/* ids never name another file later: an id
+							 * alone is identity (L4) */
+	bool has_trash;			/* of its own; else a .trash folder */
+	bool needs_stable_file; /* a file may still be being written (L9) */
 	CsNameRules names;
 
 	/* Starts a conversation. op is copied as far as it is needed. */

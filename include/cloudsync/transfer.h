@@ -16,8 +16,9 @@
 /*
  * A body on its way out (read) or in (write), supplied by the owner. Both may
  * open a short transaction of their own and may ereport(ERROR): it is rolled
- * back, and the transfer ends FAILED with the error's text, of class RETRY_LATER
- * for passing troubles of the server (locks, memory, disk) and BROKEN otherwise.
+ * back, and the transfer ends FAILED with the error's text, of class
+ * RETRY_LATER for passing troubles of the server (locks, memory, disk) and
+ * BROKEN otherwise.
  *
  * read: up to cap bytes at offset into buf; returns the number, 0 at the end,
  * or -1 with *failure filled in (CHANGED: the value is not the one seen at the
@@ -28,8 +29,7 @@ struct CsBody
 {
 	int64 (*read)(CsBody *body, int64 offset, char *buf, int64 cap,
 				  CsFailure *failure);
-	bool (*write)(CsBody *body, const char *buf, int64 len,
-				  CsFailure *failure);
+	bool (*write)(CsBody *body, const char *buf, int64 len, CsFailure *failure);
 	/* called before a body is written anew (a repeated request) */
 	bool (*restart)(CsBody *body, CsFailure *failure);
 	void *owner;
@@ -63,10 +63,10 @@ typedef struct CsLoop CsLoop;
 typedef struct CsTransfer
 {
 	CsTransferState state;
-	CsResult result;	/* by state */
-	int64 bytes_done;	/* of the body, so far, for cloudsync.activity */
-	int64 requests;		/* made so far */
-	void *owner;		/* the CsJob that started it */
+	CsResult result;  /* by state */
+	int64 bytes_done; /* of the body, so far, for cloudsync.activity */
+	int64 requests;	  /* made so far */
+	void *owner;	  /* the CsJob that started it */
 	struct CsTransferPrivate *priv;
 } CsTransfer;
 

@@ -27,7 +27,8 @@ cs_local_ask(CsConversation *c, CsRequest *request, int phase,
 	return CS_STEP_REQUEST;
 }
 
-/* What an errno value means to the engine, and what a person can do about it. */
+/* What an errno value means to the engine, and what a person can do about it.
+ */
 static const struct
 {
 	int error;

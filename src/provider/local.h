@@ -57,7 +57,8 @@ extern CsStep cs_local_list(CsConversation *c, const CsResponse *answer,
 /* Asks for a request; the answer is looked at in phase. */
 extern CsStep cs_local_ask(CsConversation *c, CsRequest *request, int phase,
 						   CsRequestKind kind, const char *path);
-/* Ends with the failure that the answer's errno stands for. action: "read", ... */
+/* Ends with the failure that the answer's errno stands for. action: "read", ...
+ */
 extern CsStep cs_local_failed(CsResult *result, const CsResponse *answer,
 							  const char *action, const char *path);
 /* The same, into *failure. */

@@ -198,8 +198,7 @@ static CsStep
 renamed(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		CsResult *result)
 {
-	if (answer->error == EEXIST && c->op.kind == CS_OP_TRASH &&
-		next_number(c))
+	if (answer->error == EEXIST && c->op.kind == CS_OP_TRASH && next_number(c))
 		return rename_it(c, request);
 	if (answer->error == EEXIST || answer->error == ENOTEMPTY)
 		return fail(result, CS_FAIL_CONFLICT, c->target, "is taken");

@@ -35,8 +35,7 @@ enum
 static CsStep
 clean_up(CsConversation *c, CsRequest *request, CsResult *result)
 {
-	if (c->temp_path == NULL ||
-		c->failure.failure_class == CS_FAIL_UNREACHABLE)
+	if (c->temp_path == NULL || c->failure.failure_class == CS_FAIL_UNREACHABLE)
 	{
 		result->failure = c->failure;
 		return CS_STEP_FAILED;
@@ -156,9 +155,9 @@ target_hashed(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	if (!cs_local_same(c, &answer->entry))
 		return look(c, request, result);
 	memcpy(c->target_sha256, answer->sha256, CS_SHA256_LENGTH);
-	c->ours = c->op.has_intended && answer->size == c->op.intended_size &&
-			  memcmp(answer->sha256, c->op.intended_sha256,
-					 CS_SHA256_LENGTH) == 0;
+	c->ours =
+		c->op.has_intended && answer->size == c->op.intended_size &&
+		memcmp(answer->sha256, c->op.intended_sha256, CS_SHA256_LENGTH) == 0;
 	if (c->body_known)
 		return compare_with_body(c, request, result);
 	if (c->op.size < 0 || answer->size == c->op.size)

@@ -106,12 +106,11 @@ unknown_key(const CsProvider *provider, const char *what,
 	initStringInfo(&known);
 	for (int i = 0; keys[i].key != NULL; i++)
 		appendStringInfo(&known, "%s%s", i > 0 ? ", " : "", keys[i].key);
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("provider \"%s\" has no %s \"%s\"", provider->name, what,
-					key),
-			 known.len > 0 ? errhint("Known keys are: %s.", known.data)
-						   : errhint("It takes no %ss.", what)));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("provider \"%s\" has no %s \"%s\"", provider->name,
+						   what, key),
+					known.len > 0 ? errhint("Known keys are: %s.", known.data)
+								  : errhint("It takes no %ss.", what)));
 }
 
 /* The value is named by its key alone: it may be a secret. */
@@ -136,12 +135,12 @@ check_type(const char *what, const CsProviderKey *key, const JsonbValue *value)
 			break;
 	}
 	if (!ok)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("%s \"%s\" must be %s%s", what, key->key,
-							   names[key->type],
-							   key->type == CS_KEY_TEXT ? " and not empty"
-														: ""),
-						errhint("%s", key->help)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s \"%s\" must be %s%s", what, key->key, names[key->type],
+					key->type == CS_KEY_TEXT ? " and not empty" : ""),
+			 errhint("%s", key->help)));
 }
 
 static void
@@ -165,8 +164,7 @@ check_keys(const CsProvider *provider, const char *what,
 	{
 		if (token == WJB_KEY)
 		{
-			char *key =
-				pnstrdup(value.val.string.val, value.val.string.len);
+			char *key = pnstrdup(value.val.string.val, value.val.string.len);
 
 			for (found = 0; keys[found].key != NULL; found++)
 			{
@@ -269,23 +267,23 @@ local_account(const char *tenant, const char *path)
 	const char *slash = path != NULL ? strstr(path, "//") : NULL;
 
 	if (account == NULL || slash != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"path\" cannot be a folder below "
-						"cloudsync.local_root"),
-				 errdetail("It %s.", account == NULL
-										 ? why
-										 : "contains an empty component"),
-				 errhint("Give a path such as \"customers/smith\".")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"path\" cannot be a folder below "
+					"cloudsync.local_root"),
+			 errdetail("It %s.",
+					   account == NULL ? why : "contains an empty component"),
+			 errhint("Give a path such as \"customers/smith\".")));
 	if (tenant != NULL && tenant[0] != '\0' && !cs_local_tenant_ok(tenant))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("tenant \"%s\" cannot use the provider \"local\"",
-						tenant),
-				 errdetail("Each tenant has a folder of its own name below "
-						   "cloudsync.local_root, and this cannot be one."),
-				 errhint("Use a tenant's name without \"/\" and control "
-						 "characters, other than \".\" and \"..\".")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("tenant \"%s\" cannot use the provider \"local\"", tenant),
+			 errdetail("Each tenant has a folder of its own name below "
+					   "cloudsync.local_root, and this cannot be one."),
+			 errhint("Use a tenant's name without \"/\" and control "
+					 "characters, other than \".\" and \"..\".")));
 	check_local_root();
 	return account;
 }
@@ -299,6 +297,6 @@ cloudsync_account_of(PG_FUNCTION_ARGS)
 
 	if (provider != &cs_provider_local)
 		elog(ERROR, "provider \"%s\" has no account", provider->name);
-	PG_RETURN_TEXT_P(cstring_to_text(
-		local_account(tenant, text_option(options, "path"))));
+	PG_RETURN_TEXT_P(
+		cstring_to_text(local_account(tenant, text_option(options, "path"))));
 }

@@ -37,7 +37,8 @@ is_within(const char *path, const char *folder)
 		   (path[len] == '/' || path[len] == '\0');
 }
 
-/* False with *failure if the root and one of the server's own folders overlap. */
+/* False with *failure if the root and one of the server's own folders overlap.
+ */
 static bool
 apart(const char *root, const char *own, const char *what, CsFailure *failure)
 {
@@ -163,8 +164,8 @@ open_root(const CsEndpoint *endpoint, CsFailure *failure)
 	if (!cs_local_root_ok(endpoint->data_directory, endpoint->local_root,
 						  failure))
 		return -1;
-	folder = cs_fd_openat(AT_FDCWD, endpoint->local_root, O_PATH | O_DIRECTORY,
-						  0);
+	folder =
+		cs_fd_openat(AT_FDCWD, endpoint->local_root, O_PATH | O_DIRECTORY, 0);
 	if (folder < 0)
 	{
 		cs_failure_set(failure, CS_FAIL_UNREACHABLE, strerror(errno),

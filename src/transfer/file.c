@@ -315,7 +315,8 @@ start_hash(CsFileTask *task)
 	if (task->hash == NULL)
 	{
 #ifndef FRONTEND
-		/* It outlives the page; the task's context goes with the page's parent. */
+		/* It outlives the page; the task's context goes with the page's parent.
+		 */
 		MemoryContext old =
 			MemoryContextSwitchTo(MemoryContextGetParent(task->page));
 

@@ -13,7 +13,8 @@
 #include "cloudsync/hash.h"
 #include "cloudsync/transfer.h"
 
-#define CS_FILE_SLICE (1024 * 1024) /* bytes read, written or hashed a slice */
+#define CS_FILE_SLICE (1024 * 1024) /* bytes read, written or hashed a slice   \
+									 */
 #define CS_FILE_PAGE 1000			/* entries of a listing in a page */
 
 /*
@@ -37,7 +38,7 @@ typedef struct CsFileTask
 	int64 flushed; /* write-back was started up to here */
 	CsHash *hash;
 	struct statx before;
-	bool delivered; /* bytes were given to body->write */
+	bool delivered;	  /* bytes were given to body->write */
 	char *unfinished; /* a file written and not yet renamed or removed */
 	CsFailure body_failure;
 #ifndef FRONTEND
@@ -67,7 +68,8 @@ extern int cs_fd_count(void);
  * at the last component ("." for the root). -1 with errno.
  */
 extern int cs_walk_parent(int root, const char *path, const char **name);
-/* Opens one component below folder as a folder. -1 with errno: ELOOP: a link. */
+/* Opens one component below folder as a folder. -1 with errno: ELOOP: a link.
+ */
 extern int cs_walk_component(int folder, const char *name, int flags);
 /* Opens the folder at path for reading. */
 extern int cs_walk_folder(int root, const char *path);
@@ -81,7 +83,8 @@ extern bool cs_walk_name_ok(const char *name, size_t len);
 /* entry.c: what statx says, as an entry; strings are palloc'd. */
 extern void cs_entry_fill(CsEntry *entry, const char *path,
 						  const struct statx *stat);
-/* The same for a name in a folder as the file system gives it, maybe not UTF-8. */
+/* The same for a name in a folder as the file system gives it, maybe not UTF-8.
+ */
 extern void cs_entry_of_name(CsEntry *entry, const char *folder,
 							 const char *name, const struct statx *stat);
 /* Equal size, times and identity. */

@@ -29,7 +29,7 @@ struct CsLoop
 	int n_running;
 	int epoll_fd;
 	void (*recover)(void);
-	char *buffer; /* for one slice */
+	char *buffer;	 /* for one slice */
 	bool keep_files; /* the loop goes: transfers remove nothing */
 };
 

@@ -137,8 +137,7 @@ walk(int root, const char *path, size_t len, int flags)
 			memcpy(name, path, name_len);
 			name[name_len] = '\0';
 			path += name_len + 1;
-			next = cs_walk_component(folder, name,
-									 path < end ? O_PATH : flags);
+			next = cs_walk_component(folder, name, path < end ? O_PATH : flags);
 		}
 		cs_fd_close(folder);
 		folder = next;

@@ -1,4 +1,6 @@
-/* sources: src/provider/local.c src/provider/local_list.c src/provider/local_put.c src/provider/local_move.c src/base/failure.c src/base/name.c src/base/path.c src/base/utf8.c */
+/* sources: src/provider/local.c src/provider/local_list.c
+ * src/provider/local_put.c src/provider/local_move.c src/base/failure.c
+ * src/base/name.c src/base/path.c src/base/utf8.c */
 /*
  * The local provider's conversations, replayed. A script's line is what the
  * conversation must say, and what it is answered:
@@ -17,27 +19,38 @@
 #include "tap.h"
 
 static const char *const class_names[] = {
-	"none",		"retry now", "retry later", "needs consent",
-	"gone",		"conflict",	 "changed",		"quota",
-	"forbidden", "refused",	 "unreachable", "broken"};
+	"none",		 "retry now", "retry later", "needs consent",
+	"gone",		 "conflict",  "changed",	 "quota",
+	"forbidden", "refused",	  "unreachable", "broken"};
 
 static const struct
 {
 	const char *name;
 	int error;
-} errnos[] = {{"ENOENT", ENOENT},	{"EEXIST", EEXIST}, {"EACCES", EACCES},
-			  {"ENOSPC", ENOSPC},	{"EDQUOT", EDQUOT}, {"EROFS", EROFS},
-			  {"ELOOP", ELOOP},		{"ENOTDIR", ENOTDIR}, {"EISDIR", EISDIR},
-			  {"ESTALE", ESTALE},	{"ENODEV", ENODEV}, {"EIO", EIO},
-			  {"ENAMETOOLONG", ENAMETOOLONG}, {"EXDEV", EXDEV},
-			  {"EFBIG", EFBIG}, {"EOPNOTSUPP", EOPNOTSUPP},
-			  {"EMFILE", EMFILE}, {"EINVAL", EINVAL}};
+} errnos[] = {{"ENOENT", ENOENT},
+			  {"EEXIST", EEXIST},
+			  {"EACCES", EACCES},
+			  {"ENOSPC", ENOSPC},
+			  {"EDQUOT", EDQUOT},
+			  {"EROFS", EROFS},
+			  {"ELOOP", ELOOP},
+			  {"ENOTDIR", ENOTDIR},
+			  {"EISDIR", EISDIR},
+			  {"ESTALE", ESTALE},
+			  {"ENODEV", ENODEV},
+			  {"EIO", EIO},
+			  {"ENAMETOOLONG", ENAMETOOLONG},
+			  {"EXDEV", EXDEV},
+			  {"EFBIG", EFBIG},
+			  {"EOPNOTSUPP", EOPNOTSUPP},
+			  {"EMFILE", EMFILE},
+			  {"EINVAL", EINVAL}};
 
 static const char *
 say_request(const CsRequest *request)
 {
-	static const char *const kinds[] = {"SPACE", "STAT", "LIST",   "MKDIR",
-										"WRITE", "HASH", "READ",   "RENAME",
+	static const char *const kinds[] = {"SPACE",  "STAT", "LIST", "MKDIR",
+										"WRITE",  "HASH", "READ", "RENAME",
 										"UNLINK", "BODY"};
 
 	if (request->kind == CS_REQ_FILE_RENAME)
@@ -97,13 +110,15 @@ fill_entry(CsEntry *entry, CsEntryKind kind, const char *path, const char *word)
 	entry->id = pstrdup(word);
 }
 
-/* "name", "name/" (a folder), "name@" (a link), ... and "..." if more follows */
+/* "name", "name/" (a folder), "name@" (a link), ... and "..." if more follows
+ */
 static void
 fill_page(CsResponse *response, const char *folder, char *words)
 {
 	response->entries = palloc0(100 * sizeof(CsEntry));
 	response->last_page = true;
-	for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " "))
+	for (char *word = strtok(words, " "); word != NULL;
+		 word = strtok(NULL, " "))
 	{
 		CsEntryKind kind = CS_ENTRY_FILE;
 		size_t last = strlen(word) - 1;
@@ -119,10 +134,10 @@ fill_page(CsResponse *response, const char *folder, char *words)
 			kind = CS_ENTRY_OTHER;
 		if (kind != CS_ENTRY_FILE)
 			word[last] = '\0';
-		fill_entry(&response->entries[response->n_entries], kind,
-				   psprintf("%s/%s", strcmp(folder, "/") == 0 ? "" : folder,
-							word),
-				   "i");
+		fill_entry(
+			&response->entries[response->n_entries], kind,
+			psprintf("%s/%s", strcmp(folder, "/") == 0 ? "" : folder, word),
+			"i");
 		if (kind == CS_ENTRY_OTHER)
 			response->entries[response->n_entries].refused = "a link";
 		response->n_entries++;
@@ -195,7 +210,8 @@ play(const char *title, const CsOp *op, const char *const *lines)
 		answer = NULL;
 		if (step == CS_STEP_REQUEST)
 		{
-			fill_response(&response, &request, equals != NULL ? equals + 3 : "");
+			fill_response(&response, &request,
+						  equals != NULL ? equals + 3 : "");
 			answer = &response;
 		}
 	}
@@ -288,8 +304,7 @@ test_put_ours(void)
 		 "STAT /d/f.txt = file w 9", "RENAME " T " => /d/f.txt = file v2 5",
 		 "DONE /d/f.txt");
 	PLAY("as large as ours, but not ours", &op, "STAT /d/f.txt = file w 9",
-		 "HASH /d/f.txt = file w 9 o", "UNLINK " T " = ok",
-		 "FAILED conflict");
+		 "HASH /d/f.txt = file w 9 o", "UNLINK " T " = ok", "FAILED conflict");
 	PLAY("not readable, so not ours", &op, "STAT /d/f.txt = file w 9",
 		 "HASH /d/f.txt = EACCES", "UNLINK " T " = ok", "FAILED conflict");
 	PLAY("changes while it is looked at, and again", &op,
@@ -322,19 +337,18 @@ test_put_adopt(void)
 	op.intended_size = 5;
 	memset(op.intended_sha256, 'i', CS_SHA256_LENGTH);
 	PLAY("ours of the same size, with other bytes now", &op,
-		 "STAT /d/f.txt = file w 5", "HASH /d/f.txt = file w 5 i",
-		 "BODY = 5 a", "WRITE " T " = 5 a", "HASH " T " = 5 a",
-		 "CHECKPOINT 5 a", "STAT /d/f.txt = file w 5",
-		 "RENAME " T " => /d/f.txt = file v2 5", "DONE /d/f.txt");
+		 "STAT /d/f.txt = file w 5", "HASH /d/f.txt = file w 5 i", "BODY = 5 a",
+		 "WRITE " T " = 5 a", "HASH " T " = 5 a", "CHECKPOINT 5 a",
+		 "STAT /d/f.txt = file w 5", "RENAME " T " => /d/f.txt = file v2 5",
+		 "DONE /d/f.txt");
 	PLAY("the body differs between two readings", &op,
-		 "STAT /d/f.txt = file w 5", "HASH /d/f.txt = file w 5 i",
-		 "BODY = 5 a", "WRITE " T " = 5 b", "UNLINK " T " = ok",
-		 "FAILED changed");
+		 "STAT /d/f.txt = file w 5", "HASH /d/f.txt = file w 5 i", "BODY = 5 a",
+		 "WRITE " T " = 5 b", "UNLINK " T " = ok", "FAILED changed");
 	op.has_intended = false;
 	op.overwrite = true;
 	PLAY("overwrite: the same bytes are adopted", &op,
-		 "STAT /d/f.txt = file w 5", "HASH /d/f.txt = file w 5 a",
-		 "BODY = 5 a", "UNLINK " T " = ENOENT", "DONE adopted /d/f.txt");
+		 "STAT /d/f.txt = file w 5", "HASH /d/f.txt = file w 5 a", "BODY = 5 a",
+		 "UNLINK " T " = ENOENT", "DONE adopted /d/f.txt");
 	PLAY("overwrite: others are replaced", &op, "STAT /d/f.txt = file w 8",
 		 "WRITE " T " = 5 a", "HASH " T " = 5 a", "CHECKPOINT 5 a",
 		 "STAT /d/f.txt = file w 8", "RENAME " T " => /d/f.txt = file v2 5",
@@ -352,12 +366,12 @@ static void
 test_errno(void)
 {
 	static const char *const means[][2] = {
-		{"EACCES", "forbidden"},	{"ENOSPC", "quota"},
-		{"EDQUOT", "quota"},		{"EROFS", "unreachable"},
-		{"ENODEV", "unreachable"},	{"EIO", "retry later"},
-		{"EMFILE", "retry later"},	{"ENAMETOOLONG", "refused"},
-		{"EFBIG", "refused"},		{"EINVAL", "refused"},
-		{"ELOOP", "refused"},		{"EISDIR", "conflict"},
+		{"EACCES", "forbidden"},   {"ENOSPC", "quota"},
+		{"EDQUOT", "quota"},	   {"EROFS", "unreachable"},
+		{"ENODEV", "unreachable"}, {"EIO", "retry later"},
+		{"EMFILE", "retry later"}, {"ENAMETOOLONG", "refused"},
+		{"EFBIG", "refused"},	   {"EINVAL", "refused"},
+		{"ELOOP", "refused"},	   {"EISDIR", "conflict"},
 		{"ENOTDIR", "conflict"},
 	};
 	CsOp op = put();
@@ -377,8 +391,8 @@ test_errno(void)
 		PLAY(means[i][0], &op, "STAT /d/f.txt = ENOENT", write,
 			 "UNLINK " T " = ENOENT", failed);
 		PLAY(means[i][0], &op, "STAT /d/f.txt = ENOENT", "WRITE " T " = 5 a",
-			 "HASH " T " = 5 a", "CHECKPOINT 5 a", rename,
-			 "UNLINK " T " = ok", failed);
+			 "HASH " T " = 5 a", "CHECKPOINT 5 a", rename, "UNLINK " T " = ok",
+			 failed);
 	}
 }
 
@@ -438,7 +452,8 @@ test_list(void)
 	char *deep = palloc(1700);
 
 	PLAY("pages, folders, links, ours left out", &op,
-		 "LIST /in = page a b/ c@ " ".cloudsync-0123456789abcdef.part ...",
+		 "LIST /in = page a b/ c@ "
+		 ".cloudsync-0123456789abcdef.part ...",
 		 "PAGE a b c!", "LIST more /in = page d/", "PAGE d",
 		 "LIST /in/d = page", "LIST /in/b = page x", "PAGE x", "DONE");
 	PLAY("names like ours, but not", &op,
@@ -475,8 +490,11 @@ test_list(void)
 static void
 test_move(void)
 {
-	CsOp op = {.kind = CS_OP_MOVE, .path = "/a", .to_path = "/b",
-			   .known_version = "v1", .id = "i1"};
+	CsOp op = {.kind = CS_OP_MOVE,
+			   .path = "/a",
+			   .to_path = "/b",
+			   .known_version = "v1",
+			   .id = "i1"};
 
 	PLAY("ours is moved", &op, "STAT /a = file v1 5",
 		 "RENAME /a -> /b = file v1 5", "DONE /b");
@@ -501,8 +519,8 @@ test_move(void)
 	op.has_intended = true;
 	op.intended_size = 5;
 	memset(op.intended_sha256, 'i', CS_SHA256_LENGTH);
-	PLAY("ours by its bytes", &op, "STAT /a = file w 5",
-		 "HASH /a = file w 5 i", "RENAME /a -> /b = file w 5", "DONE /b");
+	PLAY("ours by its bytes", &op, "STAT /a = file w 5", "HASH /a = file w 5 i",
+		 "RENAME /a -> /b = file w 5", "DONE /b");
 	PLAY("not ours by its bytes", &op, "STAT /a = file w 5",
 		 "HASH /a = file w 5 o", "FAILED conflict");
 	PLAY("changed while it was looked at", &op, "STAT /a = file w 5",
@@ -518,11 +536,13 @@ test_move(void)
 static void
 test_trash(void)
 {
-	CsOp op = {.kind = CS_OP_TRASH, .path = "/r/a.txt",
-			   .to_path = "/.trash/r/a.txt", .known_version = "v1"};
+	CsOp op = {.kind = CS_OP_TRASH,
+			   .path = "/r/a.txt",
+			   .to_path = "/.trash/r/a.txt",
+			   .known_version = "v1"};
 
-	PLAY("to the trash", &op, "STAT /r/a.txt = file v1 5",
-		 "MKDIR /.trash = ok", "MKDIR /.trash/r = EEXIST",
+	PLAY("to the trash", &op, "STAT /r/a.txt = file v1 5", "MKDIR /.trash = ok",
+		 "MKDIR /.trash/r = EEXIST",
 		 "RENAME /r/a.txt -> /.trash/r/a.txt = file v1 5",
 		 "DONE /.trash/r/a.txt");
 	PLAY("taken there, twice", &op, "STAT /r/a.txt = file v1 5",
@@ -535,8 +555,8 @@ test_trash(void)
 		 "STAT /.trash/r/a.txt = file w 4",
 		 "STAT /.trash/r/a (2).txt = file v1 5", "DONE /.trash/r/a (2).txt");
 	PLAY("gone", &op, "STAT /r/a.txt = ENOENT",
-		 "STAT /.trash/r/a.txt = file w 4",
-		 "STAT /.trash/r/a (2).txt = ENOENT", "FAILED gone");
+		 "STAT /.trash/r/a.txt = file w 4", "STAT /.trash/r/a (2).txt = ENOENT",
+		 "FAILED gone");
 	PLAY("not ours", &op, "STAT /r/a.txt = file w 5", "FAILED conflict");
 	PLAY("a file where the trash should be", &op, "STAT /r/a.txt = file v1 5",
 		 "MKDIR /.trash = EEXIST", "MKDIR /.trash/r = ENOTDIR",
