@@ -2,11 +2,6 @@
  * push.sql: push settings, what is due, and what was pushed (P2 to P17).
  */
 
--- An error if the text is no folder template, or a tag of it is not known to
--- the tracked table (NULL: to every tracked table).
-CREATE FUNCTION cloudsync.template_check(folder text, dossiers regclass) RETURNS void
-    LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'cloudsync_template_check';
-
 CREATE TABLE cloudsync.push_setting (
     connection_id bigint PRIMARY KEY REFERENCES cloudsync.connection,
     destination_id bigint NOT NULL,
@@ -563,9 +558,10 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_plan(text) IS 'what a push of all that is due would do now';
 
-CREATE FUNCTION @extschema@.cloudsync_plan(connection text, dossier text)
+-- PL/pgSQL takes no argument of a result column's name: cloudsync_plan is SQL.
+CREATE FUNCTION cloudsync.plan_dossier(of_connection text, of_dossier text)
     RETURNS TABLE (dossier text, file_key text, action text, path text, from_path text, bytes bigint)
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
 $$
 #variable_conflict use_column
 DECLARE
@@ -586,6 +582,12 @@ BEGIN
     RETURN QUERY SELECT * FROM cloudsync.plan(conn.connection_id, ids, keys);
 END
 $$;
+CREATE FUNCTION @extschema@.cloudsync_plan(connection text, dossier text)
+    RETURNS TABLE (dossier text, file_key text, action text, path text, from_path text, bytes bigint)
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT p.dossier, p.file_key, p.action, p.path, p.from_path, p.bytes FROM cloudsync.plan_dossier($1, $2) p;
+END;
 COMMENT ON FUNCTION @extschema@.cloudsync_plan(text, text) IS 'what a push of one dossier would do now';
 
 /*

@@ -83,6 +83,32 @@ table_name(Oid relid)
 		get_namespace_name(get_rel_namespace(relid)), name);
 }
 
+/* A column's name as a tag is written: in quotes where it must be. */
+static char *
+tag_name(const char *column)
+{
+	static const char *const special[] = {"dossier_key", "dossier_label",
+										  "procedure"};
+	StringInfoData buf;
+	bool quoted = strpbrk(column, "{}|:.\"/") != NULL || column[0] == ' ' ||
+				  column[strlen(column) - 1] == ' ';
+
+	for (size_t i = 0; i < lengthof(special); i++)
+		quoted = quoted || pg_strcasecmp(column, special[i]) == 0;
+	if (!quoted)
+		return pstrdup(column);
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '"');
+	for (; *column != '\0'; column++)
+	{
+		if (*column == '"')
+			appendStringInfoChar(&buf, '"');
+		appendStringInfoChar(&buf, *column);
+	}
+	appendStringInfoChar(&buf, '"');
+	return buf.data;
+}
+
 /* "{a}, {b}, {c}": the columns of a table as tags, for a HINT. */
 static char *
 known_columns(Oid relid, const char *prefix)
@@ -104,7 +130,7 @@ known_columns(Oid relid, const char *prefix)
 			break;
 		}
 		appendStringInfo(&buf, "%s{%s%s}", shown++ > 0 ? ", " : "", prefix,
-						 NameStr(att->attname));
+						 tag_name(NameStr(att->attname)));
 	}
 	table_close(rel, AccessShareLock);
 	return buf.data;
@@ -274,6 +300,7 @@ check_readable(const CsTag *tag, Oid dossiers, const Reference *reference,
 {
 	Oid owner = table_owner(dossiers);
 	const char *reason = NULL;
+	const char *hint = "Grant SELECT to that role, or leave the tag out.";
 
 	if (pg_class_aclcheck(reference->table, owner, ACL_SELECT) != ACLCHECK_OK &&
 		(pg_attribute_aclcheck(reference->table, reference->key, owner,
@@ -282,7 +309,10 @@ check_readable(const CsTag *tag, Oid dossiers, const Reference *reference,
 			 ACLCHECK_OK))
 		reason = "may not read it";
 	else if (check_enable_rls(reference->table, owner, true) == RLS_ENABLED)
+	{
 		reason = "sees only some rows of it by its policies";
+		hint = "Give that role BYPASSRLS, or leave the tag out.";
+	}
 	if (reason != NULL)
 		ereport(
 			ERROR,
@@ -293,7 +323,7 @@ check_readable(const CsTag *tag, Oid dossiers, const Reference *reference,
 			 errdetail("Role \"%s\", the owner of table %s, %s.",
 					   GetUserNameFromId(owner, false), table_name(dossiers),
 					   reason),
-			 errhint("Grant SELECT to that role, or leave the tag out.")));
+			 errhint("%s", hint)));
 }
 
 /* The value of a column of the row that the dossier's column refers to. */
@@ -337,7 +367,7 @@ reference_expr(const CsTag *tag, Oid dossiers, const char *alias)
 			quote_identifier(get_attname(dossiers, fk_attnum, false)));
 	}
 	unknown_column(tag, ((const Reference *) linitial(found))->table,
-				   tag->column, psprintf("%s.", tag->fk_column), "");
+				   tag->column, psprintf("%s.", tag_name(tag->fk_column)), "");
 	return NULL; /* not reached */
 }
 
@@ -388,7 +418,10 @@ dossier_value(const CsTag *tag, const CsTagTable *table, const char *alias)
 				find_column(table->dossiers, tag->column, tag->column_quoted);
 			if (attnum == InvalidAttrNumber)
 				unknown_column(tag, table->dossiers, tag->column, "",
-							   "{dossier_key}, {dossier_label}, {procedure}, ");
+							   table->procedure != 0
+								   ? "{dossier_key}, {dossier_label}, "
+									 "{procedure}, "
+								   : "{dossier_key}, {dossier_label}, ");
 			break;
 		default:
 			attnum = tracked_column(tag, table);
