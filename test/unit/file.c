@@ -1,7 +1,4 @@
-/* sources: src/transfer/file.c src/transfer/walk.c src/transfer/entry.c
- * src/transfer/endpoint.c src/provider/local.c src/provider/local_list.c
- * src/provider/local_put.c src/provider/local_move.c src/base/failure.c
- * src/base/hash.c src/base/name.c src/base/path.c src/base/utf8.c */
+/* sources: src/transfer/[efw]*.c src/provider/*.c src/base/*.c */
 /*
  * File requests and endpoints on a real folder: what conversations ask for is
  * done there, nothing leaves the folder, and no descriptor stays open.
@@ -551,7 +548,8 @@ main(void)
 {
 	CsFailure failure = {0};
 
-	strcpy(top, "/tmp/cloudsync-file.XXXXXX");
+	snprintf(top, sizeof(top), "%s/cloudsync-file.XXXXXX",
+			 getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
 	if (mkdtemp(top) == NULL)
 		return 1;
 	snprintf(root, sizeof(root), "%s/root", top);

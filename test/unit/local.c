@@ -1,6 +1,4 @@
-/* sources: src/provider/local.c src/provider/local_list.c
- * src/provider/local_put.c src/provider/local_move.c src/base/failure.c
- * src/base/name.c src/base/path.c src/base/utf8.c */
+/* sources: src/provider/*.c src/base/*.c */
 /*
  * The local provider's conversations, replayed. A script's line is what the
  * conversation must say, and what it is answered:
