@@ -1,4 +1,4 @@
-/* sources: src/transfer/[efw]*.c src/provider/*.c src/base/*.c */
+/* sources: src/transfer/[efw]*.c src/provider/[lr]*.c src/base/[a-z]*.c */
 /*
  * File requests and endpoints on a real folder: what conversations ask for is
  * done there, nothing leaves the folder, and no descriptor stays open.
