@@ -127,8 +127,16 @@ DECLARE
         "chunk": "WHERE NOT EXISTS (SELECT FROM cloudsync.staging s WHERE s.content_id = chunk.content_id)",
         "run": "WHERE state NOT IN (''queued'', ''running'')",
         "run_file": "WHERE EXISTS (SELECT FROM cloudsync.run r WHERE r.run_id = run_file.run_id AND r.state NOT IN (''queued'', ''running''))"}';
+    left_out CONSTANT text[] := '{installation, change, due, backfill, staging, trash_log}';
     one record;
 BEGIN
+    FOR one IN
+        SELECT c.relname FROM pg_catalog.pg_class c
+        WHERE c.relnamespace OPERATOR(pg_catalog.=) 'cloudsync'::pg_catalog.regnamespace AND c.relkind OPERATOR(pg_catalog.=) 'r'
+          AND NOT filters OPERATOR(pg_catalog.?) c.relname::text AND c.relname::text OPERATOR(pg_catalog.<>) ALL (left_out)
+    LOOP
+        RAISE EXCEPTION 'sql/grants.sql does not say whether pg_dump carries table %', one.relname;
+    END LOOP;
     FOR one IN SELECT f.key, f.value FROM pg_catalog.jsonb_each_text(filters) f LOOP
         PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('cloudsync.%I', one.key)::pg_catalog.regclass, one.value);
     END LOOP;

@@ -84,7 +84,7 @@ BEGIN
     END IF;
     RETURN QUERY
         SELECT r.run_id, r.state, r.error,
-               format('Run %s, %s on connection "%s", is %s; files done %s, failed %s.', r.run_id,
+               format('Run %s, %s on connection "%s": %s; files done %s, failed %s.', r.run_id,
                       r.kind || coalesce(' of dossier "' || r.dossier || '"', '') || coalesce(' of channel "' || h.name || '"', ''),
                       c.name, r.state, lead.files_done, lead.files_failed)
         FROM cloudsync.run r
@@ -116,7 +116,7 @@ BEGIN
         EXIT WHEN NOT FOUND;
         IF outcome.state OPERATOR(pg_catalog.=) ANY (ARRAY['failed', 'partial']) THEN
             RAISE EXCEPTION USING ERRCODE = 'external_routine_exception',
-                MESSAGE = pg_catalog.concat(outcome.error, CASE WHEN outcome.error IS NULL THEN 'the run failed' END),
+                MESSAGE = pg_catalog.concat(outcome.error, CASE WHEN outcome.error IS NULL THEN 'the run did not succeed' END),
                 DETAIL = outcome.detail,
                 HINT = 'The view cloudsync.history_file shows each file of the run; cloudsync_retry starts it again.';
         ELSIF outcome.state OPERATOR(pg_catalog.=) 'cancelled' THEN
@@ -320,7 +320,7 @@ BEGIN
            CASE c.state WHEN 'needs_consent' THEN 'it needs consent again' WHEN 'pending' THEN 'it waits for consent'
                 ELSE format('it fails, %s times in a row; tried again at %s', c.failures, date_trunc('second', c.retry_at)) END
                || coalesce(': ' || c.reason, ''),
-           CASE WHEN c.state IN ('needs_consent', 'pending') THEN format('SELECT * FROM cloudsync_connect(%L, %L);', c.provider, c.name)
+           CASE WHEN c.state IN ('needs_consent', 'pending') THEN format('SELECT * FROM cloudsync_connect(%L, %L, options => %L);', c.provider, c.name, c.options)
                 ELSE format('SELECT * FROM cloudsync_check(%L);', c.name) END
         FROM cloudsync.connection c
         WHERE cloudsync.sees(c.tenant)

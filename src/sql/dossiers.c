@@ -30,10 +30,23 @@ typedef struct KeyScan
 {
 	int32 dossiers_id;
 	Oid table;
-	AttrNumber key_column;
-	AttrNumber tenant_column; /* 0: none */
+	char *key_column;
+	char *tenant_column; /* NULL: none */
 	ReturnSetInfo *result;
 } KeyScan;
+
+/* Columns go by number here, and by name in a copy that was restored. */
+static const char *const tables_query =
+	"SELECT d.dossiers_id, d.dossiers::pg_catalog.oid, "
+	"CASE WHEN here THEN cloudsync.column_name(d.dossiers, d.key_column) "
+	"ELSE d.key_name END, "
+	"CASE WHEN here THEN cloudsync.column_name(d.dossiers, d.tenant_column) "
+	"ELSE d.tenant_name END "
+	"FROM cloudsync.dossier_table d, cloudsync.installation i, "
+	"LATERAL (SELECT d.resolved_in OPERATOR(pg_catalog.=) i.installation) h "
+	"(here) "
+	"WHERE EXISTS (SELECT FROM pg_catalog.pg_class c "
+	"WHERE c.oid OPERATOR(pg_catalog.=) d.dossiers)";
 
 static Oid
 owner_of(Oid table)
@@ -54,14 +67,11 @@ key_query(const KeyScan *scan)
 {
 	const char *tenant = "''";
 
-	if (scan->tenant_column != 0)
+	if (scan->tenant_column != NULL)
 		tenant = psprintf("COALESCE(t.%s::pg_catalog.text, '')",
-						  quote_identifier(get_attname(
-							  scan->table, scan->tenant_column, false)));
+						  quote_identifier(scan->tenant_column));
 	return psprintf("SELECT t.%s::pg_catalog.text, %s FROM %s t",
-					quote_identifier(
-						get_attname(scan->table, scan->key_column, false)),
-					tenant,
+					quote_identifier(scan->key_column), tenant,
 					quote_qualified_identifier(
 						get_namespace_name(get_rel_namespace(scan->table)),
 						get_rel_name(scan->table)));
@@ -135,22 +145,20 @@ cloudsync_tracked_keys(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	tables = cs_execute("SELECT dossiers_id, dossiers::pg_catalog.oid, "
-						"key_column, tenant_column "
-						"FROM cloudsync.dossier_table",
-						0, NULL, NULL, NULL, true);
+	tables = cs_execute(tables_query, 0, NULL, NULL, NULL, true);
 	scans = palloc0(sizeof(KeyScan) * (tables + 1));
 	for (i = 0; i < tables; i++)
 	{
 		scans[i].dossiers_id = cs_get_int64(i, 1, 0);
 		scans[i].table = (Oid) cs_get_int64(i, 2, 0);
-		scans[i].key_column = cs_get_int64(i, 3, 0);
-		scans[i].tenant_column = cs_get_int64(i, 4, 0);
+		scans[i].key_column = cs_get_text(i, 3);
+		scans[i].tenant_column = cs_get_text(i, 4);
 		scans[i].result = (ReturnSetInfo *) fcinfo->resultinfo;
 	}
 	/* a table that cannot be read is cloudsync_status()'s to name */
 	for (i = 0; i < tables; i++)
-		(void) cs_try(read_keys, &scans[i], NULL);
+		if (scans[i].key_column != NULL)
+			(void) cs_try(read_keys, &scans[i], NULL);
 	SPI_finish();
 	return (Datum) 0;
 }
