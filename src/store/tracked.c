@@ -47,7 +47,8 @@ column_sql(Oid relid, AttrNumber number, const char *last_name)
 {
 	const char *name = get_attname(relid, number, true);
 
-	if (name == NULL)
+	/* a dropped column keeps its number, under a name that is not found */
+	if (name == NULL || get_attnum(relid, name) != number)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
 						errmsg("tracked column \"%s\" is gone", last_name)));
 	return quote_identifier(name);
