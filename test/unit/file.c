@@ -402,6 +402,15 @@ shrink(void)
 }
 
 static void
+rewrite(void)
+{
+	struct timespec times[2] = {{1, 0}, {1, 0}};
+
+	if (meanwhile_count++ == 0)
+		utimensat(AT_FDCWD, real("/g"), times, 0);
+}
+
+static void
 vanish(void)
 {
 	if (meanwhile_count++ == 0)
@@ -411,13 +420,13 @@ vanish(void)
 static void
 test_get(void)
 {
-	static void (*const faults[])(void) = {grow, shrink};
-	static const char *const what[] = {"grows", "shrinks"};
+	static void (*const faults[])(void) = {grow, shrink, rewrite};
+	static const char *const what[] = {"grows", "shrinks", "is rewritten"};
 	CsOp put = op_of(CS_OP_PUT, "/g");
 	CsOp op = op_of(CS_OP_GET, "/g");
 	MemoryBody *body;
 
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 	{
 		unlink(real("/g"));
 		done(&put, new_body(3 * 1024 * 1024, 'g'), "a file");
