@@ -73,6 +73,24 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 	shm_mq_send(queue, length, data, false, true)
 #endif
 
+/* Until 15, who notified had to hand notifications on himself. */
+#if PG_VERSION_NUM < 150000
+#include "commands/async.h"
+#define CsAfterNotify() ProcessCompletedNotifies()
+#else
+#define CsAfterNotify() ((void) 0)
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define CsOwnsDatabase(database, role)                                         \
+	object_ownercheck(DatabaseRelationId, database, role)
+#define CsOwnsExtension(extension, role)                                       \
+	object_ownercheck(ExtensionRelationId, extension, role)
+#else
+#define CsOwnsDatabase(database, role) pg_database_ownercheck(database, role)
+#define CsOwnsExtension(extension, role) pg_extension_ownercheck(extension, role)
+#endif
+
 #if PG_VERSION_NUM < 170000
 #define CsCreateWaitEventSet(nevents)                                          \
 	CreateWaitEventSet(TopMemoryContext, nevents)

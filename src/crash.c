@@ -1,0 +1,30 @@
+/*
+ * crash.c
+ *	  Named points at which tests kill the process that reaches them. Nothing in
+ *	  ordinary builds.
+ */
+#include "postgres.h"
+
+#include "cloudsync/crash.h"
+
+#ifdef CLOUDSYNC_CRASH_POINTS
+#include <signal.h>
+#include <unistd.h>
+
+#include "cloudsync/settings.h"
+#include "miscadmin.h"
+
+/*
+ * kill -9, as the machine's memory killer would do it: no clean-up of any kind.
+ */
+void
+cs_crash_point_reached(const char *name)
+{
+	if (cs_crash_point == NULL || strcmp(cs_crash_point, name) != 0)
+		return;
+	elog(LOG, "cloudsync: crash point %s", name);
+	kill(MyProcPid, SIGKILL);
+	for (;;)
+		pause();
+}
+#endif

@@ -1,0 +1,198 @@
+/*
+ * internal.h
+ *	  What the files of worker/ share: the shared memory's layout, how processes
+ *	  are started, and the worker's loop. worker.h is the face to the others.
+ */
+#ifndef CLOUDSYNC_WORKER_INTERNAL_H
+#define CLOUDSYNC_WORKER_INTERNAL_H
+
+#include "postgres.h"
+
+#include "cloudsync/compat.h"
+#include "cloudsync/engine.h"
+#include "cloudsync/worker.h"
+#include "port/atomics.h"
+#include "postmaster/bgworker.h"
+#include "storage/dsm.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+
+/* ---- Shared memory (shmem.c), when preloaded ---- */
+
+#define CS_MAX_DATABASES 256 /* that have the extension, or are looked at */
+#define CS_MAX_HOLDS 64
+#define CS_MAX_ACTIVITY 32 /* jobs shown for one worker */
+#define CS_PROBLEM_MAX 256
+
+typedef enum CsProcessKind
+{
+	CS_LAUNCHER,
+	CS_SCHEDULER,
+	CS_WORKER
+} CsProcessKind;
+
+/* How a scheduler left; in the database's slot, or in its starter's report. */
+typedef enum CsLeft
+{
+	CS_LEFT_NOT, /* running, or ended without saying why: start it again */
+	CS_LEFT_NOTHING_HERE /* the database does not have the extension */
+} CsLeft;
+
+typedef struct CsDatabase
+{
+	Oid database;			  /* InvalidOid: free */
+	pg_atomic_uint32 probe;	  /* the launcher shall start a scheduler */
+	pg_atomic_uint32 changes; /* something is in the change log */
+	pg_atomic_uint32 urgent;  /* somebody waits */
+	Latch *volatile latch;	  /* the scheduler's; NULL: there is none */
+	pid_t scheduler;
+	CsLeft left;
+	char problem[CS_PROBLEM_MAX]; /* for the status; empty: none */
+	char action[CS_PROBLEM_MAX];
+} CsDatabase;
+
+/* A backend that must not meet our processes in a database (utility_hook.c). */
+typedef struct CsHold
+{
+	Oid database;
+	pid_t pid; /* 0: free */
+} CsHold;
+
+typedef struct CsActivity
+{
+	int64 run_id;
+	int64 connection_id;
+	int64 bytes_done;
+	int64 bytes_total;
+	TimestampTz started_at;
+	char phase[16];
+	char file[256];
+} CsActivity;
+
+typedef struct CsProcess
+{
+	pid_t pid; /* 0: free */
+	Oid database;
+	CsProcessKind kind;
+	Latch *latch;
+	bool idle; /* a worker without a job */
+	int n_activity;
+	CsActivity activity[CS_MAX_ACTIVITY];
+} CsProcess;
+
+typedef struct CsShared
+{
+	LWLock *lock; /* guards everything but atomics and latches */
+	pid_t launcher;
+	Latch *volatile launcher_latch;
+	pg_atomic_uint32 probe_all;
+	CsHold holds[CS_MAX_HOLDS];
+	CsDatabase databases[CS_MAX_DATABASES];
+	int max_processes;
+	CsProcess processes[FLEXIBLE_ARRAY_MEMBER];
+} CsShared;
+
+extern CsShared *cs_shared; /* NULL without preload */
+extern CsProcess *cs_my_process;
+
+extern void cs_shmem_init(void);
+/* The database's slot; with create one is made if there is room. No lock held. */
+extern CsDatabase *cs_database_slot(Oid database, bool create);
+extern void cs_database_forget(Oid database);
+extern void cs_problem_set(Oid database, const char *problem,
+						   const char *action);
+extern void cs_process_attach(CsProcessKind kind, Oid database);
+extern void cs_wake_launcher(void);
+/* Holds of other backends: is the database held? Holds of the dead go. */
+extern bool cs_is_held(Oid database);
+extern bool cs_hold_add(Oid database);
+extern void cs_hold_release_all(void);
+
+/* ---- Processes (process.c) ---- */
+
+typedef enum CsWorkerMode
+{
+	CS_SERVE,  /* lingers for more work, then leaves */
+	CS_RUN,	   /* cloudsync_run: everything due now, then leaves */
+	CS_INLINE  /* within the scheduler, when no worker can be started */
+} CsWorkerMode;
+
+/* What a process is started for, in bgw_extra. */
+typedef struct CsStart
+{
+	Oid database;
+	CsWorkerMode mode;
+	dsm_handle report; /* of a CsReport, or DSM_HANDLE_INVALID */
+	int64 max_time;	   /* microseconds; 0: no limit */
+} CsStart;
+
+/* What a process tells its starter where there is no slot to write to. */
+typedef struct CsReport
+{
+	CsLeft left;
+	bool done;
+	char error[512];
+} CsReport;
+
+extern const char *cs_process_title(CsProcessKind kind);
+extern void cs_process_define(BackgroundWorker *worker, CsProcessKind kind,
+							  const CsStart *start, int restart_seconds);
+/* Signals, slot, database, settings. Does not return where it must not run. */
+extern void cs_process_begin(CsProcessKind kind, CsStart *start,
+							 CsReport **report);
+extern void cs_process_reload(void);
+extern uint32 cs_wait_event(const char *name);
+
+typedef enum CsHere
+{
+	CS_HERE_NOT,	   /* no extension in this database */
+	CS_HERE_SUSPENDED, /* or versions that do not go together */
+	CS_HERE_ACTIVE
+} CsHere;
+/* In a transaction of its own; *why is palloc'd unless active. */
+extern CsHere cs_look_here(char **why);
+/* Why library and SQL do not go together (W12); NULL: they do. */
+extern const char *cs_version_problem(void);
+
+/* Processes of ours in a database, with or without shared memory. */
+extern int cs_count_processes(Oid database, CsProcessKind kind, int *idle);
+extern void cs_wake_processes(Oid database, CsProcessKind kind);
+extern Latch *cs_find_process(Oid database, CsProcessKind kind, pid_t *pid);
+
+/* ---- Locks (lease.c) ---- */
+
+typedef enum CsLockClass
+{
+	CS_LOCK_LEASE = 0xC510, /* a connection */
+	CS_LOCK_SCHEDULER,		/* there is one scheduler */
+	CS_LOCK_PASS			/* one process folds and schedules */
+} CsLockClass;
+
+extern bool cs_lock_take(CsLockClass lock, int64 id, bool wait);
+extern void cs_lock_release(CsLockClass lock, int64 id);
+
+/* ---- The worker's loop (loop.c), and the scheduler's pass (scheduler.c) ---- */
+
+typedef struct CsServer CsServer;
+
+extern CsServer *cs_server_create(CsWorkerMode mode);
+/* One pass: takes leases, claims, advances, transfers, waits at most max_wait. */
+extern void cs_server_pass(CsServer *server, bool woken, TimestampTz until);
+extern bool cs_server_idle(CsServer *server);
+extern TimestampTz cs_server_idle_since(CsServer *server);
+/* Gives everything back, so that somebody else can go on with it. */
+extern void cs_server_leave(CsServer *server);
+
+extern void cs_schedule_pass(TimestampTz now, bool fold);
+
+/* ---- activity.c ---- */
+extern void cs_activity_publish(const List *connections);
+
+/* ---- utility_hook.c ---- */
+extern void cs_utility_hook_install(void);
+
+extern PGDLLEXPORT void cs_launcher_main(Datum arg);
+extern PGDLLEXPORT void cs_scheduler_main(Datum arg);
+extern PGDLLEXPORT void cs_worker_main(Datum arg);
+
+#endif

@@ -1,0 +1,384 @@
+/*
+ * scheduler.c
+ *	  One process for each database that has the extension (W2). It folds the
+ *	  change log, queues collections whose time has come, and sees to it that
+ *	  enough workers run; it sleeps until the next work is due, and looks once a
+ *	  minute. When no worker can be started it works itself, a little at a time
+ *	  (W9).
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "cloudsync/db.h"
+#include "cloudsync/notify.h"
+#include "cloudsync/settings.h"
+#include "internal.h"
+
+#define LOOK_EVERY_MS 60000
+#define RETRY_LOOK_MS 1000	 /* work is due, and in workers' hands */
+#define INLINE_MS 5000		 /* of the worker's loop within the scheduler */
+#define SHORT_LIFE_MS 5000	 /* a worker that ended sooner failed */
+#define LAST_DELAY_MS 60000
+
+typedef struct StartedWorker
+{
+	BackgroundWorkerHandle *handle;
+	TimestampTz started_at;
+} StartedWorker;
+
+typedef struct Scheduler
+{
+	CsDatabase *slot; /* NULL without shared memory */
+	List *workers;	  /* of StartedWorker */
+	CsServer *server; /* for working itself; made on first use */
+	int failures;	  /* workers in a row that ended at once */
+	TimestampTz start_at;	 /* not before: after such failures */
+	TimestampTz fold_at;	 /* changes wait; DT_NOEND: none known */
+	TimestampTz look_at;	 /* once a minute */
+	int64 every;			 /* shortest interval of automatic pushes */
+	bool no_slot;
+	bool suspended;
+} Scheduler;
+
+/*
+ * Folds the change log when told so, and queues what is due by time. One
+ * process at a time: cloudsync_run does this too.
+ */
+void
+cs_schedule_pass(TimestampTz now, bool fold)
+{
+	if (!cs_lock_take(CS_LOCK_PASS, 0, true))
+		return;
+	/* an error ends the process, and with it the lock */
+	if (fold)
+		while (cs_fold_changes(now))
+			CHECK_FOR_INTERRUPTS();
+	(void) cs_backfill_step(now);
+	cs_schedule_collections(now);
+	cs_lock_release(CS_LOCK_PASS, 0);
+}
+
+/* Leaves for good: there is nothing to do in this database. */
+static void
+leave(Scheduler *scheduler, CsReport *report, CsLeft left)
+{
+	if (scheduler->slot != NULL)
+	{
+		LWLockAcquire(cs_shared->lock, LW_EXCLUSIVE);
+		scheduler->slot->left = left;
+		scheduler->slot->problem[0] = '\0';
+		LWLockRelease(cs_shared->lock);
+	}
+	if (report != NULL)
+		report->left = left;
+	proc_exit(0);
+}
+
+/* Forgets workers that ended; those that ended at once make us wait. */
+static void
+reap_workers(Scheduler *scheduler, TimestampTz now)
+{
+	ListCell *cell;
+
+	foreach (cell, scheduler->workers)
+	{
+		StartedWorker *worker = lfirst(cell);
+		pid_t pid;
+
+		if (GetBackgroundWorkerPid(worker->handle, &pid) != BGWH_STOPPED)
+			continue;
+		if (TimestampDifferenceExceeds(worker->started_at, now, SHORT_LIFE_MS))
+			scheduler->failures = 0;
+		else
+		{
+			int delay = Min(LAST_DELAY_MS, 500 << Min(scheduler->failures, 10));
+
+			scheduler->failures++;
+			scheduler->start_at = TimestampTzPlusMilliseconds(now, delay);
+		}
+		pfree(worker->handle);
+		pfree(worker);
+		scheduler->workers = foreach_delete_current(scheduler->workers, cell);
+	}
+}
+
+/* Workers that run or are about to. */
+static int
+count_workers(Scheduler *scheduler, int *idle)
+{
+	int count = cs_count_processes(MyDatabaseId, CS_WORKER, idle);
+	ListCell *cell;
+
+	foreach (cell, scheduler->workers)
+	{
+		StartedWorker *worker = lfirst(cell);
+		pid_t pid;
+
+		if (GetBackgroundWorkerPid(worker->handle, &pid) ==
+			BGWH_NOT_YET_STARTED)
+			count++;
+	}
+	return count;
+}
+
+static void
+note_no_slot(Scheduler *scheduler)
+{
+	if (!scheduler->no_slot)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("cloudsync could not start a worker: all background "
+						"worker slots are in use"),
+				 errdetail("The scheduler does the work itself meanwhile, more "
+						   "slowly."),
+				 errhint("Increase max_worker_processes.")));
+	scheduler->no_slot = true;
+	cs_problem_set(MyDatabaseId,
+				   "no worker can be started: all background worker slots are "
+				   "in use; the scheduler does the work itself, more slowly",
+				   "Increase max_worker_processes and restart the server.");
+}
+
+static bool
+start_worker(Scheduler *scheduler, TimestampTz now)
+{
+	CsStart start = {.database = MyDatabaseId, .report = DSM_HANDLE_INVALID};
+	BackgroundWorker worker;
+	BackgroundWorkerHandle *handle;
+	StartedWorker *started;
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	cs_process_define(&worker, CS_WORKER, &start, -1);
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+	{
+		MemoryContextSwitchTo(old);
+		return false;
+	}
+	started = palloc(sizeof(StartedWorker));
+	started->handle = handle;
+	started->started_at = now;
+	scheduler->workers = lappend(scheduler->workers, started);
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+/*
+ * There is work for so many connections: wakes the workers there are, and
+ * starts more as long as none of them is idle. False: there is none, and none
+ * can be had now.
+ */
+static bool
+provide_workers(Scheduler *scheduler, int due, TimestampTz now)
+{
+	int idle;
+	int count = count_workers(scheduler, &idle);
+	int wanted = Min(due, cs_max_workers);
+
+	cs_wake_processes(MyDatabaseId, CS_WORKER);
+	if (scheduler->start_at > now)
+		return true;
+	if (idle > 0)
+		wanted = count;
+	for (; count < wanted; count++)
+	{
+		if (!start_worker(scheduler, now))
+		{
+			note_no_slot(scheduler);
+			return count > 0;
+		}
+	}
+	if (scheduler->no_slot)
+	{
+		scheduler->no_slot = false;
+		cs_problem_set(MyDatabaseId, NULL, NULL);
+	}
+	return true;
+}
+
+/* A bounded piece of the worker's loop, so that the work goes on (W9). */
+static void
+work_inline(Scheduler *scheduler)
+{
+	TimestampTz until =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), INLINE_MS);
+
+	if (scheduler->server == NULL)
+		scheduler->server = cs_server_create(CS_INLINE);
+	do
+	{
+		bool woken = MyLatch->is_set;
+
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		cs_process_reload();
+		cs_server_pass(scheduler->server, woken, until);
+	} while (!cs_server_idle(scheduler->server) &&
+			 GetCurrentTimestamp() < until);
+}
+
+/* What the flags of committed transactions and the clock ask for. */
+static bool
+fold_now(Scheduler *scheduler, TimestampTz now, bool look)
+{
+	bool urgent = false;
+
+	if (scheduler->slot != NULL)
+	{
+		urgent = pg_atomic_exchange_u32(&scheduler->slot->urgent, 0) != 0;
+		if (scheduler->fold_at == DT_NOEND &&
+			pg_atomic_exchange_u32(&scheduler->slot->changes, 0) != 0)
+			scheduler->fold_at =
+				now + Min(scheduler->every / 4, LOOK_EVERY_MS * INT64CONST(1000));
+	}
+	if (!urgent && !look && now < scheduler->fold_at)
+		return false;
+	scheduler->fold_at = DT_NOEND;
+	if (scheduler->slot != NULL)
+		pg_atomic_write_u32(&scheduler->slot->changes, 0);
+	return true;
+}
+
+/* Does what is due now; returns when there will be more. */
+static TimestampTz
+pass(Scheduler *scheduler, TimestampTz now, bool fold)
+{
+	List *due;
+	TimestampTz next;
+
+	cs_schedule_pass(now, fold);
+	due = cs_due_connections(now, Max(cs_max_workers, 16));
+	if (due != NIL || cs_count_processes(MyDatabaseId, CS_WORKER, NULL) > 0)
+		if (!provide_workers(scheduler, list_length(due), now))
+			work_inline(scheduler);
+	cs_notify_send();
+	next = cs_next_due(now);
+	if (next <= now || due != NIL)
+	{
+		TimestampTz again = TimestampTzPlusMilliseconds(now, RETRY_LOOK_MS);
+
+		if (scheduler->server != NULL && !cs_server_idle(scheduler->server))
+			again = now;
+		next = next <= now ? again : Min(next, again);
+	}
+	return next;
+}
+
+/*
+ * The database's extension and whether this copy may act, once a minute and
+ * when woken. Workers see for themselves; they are woken when this changes.
+ */
+static bool
+may_act(Scheduler *scheduler, CsReport *report)
+{
+	char *why;
+	CsHere here = cs_look_here(&why);
+
+	if (here == CS_HERE_NOT)
+		leave(scheduler, report, CS_LEFT_NOTHING_HERE);
+	if (here == CS_HERE_SUSPENDED && !scheduler->suspended)
+	{
+		ereport(LOG, (errmsg("cloudsync does nothing in database %u: %s",
+							 MyDatabaseId, why)));
+		cs_wake_processes(MyDatabaseId, CS_WORKER);
+		if (scheduler->server != NULL)
+			cs_server_leave(scheduler->server);
+		scheduler->server = NULL;
+	}
+	scheduler->suspended = here == CS_HERE_SUSPENDED;
+	return here == CS_HERE_ACTIVE;
+}
+
+/* The time to sleep; shorter without shared memory, where nobody tells us. */
+static long
+sleep_ms(Scheduler *scheduler, TimestampTz next)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	next = Min(next, scheduler->look_at);
+	next = Min(next, scheduler->fold_at);
+	if (scheduler->failures > 0 && scheduler->start_at > now)
+		next = Min(next, scheduler->start_at);
+	return TimestampDifferenceMilliseconds(now, next) + 1;
+}
+
+static void
+set_look_at(Scheduler *scheduler, TimestampTz now)
+{
+	int64 ms = LOOK_EVERY_MS;
+
+	if (scheduler->slot == NULL && !scheduler->suspended && scheduler->every > 0)
+		ms = Max(100, Min(ms, scheduler->every / 2000));
+	scheduler->look_at = TimestampTzPlusMilliseconds(now, ms);
+}
+
+/* There is one scheduler in a database; who finds another leaves. */
+static void
+become_scheduler(Scheduler *scheduler, CsReport *report)
+{
+	char *why;
+
+	scheduler->slot = cs_database_slot(MyDatabaseId, false);
+	scheduler->fold_at = DT_NOEND;
+	if (!cs_lock_take(CS_LOCK_SCHEDULER, 0, false))
+		proc_exit(0);
+	if (cs_look_here(&why) == CS_HERE_NOT)
+		leave(scheduler, report, CS_LEFT_NOTHING_HERE);
+	if (scheduler->slot != NULL)
+	{
+		LWLockAcquire(cs_shared->lock, LW_EXCLUSIVE);
+		scheduler->slot->scheduler = MyProcPid;
+		scheduler->slot->latch = MyLatch;
+		scheduler->slot->problem[0] = '\0';
+		LWLockRelease(cs_shared->lock);
+	}
+}
+
+void
+cs_scheduler_main(Datum arg)
+{
+	Scheduler scheduler = {0};
+	MemoryContext context;
+	CsStart start;
+	CsReport *report;
+	uint32 wait_event;
+
+	cs_process_begin(CS_SCHEDULER, &start, &report);
+	wait_event = cs_wait_event("CloudsyncSchedulerMain");
+	context = AllocSetContextCreate(TopMemoryContext, "cloudsync scheduler",
+									ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	become_scheduler(&scheduler, report);
+	for (;;)
+	{
+		TimestampTz now;
+		TimestampTz next = DT_NOEND;
+		bool look;
+
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		cs_process_reload();
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+		now = GetCurrentTimestamp();
+		look = now >= scheduler.look_at;
+		reap_workers(&scheduler, now);
+		if (may_act(&scheduler, report))
+		{
+			scheduler.every = cs_shortest_every();
+			next = pass(&scheduler, now, fold_now(&scheduler, now, look));
+		}
+		if (look)
+			set_look_at(&scheduler, now);
+		MemoryContextSwitchTo(context);
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 sleep_ms(&scheduler, next), wait_event);
+	}
+}

@@ -1,0 +1,82 @@
+/*
+ * wake.c
+ *	  Waking on commit (W4): functions and triggers say that there is work; the
+ *	  scheduler's latch is set when, and only when, the transaction commits.
+ *	  Relies on the transaction callback, in which nothing may fail: what could
+ *	  is done before.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+
+#include "internal.h"
+
+static bool registered = false;
+static bool wake_changes = false;
+static bool wake_urgent = false;
+static CsDatabase *my_slot = NULL;
+static Latch *found_latch = NULL;
+
+/* Nothing in here can raise an error. */
+static void
+at_commit(void)
+{
+	Latch *latch = NULL;
+
+	if (my_slot != NULL && my_slot->database == MyDatabaseId)
+	{
+		bool was_set = true;
+
+		if (wake_changes)
+			was_set = pg_atomic_exchange_u32(&my_slot->changes, 1) != 0;
+		if (wake_urgent)
+			pg_atomic_write_u32(&my_slot->urgent, 1);
+		if (wake_urgent || !was_set)
+			latch = my_slot->latch;
+	}
+	else if (wake_urgent)
+		latch = found_latch;
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (!wake_changes && !wake_urgent)
+		return;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			if (cs_shared != NULL)
+				my_slot = cs_database_slot(MyDatabaseId, false);
+			else if (wake_urgent)
+				found_latch = cs_find_process(MyDatabaseId, CS_SCHEDULER, NULL);
+			return;
+		case XACT_EVENT_COMMIT:
+			at_commit();
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE: /* the scheduler looks once a minute */
+			break;
+		default:
+			return;
+	}
+	wake_changes = wake_urgent = false;
+	found_latch = NULL;
+}
+
+void
+cs_wake_on_commit(bool urgent)
+{
+	if (!registered)
+	{
+		RegisterXactCallback(at_transaction_end, NULL);
+		registered = true;
+	}
+	if (urgent)
+		wake_urgent = true;
+	else
+		wake_changes = true;
+}
