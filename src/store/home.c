@@ -32,7 +32,8 @@ static const char *const home_query =
 	"pg_catalog.bool_or(h.suspended_at IS NOT NULL), pg_catalog.count(*) "
 	"FROM cloudsync.home h";
 
-/* Is this machine's name in cloudsync.hosts? Compared without regard to case. */
+/* Is this machine's name in cloudsync.hosts? Compared without regard to case.
+ */
 static bool
 host_may_act(char *host, size_t size)
 {

@@ -25,7 +25,8 @@ struct CsLoop
 {
 	MemoryContext context;
 	dlist_head running; /* transfers, the next one first */
-	dlist_head stopped;
+	dlist_head stopped; /* and not taken by cs_loop_take_stopped yet */
+	dlist_head taken;
 	int n_running;
 	int epoll_fd;
 	void (*recover)(void);
@@ -75,6 +76,7 @@ cs_loop_create(void (*recover)(void))
 	loop->epoll_fd = -1;
 	dlist_init(&loop->running);
 	dlist_init(&loop->stopped);
+	dlist_init(&loop->taken);
 	callback->func = close_loop;
 	callback->arg = loop;
 	MemoryContextRegisterResetCallback(context, callback);
@@ -105,6 +107,7 @@ cs_loop_destroy(CsLoop *loop)
 	loop->keep_files = true;
 	end_all(&loop->running);
 	end_all(&loop->stopped);
+	end_all(&loop->taken);
 	MemoryContextDelete(loop->context);
 }
 
@@ -326,6 +329,19 @@ cs_loop_turn(CsLoop *loop, int64 budget_us)
 			break;
 	}
 	return loop->n_running > 0;
+}
+
+CsTransfer *
+cs_loop_take_stopped(CsLoop *loop)
+{
+	CsTransferPrivate *priv;
+
+	if (dlist_is_empty(&loop->stopped))
+		return NULL;
+	priv = dlist_head_element(CsTransferPrivate, node, &loop->stopped);
+	dlist_delete(&priv->node);
+	dlist_push_tail(&loop->taken, &priv->node);
+	return priv->transfer;
 }
 
 int

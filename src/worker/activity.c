@@ -10,6 +10,7 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -74,14 +75,44 @@ cs_activity_publish(const List *connections)
 	n_before = n;
 }
 
+/* What pg_stat_activity says while bytes travel (W10). */
+void
+cs_activity_tell(const List *connections)
+{
+	const ListCell *cell;
+	const CsJob *job = NULL;
+	int jobs = 0;
+	char *text;
+
+	foreach (cell, connections)
+	{
+		CsConnection *connection = lfirst(cell);
+
+		jobs += list_length(connection->jobs);
+		if (job == NULL && connection->jobs != NIL)
+			job = linitial(connection->jobs);
+	}
+	if (job == NULL)
+	{
+		pgstat_report_activity(STATE_IDLE, NULL);
+		return;
+	}
+	text = psprintf("%s for connection \"%s\": run " INT64_FORMAT ", %s",
+					job->methods->kind, job->connection->name, job->run_id,
+					job->phase ? job->phase : "");
+	if (jobs > 1)
+		text = psprintf("%s; and %d more", text, jobs - 1);
+	pgstat_report_activity(STATE_RUNNING, text);
+}
+
 /* Cut at a character's end: the engine's buffer may have been too short. */
 static Datum
 text_of(const char *string)
 {
 	int len = (int) strlen(string);
 
-	return PointerGetDatum(cstring_to_text_with_len(
-		string, pg_mbcliplen(string, len, len)));
+	return PointerGetDatum(
+		cstring_to_text_with_len(string, pg_mbcliplen(string, len, len)));
 }
 
 static void
@@ -103,8 +134,7 @@ put_row(ReturnSetInfo *rsinfo, const CsActivity *row, pid_t pid)
 	values[5] = Int64GetDatum((int64) rate);
 	nulls[5] = rate < 1;
 	values[6] = Float8GetDatum(
-		rate < 1 ? 0
-				 : Max(0, row->bytes_total - row->bytes_done) / rate);
+		rate < 1 ? 0 : Max(0, row->bytes_total - row->bytes_done) / rate);
 	nulls[6] = nulls[4] || nulls[5];
 	values[7] = text_of(row->phase);
 	values[8] = Int32GetDatum((int32) pid);
@@ -124,14 +154,15 @@ cloudsync_activity_rows(PG_FUNCTION_ARGS)
 	if (cs_shared == NULL)
 	{
 		if (!told)
-			ereport(NOTICE,
-					(errmsg("what workers do can only be seen when cloudsync is "
-							"in shared_preload_libraries")));
+			ereport(
+				NOTICE,
+				(errmsg("what workers do can only be seen when cloudsync is "
+						"in shared_preload_libraries")));
 		told = true;
 		return (Datum) 0;
 	}
-	rows = palloc(sizeof(CsActivity) * CS_MAX_ACTIVITY *
-				  cs_shared->max_processes);
+	rows =
+		palloc(sizeof(CsActivity) * CS_MAX_ACTIVITY * cs_shared->max_processes);
 	pids = palloc(sizeof(pid_t) * CS_MAX_ACTIVITY * cs_shared->max_processes);
 	LWLockAcquire(cs_shared->lock, LW_SHARED);
 	for (int i = 0; i < cs_shared->max_processes; i++)

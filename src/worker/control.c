@@ -241,15 +241,15 @@ problems_without_shmem(ReturnSetInfo *rsinfo)
 	if (cs_find_process(MyDatabaseId, CS_SCHEDULER, NULL) != NULL)
 		return;
 	SPI_connect();
-	waiting = cs_execute(
-				  "SELECT FROM cloudsync.run r JOIN cloudsync.connection c "
-				  "ON c.connection_id OPERATOR(pg_catalog.=) r.connection_id "
-				  "WHERE r.state OPERATOR(pg_catalog.=) 'queued' "
-				  "AND c.state OPERATOR(pg_catalog.=) 'active' "
-				  "AND r.requested_at OPERATOR(pg_catalog.<) "
-				  "(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) "
-				  "interval '1 hour') LIMIT 1",
-				  0, NULL, NULL, NULL, true) > 0;
+	waiting =
+		cs_execute("SELECT FROM cloudsync.run r JOIN cloudsync.connection c "
+				   "ON c.connection_id OPERATOR(pg_catalog.=) r.connection_id "
+				   "WHERE r.state OPERATOR(pg_catalog.=) 'queued' "
+				   "AND c.state OPERATOR(pg_catalog.=) 'active' "
+				   "AND r.requested_at OPERATOR(pg_catalog.<) "
+				   "(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) "
+				   "interval '1 hour') LIMIT 1",
+				   0, NULL, NULL, NULL, true) > 0;
 	SPI_finish();
 	if (waiting)
 		put_problem(rsinfo, "error",
@@ -284,8 +284,7 @@ problems_with_shmem(ReturnSetInfo *rsinfo)
 					"If it does not come back within seconds, increase "
 					"max_worker_processes and restart the server.");
 	else if (!scheduler)
-		put_problem(rsinfo, "error",
-					"no scheduler is running in this database",
+		put_problem(rsinfo, "error", "no scheduler is running in this database",
 					"If it does not come back within a minute, look into the "
 					"server's log.");
 }
@@ -303,12 +302,6 @@ cloudsync_worker_problems(PG_FUNCTION_ARGS)
 		put_problem(rsinfo, "error", why,
 					"Run ALTER EXTENSION cloudsync UPDATE, or restart the "
 					"server if it still has the older library loaded.");
-	why = cs_why_suspended();
-	if (why != NULL)
-		put_problem(rsinfo, "error",
-					psprintf("everything is suspended: %s", why),
-					"If this copy is to act, run SELECT cloudsync_resume(), or "
-					"change the setting named.");
 	if (RecoveryInProgress())
 		return (Datum) 0;
 	if (cs_shared != NULL)

@@ -96,7 +96,8 @@ extern CsShared *cs_shared; /* NULL without preload */
 extern CsProcess *cs_my_process;
 
 extern void cs_shmem_init(void);
-/* The database's slot; with create one is made if there is room. No lock held. */
+/* The database's slot; with create one is made if there is room. No lock held.
+ */
 extern CsDatabase *cs_database_slot(Oid database, bool create);
 extern void cs_database_forget(Oid database);
 extern void cs_problem_set(Oid database, const char *problem,
@@ -112,9 +113,9 @@ extern void cs_hold_release_all(void);
 
 typedef enum CsWorkerMode
 {
-	CS_SERVE,  /* lingers for more work, then leaves */
-	CS_RUN,	   /* cloudsync_run: everything due now, then leaves */
-	CS_INLINE  /* within the scheduler, when no worker can be started */
+	CS_SERVE, /* lingers for more work, then leaves */
+	CS_RUN,	  /* cloudsync_run: everything due now, then leaves */
+	CS_INLINE /* within the scheduler, when no worker can be started */
 } CsWorkerMode;
 
 /* What a process is started for, in bgw_extra. */
@@ -171,12 +172,14 @@ typedef enum CsLockClass
 extern bool cs_lock_take(CsLockClass lock, int64 id, bool wait);
 extern void cs_lock_release(CsLockClass lock, int64 id);
 
-/* ---- The worker's loop (loop.c), and the scheduler's pass (scheduler.c) ---- */
+/* ---- The worker's loop (loop.c), and the scheduler's pass (scheduler.c) ----
+ */
 
 typedef struct CsServer CsServer;
 
 extern CsServer *cs_server_create(CsWorkerMode mode);
-/* One pass: takes leases, claims, advances, transfers, waits at most max_wait. */
+/* One pass: takes leases, claims, advances, transfers, waits at most max_wait.
+ */
 extern void cs_server_pass(CsServer *server, bool woken, TimestampTz until);
 extern bool cs_server_idle(CsServer *server);
 extern TimestampTz cs_server_idle_since(CsServer *server);
@@ -187,6 +190,10 @@ extern void cs_schedule_pass(TimestampTz now, bool fold);
 
 /* ---- activity.c ---- */
 extern void cs_activity_publish(const List *connections);
+extern void cs_activity_tell(const List *connections);
+
+/* ---- wishes.c ---- */
+extern void cs_find_wishes(const List *connections, List **runs, List **ended);
 
 /* ---- utility_hook.c ---- */
 extern void cs_utility_hook_install(void);

@@ -31,8 +31,8 @@
 #include "internal.h"
 
 #define LOOK_EVERY_MS 60000
-#define HEALTHY_MS 60000	 /* a scheduler that lived so long starts anew */
-#define FIRST_DELAY_MS 500	 /* doubling to */
+#define HEALTHY_MS 60000   /* a scheduler that lived so long starts anew */
+#define FIRST_DELAY_MS 500 /* doubling to */
 #define LAST_DELAY_MS 60000
 #define KEEP_LOOKING_MS 60000 /* for an extension whose creation may commit */
 
@@ -64,7 +64,8 @@ eligible(Form_pg_database form)
 		   form->datconnlimit != -2;
 }
 
-/* Reads pg_database; new databases are wanted, those that went are not known. */
+/* Reads pg_database; new databases are wanted, those that went are not known.
+ */
 static void
 look_at_databases(bool probe_all)
 {
@@ -173,9 +174,8 @@ start_scheduler(Known *entry, TimestampTz now)
 	if (cs_shared != NULL && cs_database_slot(entry->database, true) == NULL)
 	{
 		entry->start_at = TimestampTzPlusMilliseconds(now, LAST_DELAY_MS);
-		ereport(WARNING,
-				(errmsg("cloudsync serves no more than %d databases",
-						CS_MAX_DATABASES)));
+		ereport(WARNING, (errmsg("cloudsync serves no more than %d databases",
+								 CS_MAX_DATABASES)));
 		return;
 	}
 	start.report = make_report(entry);

@@ -2,19 +2,16 @@
  * loop.c
  *	  The worker's loop: takes leases of connections with work, has the engine
  *	  claim it, advances its jobs and the transfers below them, and waits when
- *	  nothing can go on (design decisions 2, 3 and 7). Whatever fails is recorded
- *	  against its job or connection, and the loop goes on (W5).
+ *	  nothing can go on (design decisions 2, 3 and 7). Whatever fails is
+ *recorded against its job or connection, and the loop goes on (W5).
  *
  * One pass takes at most some 100 ms between two CHECK_FOR_INTERRUPTS of its
  * caller, who resets the latch before it.
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "storage/latch.h"
-#include "utils/array.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -22,40 +19,15 @@
 #include "cloudsync/notify.h"
 #include "cloudsync/settings.h"
 #include "internal.h"
+#include "server.h"
 
 #define TURN_US 50000
-#define RETRY_MS 250		  /* a lease that another had just now */
-#define SPREAD_MS 250		  /* leave further connections to others so long */
-#define CLOSE_IDLE_MS 5000	  /* keep a connection open so long without work */
+#define RETRY_MS 250	   /* a lease that another had just now */
+#define SPREAD_MS 250	   /* leave further connections to others so long */
+#define CLOSE_IDLE_MS 5000 /* keep a connection open so long without work */
 #define PUBLISH_MS 250
-#define TELL_MS 1000		  /* between two texts for pg_stat_activity */
+#define TELL_MS 1000 /* between two texts for pg_stat_activity */
 #define MAX_DUE 64
-
-typedef struct Served
-{
-	CsConnection *connection;
-	bool look;				/* there may be something to claim */
-	bool collect_first;		/* pushes and collections take turns */
-	TimestampTz idle_since; /* DT_NOEND while it has jobs */
-} Served;
-
-struct CsServer
-{
-	CsWorkerMode mode;
-	CsLoop *loop;
-	List *served; /* of Served */
-	WaitEventSet *events;
-	uint32 wait_event;
-	MemoryContext context; /* everything of it */
-	MemoryContext pass;	   /* reset by each pass */
-	TimestampTz look_at;   /* for further connections; DT_NOEND: when woken */
-	int retries;
-	bool others; /* work is due that others serve */
-	TimestampTz idle_since;
-	TimestampTz publish_at;
-	TimestampTz tell_at;
-	int published; /* jobs shown */
-};
 
 CsServer *
 cs_server_create(CsWorkerMode mode)
@@ -70,7 +42,7 @@ cs_server_create(CsWorkerMode mode)
 	server->context = context;
 	server->pass = AllocSetContextCreate(context, "cloudsync pass",
 										 ALLOCSET_DEFAULT_SIZES);
-	server->loop = cs_loop_create();
+	server->loop = cs_loop_create(cs_rollback);
 	server->wait_event = cs_wait_event("CloudsyncTransfer");
 	server->events = CsCreateWaitEventSet(3);
 	AddWaitEventToSet(server->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch,
@@ -85,39 +57,14 @@ cs_server_create(CsWorkerMode mode)
 	return server;
 }
 
-static int
-count_jobs(CsServer *server)
-{
-	int count = 0;
-	ListCell *cell;
-
-	foreach (cell, server->served)
-		count += list_length(((Served *) lfirst(cell))->connection->jobs);
-	return count;
-}
-
-/* Logs the error being handled and ends its transaction. */
-static ErrorData *
-take_error(MemoryContext context)
-{
-	ErrorData *error;
-
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	FlushErrorState();
-	cs_rollback();
-	MemoryContextSwitchTo(context);
-	return error;
-}
-
-static Served *
+static CsServed *
 find_served(CsServer *server, int64 connection_id)
 {
 	ListCell *cell;
 
 	foreach (cell, server->served)
 	{
-		Served *served = lfirst(cell);
+		CsServed *served = lfirst(cell);
 
 		if (served->connection->connection_id == connection_id)
 			return served;
@@ -131,7 +78,7 @@ adopt(CsServer *server, int64 connection_id, TimestampTz now)
 {
 	CsConnection *volatile connection = NULL;
 	MemoryContext context = CurrentMemoryContext;
-	Served *served;
+	CsServed *served;
 	MemoryContext old;
 
 	PG_TRY();
@@ -142,12 +89,12 @@ adopt(CsServer *server, int64 connection_id, TimestampTz now)
 	}
 	PG_CATCH();
 	{
-		ErrorData *error = take_error(context);
+		ErrorData *error = cs_take_error(context);
 
-		ereport(WARNING,
-				(errmsg("cloudsync could not open connection " INT64_FORMAT
-						": %s",
-						connection_id, error->message)));
+		ereport(
+			WARNING,
+			(errmsg("cloudsync could not open connection " INT64_FORMAT ": %s",
+					connection_id, error->message)));
 		if (connection != NULL)
 			cs_connection_close(connection);
 		connection = NULL;
@@ -159,7 +106,7 @@ adopt(CsServer *server, int64 connection_id, TimestampTz now)
 		return false;
 	}
 	old = MemoryContextSwitchTo(server->context);
-	served = palloc0(sizeof(Served));
+	served = palloc0(sizeof(CsServed));
 	served->connection = connection;
 	served->look = true;
 	served->idle_since = now;
@@ -183,7 +130,7 @@ take_leases(CsServer *server, TimestampTz now)
 	foreach (cell, cs_due_connections(now, MAX_DUE))
 	{
 		int64 id = *(int64 *) lfirst(cell);
-		Served *served = find_served(server, id);
+		CsServed *served = find_served(server, id);
 
 		if (served != NULL)
 			served->look = true;
@@ -206,187 +153,9 @@ take_leases(CsServer *server, TimestampTz now)
 		server->look_at = DT_NOEND;
 }
 
-/* How many jobs may be claimed on a connection now. */
-static int
-room(CsServer *server, Served *served)
-{
-	return Min(cs_max_transfers_per_connection -
-				   list_length(served->connection->jobs),
-			   cs_max_transfers - count_jobs(server));
-}
-
-/*
- * Has the engine claim what is due on a connection. The first kind leaves one
- * place to the second, so that neither waits for the end of the other.
- */
-static int
-claim(CsServer *server, Served *served, TimestampTz now)
-{
-	CsConnection *connection = served->connection;
-	int most = room(server, served);
-	int claimed = cs_prepare_claim(connection, most, now);
-	int first = Max(1, most - claimed - 1);
-
-	if (claimed >= most)
-		return claimed;
-	if (served->collect_first)
-	{
-		claimed += cs_collect_claim(connection, first, now);
-		if (claimed < most)
-			claimed += cs_push_claim(connection, most - claimed, now);
-	}
-	else
-	{
-		claimed += cs_push_claim(connection, first, now);
-		if (claimed < most)
-			claimed += cs_collect_claim(connection, most - claimed, now);
-	}
-	served->collect_first = !served->collect_first;
-	return claimed;
-}
-
-/* A claim failed as a whole: the connection waits, and says why. */
-static void
-note_claim_error(Served *served, ErrorData *error, TimestampTz now)
-{
-	CsFailure failure = {.failure_class = CS_FAIL_RETRY_LATER};
-
-	ereport(WARNING,
-			(errcode(error->sqlerrcode),
-			 errmsg("cloudsync could not take up work of connection "
-					INT64_FORMAT ": %s",
-					served->connection->connection_id, error->message),
-			 error->detail ? errdetail("%s", error->detail) : 0,
-			 error->context ? errcontext("%s", error->context) : 0));
-	strlcpy(failure.message, error->message, sizeof(failure.message));
-	cs_begin("noting a failure");
-	cs_connection_note(served->connection, &failure, now);
-	cs_commit();
-}
-
-static void
-claim_guarded(CsServer *server, Served *served, TimestampTz now)
-{
-	CsConnection *connection = served->connection;
-	MemoryContext context = CurrentMemoryContext;
-	volatile int before = list_length(connection->jobs);
-	ListCell *cell;
-
-	PG_TRY();
-	{
-		if (claim(server, served, now) == 0)
-			served->look = false;
-	}
-	PG_CATCH();
-	{
-		ErrorData *error = take_error(context);
-
-		served->look = false;
-		note_claim_error(served, error, now);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	/* the list lives as long as the connection, whoever made it where */
-	if (connection->jobs != NIL &&
-		GetMemoryChunkContext(connection->jobs) != connection->context)
-	{
-		MemoryContextSwitchTo(connection->context);
-		connection->jobs = list_copy(connection->jobs);
-		MemoryContextSwitchTo(context);
-	}
-	/* the new ones are advanced for the first time */
-	for_each_from(cell, connection->jobs, before)
-		((CsJob *) lfirst(cell))->ready = true;
-	if (connection->jobs != NIL)
-		served->idle_since = DT_NOEND;
-}
-
-/* Ends a job for good: error NULL means that it was cancelled. */
-static void
-fail_job(CsJob *job, const ErrorData *error, TimestampTz now)
-{
-	MemoryContext old = MemoryContextSwitchTo(job->context);
-
-	/* an error in here ends the process; the next one recovers the run */
-	job->methods->fail(job, error, now);
-	job->finished = true;
-	MemoryContextSwitchTo(old);
-}
-
-static void
-advance_job(CsJob *job, TimestampTz now)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ErrorData *volatile error = NULL;
-
-	job->ready = false;
-	if (job->wake_at <= now)
-		job->wake_at = DT_NOEND;
-	PG_TRY();
-	{
-		MemoryContextSwitchTo(job->context);
-		job->methods->advance(job, now);
-	}
-	PG_CATCH();
-	{
-		error = take_error(context);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	if (error != NULL)
-		fail_job(job, error, now);
-}
-
-/* Forgets the jobs that finished. */
-static void
-reap_jobs(Served *served, TimestampTz now)
-{
-	CsConnection *connection = served->connection;
-	ListCell *cell;
-
-	foreach (cell, connection->jobs)
-	{
-		CsJob *job = lfirst(cell);
-
-		if (!job->finished)
-			continue;
-		connection->jobs = foreach_delete_current(connection->jobs, cell);
-		MemoryContextDelete(job->context);
-		served->look = true;
-	}
-	if (connection->jobs == NIL && served->idle_since == DT_NOEND)
-		served->idle_since = now;
-}
-
-static void
-advance_jobs(CsServer *server, TimestampTz now)
-{
-	ListCell *cell;
-
-	foreach (cell, server->served)
-	{
-		Served *served = lfirst(cell);
-		bool any = false;
-
-		for (int i = 0; i < list_length(served->connection->jobs); i++)
-		{
-			CsJob *job = list_nth(served->connection->jobs, i);
-
-			if (job->ready || job->wake_at <= now)
-			{
-				CHECK_FOR_INTERRUPTS();
-				advance_job(job, now);
-			}
-			any = any || job->finished;
-		}
-		if (any)
-			reap_jobs(served, now);
-	}
-}
-
 /* Closes a connection without jobs and gives its lease back. */
 static void
-close_served(CsServer *server, Served *served)
+close_served(CsServer *server, CsServed *served)
 {
 	int64 id = served->connection->connection_id;
 
@@ -401,7 +170,7 @@ close_idle(CsServer *server, TimestampTz now)
 {
 	for (int i = list_length(server->served) - 1; i >= 0; i--)
 	{
-		Served *served = list_nth(server->served, i);
+		CsServed *served = list_nth(server->served, i);
 
 		if (served->connection->jobs == NIL && !served->look &&
 			TimestampDifferenceExceeds(served->idle_since, now, CLOSE_IDLE_MS))
@@ -409,67 +178,17 @@ close_idle(CsServer *server, TimestampTz now)
 	}
 }
 
-static ArrayType *
-int8_array(Datum *ids, int n)
+/* The connections served, as others want them. */
+static List *
+connections_of(CsServer *server)
 {
-	return construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-						   TYPALIGN_DOUBLE);
-}
-
-/* Our runs that somebody wants cancelled, and connections that were ended. */
-static void
-find_wishes(CsServer *server, List **runs, List **connections)
-{
-	MemoryContext context = CurrentMemoryContext;
-	Oid types[] = {INT8ARRAYOID};
-	Datum values[1];
-	Datum *ids = palloc(sizeof(Datum) * (count_jobs(server) + 1));
-	Datum *served_ids =
-		palloc(sizeof(Datum) * (list_length(server->served) + 1));
-	int n_jobs = 0;
-	int n_served = 0;
+	List *connections = NIL;
 	ListCell *cell;
 
 	foreach (cell, server->served)
-	{
-		CsConnection *connection = ((Served *) lfirst(cell))->connection;
-		ListCell *job_cell;
-
-		served_ids[n_served++] = Int64GetDatum(connection->connection_id);
-		foreach (job_cell, connection->jobs)
-			ids[n_jobs++] = Int64GetDatum(((CsJob *) lfirst(job_cell))->run_id);
-	}
-	cs_begin("looking for what was cancelled");
-	values[0] = PointerGetDatum(int8_array(ids, n_jobs));
-	for (int pass = 0; pass < 2; pass++)
-	{
-		uint64 n;
-
-		if (pass == 0)
-			n = cs_execute(
-				"SELECT r.run_id FROM cloudsync.run r "
-				"WHERE r.run_id OPERATOR(pg_catalog.=) ANY ($1) "
-				"AND r.cancel_requested",
-				1, types, values, NULL, true);
-		else
-			n = cs_execute(
-				"SELECT c.connection_id FROM cloudsync.connection c "
-				"WHERE c.connection_id OPERATOR(pg_catalog.=) ANY ($1) "
-				"AND c.state IN ('disabled', 'disconnected')",
-				1, types, values, NULL, true);
-		for (uint64 i = 0; i < n; i++)
-		{
-			MemoryContext old = MemoryContextSwitchTo(context);
-			int64 *id = palloc(sizeof(int64));
-			List **list = pass == 0 ? runs : connections;
-
-			*id = cs_get_int64(i, 1, 0);
-			*list = lappend(*list, id);
-			MemoryContextSwitchTo(old);
-		}
-		values[0] = PointerGetDatum(int8_array(served_ids, n_served));
-	}
-	cs_commit();
+		connections =
+			lappend(connections, ((CsServed *) lfirst(cell))->connection);
+	return connections;
 }
 
 static bool
@@ -492,10 +211,10 @@ obey_wishes(CsServer *server, TimestampTz now)
 
 	if (server->served == NIL)
 		return;
-	find_wishes(server, &runs, &connections);
+	cs_find_wishes(connections_of(server), &runs, &connections);
 	for (int i = list_length(server->served) - 1; i >= 0; i--)
 	{
-		Served *served = list_nth(server->served, i);
+		CsServed *served = list_nth(server->served, i);
 		bool ended = is_among(connections, served->connection->connection_id);
 		ListCell *cell;
 
@@ -504,67 +223,28 @@ obey_wishes(CsServer *server, TimestampTz now)
 			CsJob *job = lfirst(cell);
 
 			if (ended || is_among(runs, job->run_id))
-				fail_job(job, NULL, now);
+				cs_job_fail(job, NULL, now);
 		}
-		reap_jobs(served, now);
+		cs_reap_jobs(served, now);
 		if (ended)
 			close_served(server, served);
 	}
 }
 
-/* What pg_stat_activity says while bytes travel. */
-static void
-tell(CsServer *server)
-{
-	int jobs = count_jobs(server);
-	ListCell *cell;
-	CsJob *job = NULL;
-
-	foreach (cell, server->served)
-	{
-		CsConnection *connection = ((Served *) lfirst(cell))->connection;
-
-		if (job == NULL && connection->jobs != NIL)
-			job = linitial(connection->jobs);
-	}
-	if (job == NULL)
-		pgstat_report_activity(STATE_IDLE, NULL);
-	else if (jobs == 1)
-		pgstat_report_activity(
-			STATE_RUNNING, psprintf("%s for connection \"%s\": run " INT64_FORMAT
-									", %s",
-									job->methods->kind, job->connection->name,
-									job->run_id, job->phase ? job->phase : ""));
-	else
-		pgstat_report_activity(
-			STATE_RUNNING,
-			psprintf("%s for connection \"%s\": run " INT64_FORMAT
-					 ", %s; and %d more",
-					 job->methods->kind, job->connection->name, job->run_id,
-					 job->phase ? job->phase : "", jobs - 1));
-}
-
 static void
 show(CsServer *server, TimestampTz now)
 {
-	int jobs = count_jobs(server);
+	int jobs = cs_server_jobs(server);
 
-	if (jobs != server->published ||
-		(jobs > 0 && now >= server->publish_at))
+	if (jobs != server->published || (jobs > 0 && now >= server->publish_at))
 	{
-		List *connections = NIL;
-		ListCell *cell;
-
-		foreach (cell, server->served)
-			connections =
-				lappend(connections, ((Served *) lfirst(cell))->connection);
-		cs_activity_publish(connections);
+		cs_activity_publish(connections_of(server));
 		server->publish_at = TimestampTzPlusMilliseconds(now, PUBLISH_MS);
 		server->published = jobs;
 	}
 	if (jobs > 0 && now >= server->tell_at)
 	{
-		tell(server);
+		cs_activity_tell(connections_of(server));
 		server->tell_at = TimestampTzPlusMilliseconds(now, TELL_MS);
 	}
 }
@@ -578,10 +258,10 @@ can_go_on(CsServer *server, TimestampTz now, TimestampTz *next)
 	*next = server->look_at;
 	foreach (cell, server->served)
 	{
-		Served *served = lfirst(cell);
+		CsServed *served = lfirst(cell);
 		ListCell *job_cell;
 
-		if (served->look && room(server, served) > 0)
+		if (served->look && cs_server_room(server, served) > 0)
 			return true;
 		foreach (job_cell, served->connection->jobs)
 		{
@@ -621,12 +301,12 @@ cs_server_pass(CsServer *server, bool woken, TimestampTz until)
 		take_leases(server, now);
 	foreach (cell, server->served)
 	{
-		Served *served = lfirst(cell);
+		CsServed *served = lfirst(cell);
 
-		if (served->look && room(server, served) > 0)
-			claim_guarded(server, served, now);
+		if (served->look && cs_server_room(server, served) > 0)
+			cs_server_claim(server, served, now);
 	}
-	advance_jobs(server, now);
+	cs_server_advance(server, now);
 	busy = cs_loop_turn(server->loop, TURN_US);
 	while ((transfer = cs_loop_take_stopped(server->loop)) != NULL)
 		((CsJob *) transfer->owner)->ready = true;
@@ -634,7 +314,7 @@ cs_server_pass(CsServer *server, bool woken, TimestampTz until)
 	now = GetCurrentTimestamp();
 	close_idle(server, now);
 	show(server, now);
-	if (count_jobs(server) > 0)
+	if (cs_server_jobs(server) > 0)
 		server->idle_since = now;
 	if (!busy && !can_go_on(server, now, &next))
 	{
@@ -671,7 +351,7 @@ cs_server_idle(CsServer *server)
 
 	foreach (cell, server->served)
 	{
-		Served *served = lfirst(cell);
+		CsServed *served = lfirst(cell);
 
 		if (served->look || served->connection->jobs != NIL)
 			return false;
@@ -680,8 +360,8 @@ cs_server_idle(CsServer *server)
 		return server->look_at == DT_NOEND || server->others;
 	if (server->others || others_running(server))
 	{
-		server->look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													  RETRY_MS);
+		server->look_at =
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
 		return false;
 	}
 	return server->look_at == DT_NOEND;
@@ -705,7 +385,7 @@ cs_server_leave(CsServer *server)
 
 	foreach (cell, server->served)
 	{
-		CsConnection *connection = ((Served *) lfirst(cell))->connection;
+		CsConnection *connection = ((CsServed *) lfirst(cell))->connection;
 		int64 id = connection->connection_id;
 		bool working = connection->jobs != NIL;
 		ListCell *job_cell;

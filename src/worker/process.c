@@ -31,8 +31,8 @@
 #include "cloudsync/db.h"
 #include "internal.h"
 
-static const char *const titles[] = {"cloudsync launcher", "cloudsync scheduler",
-									 "cloudsync worker"};
+static const char *const titles[] = {"cloudsync launcher",
+									 "cloudsync scheduler", "cloudsync worker"};
 static const char *const mains[] = {"cs_launcher_main", "cs_scheduler_main",
 									"cs_worker_main"};
 

@@ -22,9 +22,9 @@
 #include "internal.h"
 
 #define LOOK_EVERY_MS 60000
-#define RETRY_LOOK_MS 1000	 /* work is due, and in workers' hands */
-#define INLINE_MS 5000		 /* of the worker's loop within the scheduler */
-#define SHORT_LIFE_MS 5000	 /* a worker that ended sooner failed */
+#define RETRY_LOOK_MS 1000 /* work is due, and in workers' hands */
+#define INLINE_MS 5000	   /* of the worker's loop within the scheduler */
+#define SHORT_LIFE_MS 5000 /* a worker that ended sooner failed */
 #define LAST_DELAY_MS 60000
 
 typedef struct StartedWorker
@@ -35,14 +35,14 @@ typedef struct StartedWorker
 
 typedef struct Scheduler
 {
-	CsDatabase *slot; /* NULL without shared memory */
-	List *workers;	  /* of StartedWorker */
-	CsServer *server; /* for working itself; made on first use */
-	int failures;	  /* workers in a row that ended at once */
-	TimestampTz start_at;	 /* not before: after such failures */
-	TimestampTz fold_at;	 /* changes wait; DT_NOEND: none known */
-	TimestampTz look_at;	 /* once a minute */
-	int64 every;			 /* shortest interval of automatic pushes */
+	CsDatabase *slot;	  /* NULL without shared memory */
+	List *workers;		  /* of StartedWorker */
+	CsServer *server;	  /* for working itself; made on first use */
+	int failures;		  /* workers in a row that ended at once */
+	TimestampTz start_at; /* not before: after such failures */
+	TimestampTz fold_at;  /* changes wait; DT_NOEND: none known */
+	TimestampTz look_at;  /* once a minute */
+	int64 every;		  /* shortest interval of automatic pushes */
 	bool no_slot;
 	bool suspended;
 } Scheduler;
@@ -234,8 +234,8 @@ fold_now(Scheduler *scheduler, TimestampTz now, bool look)
 		urgent = pg_atomic_exchange_u32(&scheduler->slot->urgent, 0) != 0;
 		if (scheduler->fold_at == DT_NOEND &&
 			pg_atomic_exchange_u32(&scheduler->slot->changes, 0) != 0)
-			scheduler->fold_at =
-				now + Min(scheduler->every / 4, LOOK_EVERY_MS * INT64CONST(1000));
+			scheduler->fold_at = now + Min(scheduler->every / 4,
+										   LOOK_EVERY_MS * INT64CONST(1000));
 	}
 	if (!urgent && !look && now < scheduler->fold_at)
 		return false;
@@ -313,7 +313,8 @@ set_look_at(Scheduler *scheduler, TimestampTz now)
 {
 	int64 ms = LOOK_EVERY_MS;
 
-	if (scheduler->slot == NULL && !scheduler->suspended && scheduler->every > 0)
+	if (scheduler->slot == NULL && !scheduler->suspended &&
+		scheduler->every > 0)
 		ms = Max(100, Min(ms, scheduler->every / 2000));
 	scheduler->look_at = TimestampTzPlusMilliseconds(now, ms);
 }

@@ -175,8 +175,8 @@ process_detach(int code, Datum arg)
 		cs_shared->launcher = 0;
 		cs_shared->launcher_latch = NULL;
 	}
-	slot = OidIsValid(process->database) ? find_database(process->database)
-										 : NULL;
+	slot =
+		OidIsValid(process->database) ? find_database(process->database) : NULL;
 	if (slot != NULL && process->kind == CS_SCHEDULER &&
 		slot->scheduler == MyProcPid)
 	{

@@ -1,7 +1,7 @@
 /*
  * utility_hook.c
- *	  Commands that our processes would stand in the way of: DROP, RENAME and SET
- *	  TABLESPACE of a database, CREATE DATABASE with it as template, DROP and
+ *	  Commands that our processes would stand in the way of: DROP, RENAME and
+ *SET TABLESPACE of a database, CREATE DATABASE with it as template, DROP and
  *	  UPDATE of the extension (W1). Before such a command our processes in that
  *	  database are ended and held; when the transaction ends, well or not, the
  *	  launcher looks again and brings back those that are still wanted. CREATE
@@ -48,7 +48,8 @@ at_transaction_end(XactEvent event, void *arg)
 		return;
 	if (created_extension && event == XACT_EVENT_COMMIT)
 	{
-		if (probe_at_commit != NULL && probe_at_commit->database == MyDatabaseId)
+		if (probe_at_commit != NULL &&
+			probe_at_commit->database == MyDatabaseId)
 			pg_atomic_write_u32(&probe_at_commit->probe, 1);
 		else
 			pg_atomic_write_u32(&cs_shared->probe_all, 1);
@@ -198,9 +199,8 @@ before(Node *command)
 			look_at_commit = true;
 			break;
 		case T_CreatedbStmt:
-			template =
-				string_option(castNode(CreatedbStmt, command)->options,
-							  "template");
+			template = string_option(castNode(CreatedbStmt, command)->options,
+									 "template");
 			if (template != NULL)
 				hold_database(template, true);
 			look_at_commit = true;
@@ -225,7 +225,8 @@ static void
 after(Node *command)
 {
 	if (nodeTag(command) != T_CreateExtensionStmt ||
-		strcmp(castNode(CreateExtensionStmt, command)->extname, "cloudsync") != 0)
+		strcmp(castNode(CreateExtensionStmt, command)->extname, "cloudsync") !=
+			0)
 		return;
 	probe_at_commit = cs_database_slot(MyDatabaseId, true);
 	look_at_commit = created_extension = true;

@@ -28,7 +28,8 @@ check_here(CsServer *server, CsReport *report)
 		return;
 	if (report != NULL)
 		strlcpy(report->error,
-				here == CS_HERE_NOT ? "extension \"cloudsync\" was dropped" : why,
+				here == CS_HERE_NOT ? "extension \"cloudsync\" was dropped"
+									: why,
 				sizeof(report->error));
 	if (here == CS_HERE_SUSPENDED)
 		cs_server_leave(server);
@@ -92,10 +93,10 @@ cs_worker_main(Datum arg)
 			look_at = TimestampTzPlusMilliseconds(now, LOOK_EVERY_MS);
 			woken = true;
 		}
-		cs_server_pass(server, woken,
-					   Min(until, Min(look_at,
-									  cs_server_idle_since(server) +
-										  LINGER_MS * INT64CONST(1000))));
+		cs_server_pass(
+			server, woken,
+			Min(until, Min(look_at, cs_server_idle_since(server) +
+										LINGER_MS * INT64CONST(1000))));
 	} while (!finished(server, start.mode, until, GetCurrentTimestamp()));
 	cs_server_leave(server);
 	if (report != NULL)

@@ -1,0 +1,49 @@
+/*
+ * server.h
+ *	  The worker's loop from inside: what loop.c (leases, passes, waiting) and
+ *	  jobs.c (claiming and advancing jobs) share.
+ */
+#ifndef CLOUDSYNC_WORKER_SERVER_H
+#define CLOUDSYNC_WORKER_SERVER_H
+
+#include "internal.h"
+
+typedef struct CsServed
+{
+	CsConnection *connection;
+	bool look;				/* there may be something to claim */
+	bool collect_first;		/* pushes and collections take turns */
+	TimestampTz idle_since; /* DT_NOEND while it has jobs */
+} CsServed;
+
+struct CsServer
+{
+	CsWorkerMode mode;
+	CsLoop *loop;
+	List *served; /* of CsServed */
+	WaitEventSet *events;
+	uint32 wait_event;
+	MemoryContext context; /* everything of it */
+	MemoryContext pass;	   /* reset by each pass */
+	TimestampTz look_at;   /* for further connections; DT_NOEND: when woken */
+	int retries;
+	bool others; /* work is due that others serve */
+	TimestampTz idle_since;
+	TimestampTz publish_at;
+	TimestampTz tell_at;
+	int published; /* jobs shown */
+};
+
+/* jobs.c */
+extern int cs_server_jobs(CsServer *server);
+extern int cs_server_room(CsServer *server, CsServed *served);
+extern void cs_server_claim(CsServer *server, CsServed *served,
+							TimestampTz now);
+extern void cs_server_advance(CsServer *server, TimestampTz now);
+/* Ends a job for good: error NULL means that it was cancelled. */
+extern void cs_job_fail(CsJob *job, const ErrorData *error, TimestampTz now);
+extern void cs_reap_jobs(CsServed *served, TimestampTz now);
+/* The error being handled; its transaction is ended. */
+extern ErrorData *cs_take_error(MemoryContext context);
+
+#endif
