@@ -40,18 +40,6 @@ CREATE FUNCTION @extschema@.cloudsync_start_worker() RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'cloudsync_start_worker';
 
 -- These concern the whole database: for administrators without a tenant.
-CREATE FUNCTION cloudsync.refuse_tenant(what text) RETURNS void
-    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS
-$$
-BEGIN
-    IF NOT (cloudsync.sees_all() AND cloudsync.acting_has_role('cloudsync_admin')) THEN
-        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
-            MESSAGE = format('permission denied for function %s', what),
-            DETAIL = 'It concerns the whole database: it is for members of cloudsync_admin without a tenant.';
-    END IF;
-END
-$$;
-
 CREATE FUNCTION @extschema@.cloudsync_suspend() RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
