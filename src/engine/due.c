@@ -46,7 +46,7 @@ cs_next_due(TimestampTz now)
 		"AND (SELECT pg_catalog.count(*) FROM (SELECT FROM cloudsync.due d "
 		"WHERE d.connection_id OPERATOR(pg_catalog.=) c.connection_id AND d.backfill LIMIT 2000) n) "
 		"OPERATOR(pg_catalog.<) 2000 "
-		"UNION ALL SELECT pg_catalog.min(h.next_collect_at), false FROM cloudsync.channel h "
+		"UNION ALL SELECT pg_catalog.min(LEAST(h.next_collect_at, h.retry_at)), false FROM cloudsync.channel h "
 		"WHERE h.connection_id OPERATOR(pg_catalog.=) c.connection_id AND h.deleted_at IS NULL"
 		") w WHERE c.state OPERATOR(pg_catalog.=) 'active' AND $1 IS NOT NULL",
 		1, types, values, NULL, true);

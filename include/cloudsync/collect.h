@@ -1,0 +1,192 @@
+/*
+ * collect.h
+ *	  What the parts of a collection share (src/engine/collect*.c). One job is
+ *	  one run of a channel; it goes through the phases below in order.
+ */
+#ifndef CLOUDSYNC_COLLECT_H
+#define CLOUDSYNC_COLLECT_H
+
+#include "postgres.h"
+
+#include "cloudsync/content.h"
+#include "cloudsync/engine.h"
+#include "cloudsync/identity.h"
+#include "cloudsync/pattern.h"
+
+typedef enum CsCollectPhase
+{
+	CS_COLLECT_MOVE_LEFT, /* moves that an earlier run left to do */
+	CS_COLLECT_LIST,	  /* the folders' files become items */
+	CS_COLLECT_RECEIVE,	  /* items become documents */
+	CS_COLLECT_MOVE,	  /* collected ones are moved away */
+	CS_COLLECT_FINISH
+} CsCollectPhase;
+
+typedef enum CsFolderStep
+{
+	CS_FOLDER_LOOK, /* is it where it was? */
+	CS_FOLDER_SEEK, /* it is not: look for its id in the whole account */
+	CS_FOLDER_LIST
+} CsFolderStep;
+
+typedef struct CsFolder
+{
+	int32 folder_no;
+	char *path;		 /* as set: a path, or id:... */
+	char *remote_id; /* NULL: not known yet */
+	char *current;	 /* where it is */
+} CsFolder;
+
+/* A file on its way from item to document, in a context of its own. */
+typedef struct CsFetch
+{
+	MemoryContext context;
+	int64 item_id;
+	char *path;
+	char *name;
+	char *remote_id;
+	char *version;
+	int64 size;
+	TimestampTz modified;		 /* 0: unknown */
+	TimestampTz unchanged_since; /* 0: unknown */
+	int64 document_id;			 /* collected from here before, 0: none */
+	bool verify;				 /* compare only */
+	bool has_sha256;			 /* of what was collected */
+	uint8 item_sha256[CS_SHA256_LENGTH];
+	int attempts;
+	CsTransfer *transfer; /* running, or stopped and not looked at */
+	bool looking;		  /* the transfer only looks whether it is stable */
+	CsContentWriter *writer;
+	bool received; /* else failure says why not */
+	int64 received_size;
+	uint8 sha256[CS_SHA256_LENGTH];
+	CsFailure failure;
+	/* by settling */
+	CsReceivedAs as;
+	int64 new_document_id;
+} CsFetch;
+
+/* A file to be moved away after collection. */
+typedef struct CsAway
+{
+	int64 item_id;
+	char *path;
+	char *to_path;
+	char *wanted; /* to_path without a number */
+	int number;
+	char *remote_id;
+	char *version;
+	int attempts;
+	CsTransfer *transfer;
+} CsAway;
+
+typedef struct CsCollect
+{
+	CsJob job; /* first */
+	CsCollectPhase phase;
+
+	/* the channel as it was at the claim */
+	int64 channel_id;
+	char *channel;
+	char *recipient;
+	char *binder;
+	bool recursive;
+	bool auto_collect;
+	List *include; /* of CsPattern */
+	List *exclude;
+	int64 max_size; /* 0: no limit of its own */
+	CsDedup dedup;
+	char *move_folder; /* NULL: files are left where they are */
+	bool refresh;
+	bool moves_only;
+	int64 recollect; /* document to collect again; 0: none */
+	char *synced_by;
+	bool by_hand;
+
+	/* listing */
+	CsFolder *folders;
+	int n_folders;
+	int folder; /* the one being listed */
+	CsFolderStep folder_step;
+	CsTransfer *list;
+	char *sought; /* where the folder sought was found */
+	int folders_failed;
+	int64 *seen; /* items that this folder's listing showed */
+	int n_seen;
+	int cap_seen;
+
+	/* receiving */
+	List *todo;		/* of CsFetch: to be started */
+	List *running;	/* with a transfer */
+	List *arrived;	/* ended, to be settled */
+	List *unstable; /* to be looked at again */
+	int64 last_item_id;
+	bool all_loaded;
+	int looks;
+	TimestampTz next_look;
+	TimestampTz oldest_arrival;
+	int64 arrived_bytes;
+	char *paused; /* why nothing more is received */
+
+	/* moving */
+	List *moves; /* of CsAway */
+	bool moves_loaded;
+	bool folder_made;
+	CsTransfer *make_folder;
+	int64 last_move_id;
+
+	int transfers;	/* running now */
+	int64 requests; /* since last recorded */
+	char *error;	/* the first */
+} CsCollect;
+
+/* Each goes on as far as it can; true when its phase is done. */
+extern bool cs_collect_list(CsCollect *c, TimestampTz now);
+extern bool cs_collect_receive(CsCollect *c, TimestampTz now);
+extern bool cs_collect_move(CsCollect *c, TimestampTz now);
+
+/* Settles what arrived, in one transaction. */
+extern void cs_collect_settle(CsCollect *c, TimestampTz now);
+
+/* Transfers of the job, counted (collect.c); start only where a slot is free. */
+extern bool cs_collect_slot(CsCollect *c);
+extern CsTransfer *cs_collect_start(CsCollect *c, CsOp *op, CsBody *body);
+extern void cs_collect_end(CsCollect *c, CsTransfer **transfer);
+/* Ends the run because the connection itself failed; raises an error. */
+pg_attribute_noreturn() extern void
+cs_collect_connection_failed(CsCollect *c, const CsFailure *failure);
+/* Keeps the first error for the run's own text. */
+extern void cs_collect_note_error(CsCollect *c, const char *text);
+/* The largest file that is collected; 0: no limit. */
+extern int64 cs_collect_limit(const CsCollect *c);
+
+/* Is path the target folder of move: or below it? */
+extern bool cs_collect_is_away(const CsCollect *c, const char *path);
+
+/* Rows that failed and may be tried again, growing and jittered. */
+extern int64 cs_collect_backoff_ms(int attempts);
+
+/* The application's functions for a document, in a transaction (hook.c). */
+extern void cs_hooks_run(const char *event, int64 document_id);
+
+/* UTF-8 to and from the database's encoding. */
+extern Datum cs_text_from_utf8(const char *text);
+extern char *cs_get_utf8(uint64 row, int column);
+
+/* One type of document by its name's extension (media.c). */
+extern const char *cs_media_type(const char *name);
+
+/* Columns of rows for a statement that takes arrays. */
+typedef struct CsColumn
+{
+	Oid type;
+	int n;
+	int cap;
+	Datum *values;
+	bool *nulls;
+} CsColumn;
+
+extern void cs_column_add(CsColumn *column, Datum value, bool isnull);
+extern Datum cs_column_array(const CsColumn *column);
+
+#endif

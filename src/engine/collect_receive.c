@@ -1,0 +1,446 @@
+/*
+ * collect_receive.c
+ *	  Receiving: items that are new, or whose bytes must be compared, are fetched
+ *	  many at once and handed to settling in batches (L6, L9). A file that is
+ *	  still being written is looked at again by the same run.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "cloudsync/collect.h"
+#include "cloudsync/crash.h"
+#include "cloudsync/db.h"
+#include "cloudsync/path.h"
+#include "cloudsync/settings.h"
+
+#define LOAD_AT_ONCE 200
+#define SETTLE_FILES 50 /* below what overflows a snapshot's subtransactions */
+#define SETTLE_BYTES (8 * 1024 * 1024)
+#define SETTLE_AFTER_US (200 * 1000)
+#define MAX_LOOKS 6
+#define MIN_LOOK_MS 1000
+
+static char *
+keep_text(MemoryContext context, char *text)
+{
+	return text == NULL ? NULL : MemoryContextStrdup(context, text);
+}
+
+static CsFetch *
+read_fetch(CsCollect *c, uint64 row)
+{
+	MemoryContext context = AllocSetContextCreate(
+		c->job.context, "cloudsync document", ALLOCSET_SMALL_SIZES);
+	CsFetch *f = MemoryContextAllocZero(context, sizeof(CsFetch));
+	bool isnull;
+	Datum sha;
+
+	f->context = context;
+	f->item_id = cs_get_int64(row, 1, 0);
+	f->path = keep_text(context, cs_get_utf8(row, 2));
+	f->name = keep_text(context, cs_get_utf8(row, 3));
+	f->remote_id = keep_text(context, cs_get_utf8(row, 4));
+	f->version = keep_text(context, cs_get_utf8(row, 5));
+	f->size = cs_get_int64(row, 6, -1);
+	f->modified = cs_get_timestamptz(row, 7, 0);
+	f->unchanged_since = cs_get_timestamptz(row, 8, 0);
+	f->document_id = cs_get_int64(row, 9, 0);
+	f->verify = cs_get_bool(row, 10, false);
+	sha = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 11,
+						&isnull);
+	if (!isnull)
+	{
+		bytea *bytes = DatumGetByteaPP(sha);
+
+		if (VARSIZE_ANY_EXHDR(bytes) == CS_SHA256_LENGTH)
+		{
+			memcpy(f->item_sha256, VARDATA_ANY(bytes), CS_SHA256_LENGTH);
+			f->has_sha256 = true;
+		}
+	}
+	f->attempts = (int) cs_get_int64(row, 12, 0);
+	return f;
+}
+
+#define FETCH_COLUMNS                                                          \
+	"SELECT i.item_id, i.path, i.name, i.remote_id, i.remote_version, i.size, " \
+	"i.modified_at, i.unchanged_since, i.document_id, i.verify, i.sha256, "    \
+	"i.attempts FROM cloudsync.item i WHERE i.channel_id = $1 AND i.kind = 'file' "
+
+/* The next items to fetch. What to collect is read from the items alone (L8). */
+static void
+load_todo(CsCollect *c, TimestampTz now)
+{
+	Oid types[5] = {INT8OID, INT8OID, BOOLOID, TIMESTAMPTZOID, INT8OID};
+	Datum values[5];
+	uint64 n;
+	MemoryContext old;
+
+	values[0] = Int64GetDatum(c->channel_id);
+	values[1] = Int64GetDatum(c->last_item_id);
+	values[2] = BoolGetDatum(c->by_hand);
+	values[3] = TimestampTzGetDatum(now);
+	values[4] = Int64GetDatum(c->recollect);
+	cs_begin("looking for new documents");
+	if (c->recollect != 0)
+		n = cs_execute(FETCH_COLUMNS
+					   "AND i.document_id = $5 AND i.state <> 'gone' "
+					   "AND $2 IS NOT NULL AND $3 IS NOT NULL AND $4 IS NOT NULL "
+					   "ORDER BY i.state = 'collected' DESC, i.item_id LIMIT 1",
+					   5, types, values, NULL, true);
+	else
+		n = cs_execute(FETCH_COLUMNS
+					   "AND (i.state IN ('new', 'failed') OR i.verify) "
+					   "AND (i.state <> 'failed' OR $3 OR i.next_try_at IS NULL OR i.next_try_at <= $4) "
+					   "AND i.item_id > $2 AND $5 IS NOT NULL "
+					   "ORDER BY i.item_id LIMIT 200",
+					   5, types, values, NULL, true);
+	old = MemoryContextSwitchTo(c->job.context);
+	for (uint64 i = 0; i < n; i++)
+	{
+		CsFetch *f = read_fetch(c, i);
+
+		c->last_item_id = f->item_id;
+		c->job.bytes_total += Max(f->size, 0);
+		c->todo = lappend(c->todo, f);
+	}
+	MemoryContextSwitchTo(old);
+	cs_commit();
+	if (c->recollect != 0 && n == 0)
+		cs_collect_note_error(c, "the file of the document is not in the folder any more");
+	if (n < LOAD_AT_ONCE || c->recollect != 0)
+		c->all_loaded = true;
+}
+
+/* Nothing more is received while the disk is nearly full (L7). */
+static void
+check_disk(CsCollect *c)
+{
+	int percent;
+
+	if (cs_min_free_disk <= 0 || c->paused != NULL)
+		return;
+	percent = cs_free_disk_percent();
+	if (percent < 0 || percent >= cs_min_free_disk)
+		return;
+	c->paused = MemoryContextAlloc(c->job.context, 160);
+	snprintf(c->paused, 160,
+			 "collecting pauses: %d %% of the disk are free, less than cloudsync.min_free_disk (%d %%)",
+			 percent, cs_min_free_disk);
+	cs_collect_note_error(c, c->paused);
+}
+
+static bool
+is_stable(const CsCollect *c, const CsFetch *f, TimestampTz now)
+{
+	return !c->job.connection->provider->needs_stable_file ||
+		   cs_identity_stable(f->modified, f->unchanged_since, now,
+							  cs_stability_delay * INT64CONST(1000));
+}
+
+static void
+start_look(CsCollect *c, CsFetch *f)
+{
+	CsOp op = {0};
+
+	op.kind = CS_OP_STAT;
+	op.path = f->path;
+	op.id = f->remote_id;
+	f->looking = true;
+	f->transfer = cs_collect_start(c, &op, NULL);
+}
+
+static void
+start_get(CsCollect *c, CsFetch *f)
+{
+	MemoryContext old = MemoryContextSwitchTo(f->context);
+	CsOp op = {0};
+
+	op.kind = CS_OP_GET;
+	op.path = f->path;
+	op.id = f->remote_id;
+	op.expect_version = f->version;
+	f->looking = false;
+	f->writer = cs_content_writer(
+		c->job.connection->connection_id, c->job.run_id, f->item_id,
+		cs_collect_limit(c),
+		f->verify && c->dedup != CS_DEDUP_VERSION && c->recollect == 0);
+	f->transfer = cs_collect_start(c, &op, &f->writer->body);
+	MemoryContextSwitchTo(old);
+	strlcpy(c->job.file, f->path, sizeof(c->job.file));
+}
+
+/* It looks different than before: say so in the item, and look again later. */
+static void
+note_unstable(CsCollect *c, CsFetch *f, const CsEntry *entry, TimestampTz now)
+{
+	Oid types[5] = {INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID};
+	Datum values[5];
+	char nulls[6] = "     ";
+	MemoryContext old;
+
+	old = MemoryContextSwitchTo(f->context);
+	if (entry != NULL)
+	{
+		f->size = entry->size;
+		f->modified = entry->modified == 0
+						  ? 0
+						  : entry->modified -
+								(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
+									USECS_PER_DAY;
+		f->version = entry->version ? pstrdup(entry->version) : NULL;
+		f->remote_id = entry->id ? pstrdup(entry->id) : NULL;
+	}
+	MemoryContextSwitchTo(old);
+	f->unchanged_since = now;
+	cs_begin("noting a file that is being written");
+	values[0] = Int64GetDatum(f->item_id);
+	values[1] = Int64GetDatum(f->size);
+	values[2] = TimestampTzGetDatum(f->modified);
+	values[3] = f->version ? cs_text_from_utf8(f->version) : 0;
+	values[4] = TimestampTzGetDatum(now);
+	if (f->version == NULL)
+		nulls[3] = 'n';
+	cs_execute("UPDATE cloudsync.item SET size = NULLIF($2, -1), modified_at = $3, "
+			   "remote_version = $4, unchanged_since = $5, reason = 'still being written' "
+			   "WHERE item_id = $1",
+			   5, types, values, nulls, false);
+	if (f->writer != NULL)
+		cs_content_drop(f->writer);
+	cs_commit();
+	f->writer = NULL;
+}
+
+static void
+add_to(CsCollect *c, List **list, CsFetch *f)
+{
+	MemoryContext old = MemoryContextSwitchTo(c->job.context);
+
+	*list = lappend(*list, f);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+arrive(CsCollect *c, CsFetch *f, TimestampTz now)
+{
+	if (c->arrived == NIL)
+		c->oldest_arrival = now;
+	if (f->writer != NULL)
+		c->arrived_bytes += f->writer->len;
+	add_to(c, &c->arrived, f);
+}
+
+/* A look at a file that was being written: has it changed since? */
+static void
+look_done(CsCollect *c, CsFetch *f, TimestampTz now)
+{
+	const CsEntry *entry = &f->transfer->result.entry;
+
+	if (entry->version != NULL && f->version != NULL &&
+		strcmp(entry->version, f->version) == 0)
+	{
+		cs_collect_end(c, &f->transfer);
+		f->looking = false;
+		add_to(c, is_stable(c, f, now) ? &c->todo : &c->unstable, f);
+		return;
+	}
+	note_unstable(c, f, entry, now);
+	cs_collect_end(c, &f->transfer);
+	add_to(c, &c->unstable, f);
+}
+
+static void
+get_done(CsCollect *c, CsFetch *f, TimestampTz now)
+{
+	CsResult *result = &f->transfer->result;
+
+	f->received_size = result->size;
+	memcpy(f->sha256, result->sha256, CS_SHA256_LENGTH);
+	f->received = f->writer->total == result->size;
+	if (!f->received)
+	{
+		f->failure.failure_class = CS_FAIL_BROKEN;
+		snprintf(f->failure.message, sizeof(f->failure.message),
+				 "received " INT64_FORMAT " bytes of " INT64_FORMAT,
+				 f->writer->total, result->size);
+	}
+	c->job.bytes_done += f->received_size;
+	cs_collect_end(c, &f->transfer);
+	CS_CRASH_POINT("collect.after_download");
+	arrive(c, f, now);
+}
+
+/* A look or a fetch stopped. */
+static void
+stopped(CsCollect *c, CsFetch *f, TimestampTz now)
+{
+	if (f->transfer->state == CS_TRANSFER_DONE)
+	{
+		if (f->looking)
+			look_done(c, f, now);
+		else
+			get_done(c, f, now);
+		return;
+	}
+	f->failure = f->transfer->result.failure;
+	if (cs_failure_is_connections(f->failure.failure_class))
+		cs_collect_connection_failed(c, &f->failure);
+	cs_collect_end(c, &f->transfer);
+	if (f->failure.failure_class == CS_FAIL_CHANGED)
+	{
+		note_unstable(c, f, NULL, now);
+		add_to(c, &c->unstable, f);
+	}
+	else
+		arrive(c, f, now);
+}
+
+static void
+look_at_running(CsCollect *c, TimestampTz now)
+{
+	ListCell *cell;
+
+	foreach (cell, c->running)
+	{
+		CsFetch *f = lfirst(cell);
+
+		if (f->transfer->state == CS_TRANSFER_RUNNING)
+			continue;
+		c->running = foreach_delete_current(c->running, cell);
+		stopped(c, f, now);
+	}
+}
+
+/* Starts what slots there are for. */
+static void
+start_more(CsCollect *c, TimestampTz now)
+{
+	check_disk(c);
+	while (c->paused == NULL && c->arrived_bytes < 2 * SETTLE_BYTES)
+	{
+		CsFetch *f;
+
+		if (c->todo == NIL)
+		{
+			if (c->all_loaded)
+				return;
+			load_todo(c, now);
+			continue;
+		}
+		if (!cs_collect_slot(c))
+			return;
+		f = linitial(c->todo);
+		c->todo = list_delete_first(c->todo);
+		if (f->looking)
+			start_look(c, f);
+		else if (is_stable(c, f, now) || c->recollect != 0)
+			start_get(c, f);
+		else
+		{
+			if (f->unchanged_since == 0)
+				f->unchanged_since = now;
+			add_to(c, &c->unstable, f);
+			continue;
+		}
+		add_to(c, &c->running, f);
+	}
+}
+
+/* Still being written after all looks: left for the next run. */
+static void
+give_up_unstable(CsCollect *c)
+{
+	ListCell *cell;
+	Oid types[1] = {INT8OID};
+
+	cs_begin("noting files that are being written");
+	foreach (cell, c->unstable)
+	{
+		CsFetch *f = lfirst(cell);
+		Datum values[1] = {Int64GetDatum(f->item_id)};
+
+		cs_execute("UPDATE cloudsync.item SET reason = 'still being written' "
+				   "WHERE item_id = $1",
+				   1, types, values, NULL, false);
+	}
+	cs_commit();
+	list_free(c->unstable);
+	c->unstable = NIL;
+}
+
+/* Nothing runs: what was unstable is looked at again, after the delay. */
+static bool
+look_again(CsCollect *c, TimestampTz now)
+{
+	ListCell *cell;
+
+	if (c->looks >= MAX_LOOKS)
+	{
+		give_up_unstable(c);
+		return false;
+	}
+	if (c->next_look == 0)
+		c->next_look = TimestampTzPlusMilliseconds(
+			now, Max(cs_stability_delay, MIN_LOOK_MS));
+	if (now < c->next_look)
+	{
+		c->job.phase = "wait";
+		c->job.wake_at = Min(c->job.wake_at, c->next_look);
+		return false;
+	}
+	c->looks++;
+	c->next_look = 0;
+	foreach (cell, c->unstable)
+	{
+		CsFetch *f = lfirst(cell);
+
+		f->looking = true;
+		add_to(c, &c->todo, f);
+	}
+	list_free(c->unstable);
+	c->unstable = NIL;
+	return true;
+}
+
+/* See collect.h. */
+bool
+cs_collect_receive(CsCollect *c, TimestampTz now)
+{
+	for (;;)
+	{
+		c->job.phase = "receive";
+		look_at_running(c, now);
+		start_more(c, now);
+		if (c->arrived != NIL &&
+			(list_length(c->arrived) >= SETTLE_FILES ||
+			 c->arrived_bytes >= SETTLE_BYTES || c->running == NIL ||
+			 now - c->oldest_arrival >= SETTLE_AFTER_US))
+		{
+			cs_collect_settle(c, now);
+			continue;
+		}
+		if (c->running != NIL)
+		{
+			if (c->arrived != NIL)
+				c->job.wake_at =
+					Min(c->job.wake_at, c->oldest_arrival + SETTLE_AFTER_US);
+			return false;
+		}
+		if (c->paused != NULL)
+			return true;
+		if (c->todo != NIL)
+		{
+			/* other jobs have all the slots */
+			c->job.wake_at =
+				Min(c->job.wake_at, TimestampTzPlusMilliseconds(now, 100));
+			return false;
+		}
+		if (c->unstable == NIL)
+			return true;
+		if (!look_again(c, now) && c->unstable != NIL)
+			return false;
+	}
+}
