@@ -74,18 +74,6 @@ CREATE FUNCTION cloudsync.acting_user() RETURNS text
 CREATE FUNCTION cloudsync.acting_has_role(role text) RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'cloudsync_acting_has_role';
 
--- Refuses what concerns the whole server to a session that acts for one tenant (S2).
-CREATE FUNCTION cloudsync.server_wide(function text) RETURNS void
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
-$$
-BEGIN
-    IF NOT cloudsync.sees_all() THEN
-        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
-            MESSAGE = format('%s concerns the whole server', server_wide.function),
-            HINT = 'It needs a session of cloudsync_admin that acts for no tenant.';
-    END IF;
-END
-$$;
 -- Whether a recipient of that name is the person for whom the session acts, or a role that it is a member of.
 CREATE FUNCTION cloudsync.acting_is(recipient text) RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'cloudsync_acting_is';
