@@ -43,6 +43,9 @@
  */
 #define NOTED_MAX 400000
 
+/* So few are found as fast without a hash table, and most transactions are. */
+#define NOTED_FEW 16
+
 /* One note as a string of bytes; the hash table's key. */
 typedef struct Note
 {
@@ -57,11 +60,11 @@ typedef struct NoteAt
 	SubTransactionId subid; /* that noted it */
 } NoteAt;
 
-/* What this transaction noted, and the same in the order in which it did. */
+/* What this transaction noted, in the order in which it did. */
 static struct
 {
 	MemoryContext context; /* below TopTransactionContext */
-	HTAB *table;
+	HTAB *table;		   /* the same, once it is more than a few */
 	NoteAt *order;
 	int count;
 	int size;
@@ -124,8 +127,9 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mySubid,
 	while (noted.count > 0 && noted.order[noted.count - 1].subid >= mySubid)
 	{
 		noted.count--;
-		hash_search(noted.table, &noted.order[noted.count].note, HASH_REMOVE,
-					NULL);
+		if (noted.table != NULL)
+			hash_search(noted.table, &noted.order[noted.count].note,
+						HASH_REMOVE, NULL);
 	}
 }
 
@@ -133,8 +137,6 @@ static void
 begin_noting(void)
 {
 	static bool registered = false;
-	MemoryContext context;
-	HASHCTL ctl = {0};
 
 	if (!registered)
 	{
@@ -142,20 +144,32 @@ begin_noting(void)
 		RegisterSubXactCallback(at_subtransaction_end, NULL);
 		registered = true;
 	}
-	context = AllocSetContextCreate(TopTransactionContext, "cloudsync changes",
-									ALLOCSET_DEFAULT_SIZES);
-	noted.size = 64;
-	noted.order = MemoryContextAlloc(context, noted.size * sizeof(NoteAt));
+	noted.context = AllocSetContextCreate(TopTransactionContext,
+										  "cloudsync changes",
+										  ALLOCSET_DEFAULT_SIZES);
+	noted.table = NULL;
+	noted.count = 0;
+	noted.size = NOTED_FEW;
+	noted.order = MemoryContextAlloc(noted.context,
+									 noted.size * sizeof(NoteAt));
+}
+
+/* From now on, found by hash. */
+static void
+make_table(void)
+{
+	HASHCTL ctl = {0};
+
 	ctl.keysize = sizeof(Note);
 	ctl.entrysize = sizeof(Note);
 	ctl.hash = note_hash;
 	ctl.match = note_compare;
-	ctl.hcxt = context;
-	noted.table = hash_create("cloudsync changes", 64, &ctl,
+	ctl.hcxt = noted.context;
+	noted.table = hash_create("cloudsync changes", 256, &ctl,
 							  HASH_ELEM | HASH_FUNCTION | HASH_COMPARE |
 								  HASH_CONTEXT);
-	noted.count = 0;
-	noted.context = context;
+	for (int i = 0; i < noted.count; i++)
+		(void) hash_search(noted.table, &noted.order[i].note, HASH_ENTER, NULL);
 }
 
 /* A string with its length before it, so that no two notes look the same. */
@@ -169,21 +183,35 @@ append_part(StringInfo buffer, const char *part)
 		appendBinaryStringInfo(buffer, part, (int) length);
 }
 
+static bool
+find_note(const Note *note)
+{
+	bool found = false;
+
+	if (noted.table != NULL)
+		(void) hash_search(noted.table, note, HASH_FIND, &found);
+	else
+		for (int i = 0; i < noted.count && !found; i++)
+			found = noted.order[i].note.hash == note->hash &&
+					note_compare(&noted.order[i].note, note, 0) == 0;
+	return found;
+}
+
 /* Was this noted by the transaction before? If not, remembers that it is. */
 static bool
 already_noted(StringInfo buffer)
 {
 	Note note;
-	bool found;
 	char *copy;
 
 	note.data = buffer->data;
 	note.length = (uint32) buffer->len;
 	note.hash = hash_bytes((const unsigned char *) buffer->data, buffer->len);
-	(void) hash_search(noted.table, &note, HASH_FIND, &found);
-	if (found)
+	if (find_note(&note))
 		return true;
 
+	if (noted.count == NOTED_FEW && noted.table == NULL)
+		make_table();
 	if (noted.count == noted.size)
 	{
 		noted.order = repalloc_huge(noted.order,
@@ -193,7 +221,8 @@ already_noted(StringInfo buffer)
 	copy = MemoryContextAlloc(noted.context, note.length);
 	memcpy(copy, note.data, note.length);
 	note.data = copy;
-	(void) hash_search(noted.table, &note, HASH_ENTER, &found);
+	if (noted.table != NULL)
+		(void) hash_search(noted.table, &note, HASH_ENTER, NULL);
 	noted.order[noted.count].note = note;
 	noted.order[noted.count].subid = GetCurrentSubTransactionId();
 	noted.count++;

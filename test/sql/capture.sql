@@ -88,6 +88,21 @@ BEGIN
 END
 $$;
 DELETE FROM cloudsync.change;
+-- many in one transaction, and in subtransactions of it
+BEGIN;
+INSERT INTO dossier SELECT i, 'many' FROM generate_series(1001, 1012) i;
+SAVEPOINT s;
+INSERT INTO dossier SELECT i, 'many' FROM generate_series(1013, 1500) i;
+UPDATE dossier SET amount = 2 WHERE id > 1000;
+ROLLBACK TO s;
+INSERT INTO dossier SELECT i, 'many' FROM generate_series(1400, 3000) i;
+UPDATE dossier SET amount = 3 WHERE id > 1000;
+SAVEPOINT s;
+DELETE FROM dossier WHERE id > 2000;
+ROLLBACK TO s;
+DELETE FROM dossier WHERE id > 1000;
+SELECT count(*), count(DISTINCT dossier) FROM noted;
+ROLLBACK;
 -- a rollback leaves nothing
 BEGIN;
 UPDATE dossier SET title = 'x';
