@@ -5,6 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION cloudsync;
 RESET client_min_messages;
 \set SHOW_CONTEXT never
+SET IntervalStyle = 'postgres';
 \pset null '-'
 
 CREATE TABLE dossier (id integer PRIMARY KEY, title text, company text);
