@@ -62,7 +62,8 @@ cloudsync--$(EXTVERSION).sql: $(SQL_PARTS:%=sql/%.sql) cloudsync.control Makefil
 # Unit programs: test/unit/NAME.c with the sources that its first line names,
 # /* sources: src/base/a.c src/base/b.c */, as plain programs that print TAP.
 UNIT_PROGRAMS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/*.c)))
-UNIT_FLAGS = $(WARNINGS) -std=gnu11 -O1 -g -DFRONTEND -Iinclude $(CPPFLAGS)
+UNIT_FLAGS = $(WARNINGS) -std=gnu11 -O1 -g -DFRONTEND \
+	$(filter-out -DCLOUDSYNC_CRASH_POINTS,$(CPPFLAGS))
 UNIT_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
 	-lpgcommon -lpgport -lcrypto -lpthread -lm
 unit_sources = $(shell sed -n '1s,^/\* *sources:\(.*\)\*/.*,\1,p' test/unit/$(1).c)

@@ -45,8 +45,8 @@ build_in() {
 		[ -e "$repository/$origin" ] || rm -f "$build/$f"
 	done
 	if ! make -C "$build" PG_CONFIG="$PG_CONFIG" with_llvm=no "$@" >"$log" 2>&1; then
-		grep -v '^make' "$log" | grep -E -A4 'error|warning|undefined|Error' |
-			cut -c 1-400 | tail -n 60 >&2 || tail -n 40 "$log" >&2
+		grep -E -A4 ': (fatal )?error:|warning:|undefined reference|\*\*\*' "$log" |
+			cut -c 1-300 | tail -n 60 >&2 || tail -n 40 "$log" >&2
 		die "the build failed"
 	fi
 	if [ "$(id -u)" = 0 ] && [ -n "${SUDO_UID:-}" ]; then
