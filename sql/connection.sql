@@ -104,7 +104,8 @@ BEGIN
     END IF;
     IF btrim(cloudsync_connect.name) = '' OR cloudsync_connect.name ~ '[[:cntrl:]]' OR char_length(cloudsync_connect.name) > 200 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = 'a connection''s name must have 1 to 200 characters, and no control characters';
+            MESSAGE = 'a connection''s name must have 1 to 200 characters, and no control characters',
+            HINT = 'Give a name that people can type, such as ''Archive''.';
     END IF;
     cloudsync_connect.options := coalesce(cloudsync_connect.options, '{}');
     PERFORM cloudsync.check_options(cloudsync_connect.provider, cloudsync_connect.options, cloudsync_connect.credentials);

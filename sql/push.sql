@@ -338,7 +338,8 @@ DECLARE
     old_folder text;
 BEGIN
     IF cloudsync_set_procedure_folder.procedure IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a procedure must be named';
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a procedure must be named',
+            HINT = 'Give a value of the dossiers'' column of procedures.';
     END IF;
     IF NOT EXISTS (SELECT FROM cloudsync.push_setting p WHERE p.connection_id = conn.connection_id) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -386,7 +387,8 @@ DECLARE
     first_table regclass;
 BEGIN
     IF locate_dossier.dossier IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a dossier must be named';
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a dossier must be named',
+            HINT = 'Give the key of a dossier in a tracked table.';
     END IF;
     FOR tracked IN SELECT t.dossiers_id, t.dossiers FROM cloudsync.dossier_table t
                    WHERE locate_dossier.dossiers IS NULL OR t.dossiers = locate_dossier.dossiers

@@ -61,7 +61,8 @@ BEGIN
     IF class.oid < 16384 OR schema = 'cloudsync' OR schema ~ '^pg_' OR schema = 'information_schema' THEN
         RAISE EXCEPTION USING ERRCODE = 'wrong_object_type',
             MESSAGE = format('%s cannot be tracked', tracked),
-            DETAIL = 'It is a system table.';
+            DETAIL = 'It is a system table.',
+            HINT = 'Track a table of the application.';
     END IF;
     IF NOT cloudsync.acting_has_role(pg_get_userbyid(class.relowner)) THEN
         RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
@@ -209,7 +210,7 @@ BEGIN
         IF number IS NULL THEN
             RAISE EXCEPTION USING ERRCODE = CASE WHEN candidates IS NULL THEN 'undefined_column' ELSE 'ambiguous_column' END,
                 MESSAGE = format('no column of %s is known to hold the files'' names', files),
-                DETAIL = 'It could be ' || cloudsync.column_list(files, candidates) || '.',
+                DETAIL = coalesce('It could be ' || cloudsync.column_list(files, candidates) || '.', 'It has no other column of a text type.'),
                 HINT = 'Name it: file_name => ...';
         END IF;
     END IF;
@@ -439,7 +440,8 @@ DECLARE
 BEGIN
     PERFORM cloudsync.refuse_tenant('cloudsync_track');
     IF dossiers IS NULL OR files IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'the tables dossiers and files must be given';
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'the tables dossiers and files must be given',
+            HINT = 'For example: SELECT cloudsync_track(''app.dossier'', ''app.dossier_file'');';
     END IF;
     IF content_connection IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
@@ -486,7 +488,8 @@ BEGIN
     IF files IS NOT NULL AND NOT EXISTS (SELECT FROM cloudsync.source t WHERE t.dossiers_id = d.dossiers_id
                                          AND t.files = cloudsync_untrack.files) THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('table %s is not tracked as files of %s', files, dossiers);
+            MESSAGE = format('table %s is not tracked as files of %s', files, dossiers),
+            HINT = 'Without a table of files, cloudsync_untrack ends the tracking of all of them.';
     END IF;
     FOR s IN SELECT * FROM cloudsync.source t WHERE t.dossiers_id = d.dossiers_id
              AND (cloudsync_untrack.files IS NULL OR t.files = cloudsync_untrack.files) LOOP
@@ -561,7 +564,8 @@ BEGIN
                          JOIN cloudsync.account a ON a.account_id = t.account_id
                      WHERE p.dossiers_id = d.dossiers_id AND p.dossier = l.key AND cloudsync.sees(a.tenant)) END, false) THEN
         RAISE EXCEPTION USING ERRCODE = 'no_data_found',
-            MESSAGE = format('table %s has no dossier "%s"', dossiers, dossier);
+            MESSAGE = format('table %s has no dossier "%s"', dossiers, dossier),
+            HINT = 'Give the key of a dossier that is in the table, or was pushed from it.';
     END IF;
     PERFORM cloudsync.note_change(d.dossiers_id, l.key, l.tenant);
 END
