@@ -32,7 +32,7 @@ build_in() {
 	local build=$1 log=$2 d f origin
 	shift 2
 	mkdir -p "$build"
-	for d in sql src include test/unit; do
+	for d in sql src include test/unit test/fuzz; do
 		[ -d "$repository/$d" ] || continue
 		mkdir -p "$build/$d"
 		(cd "$repository/$d" && find . -type f \( -name '*.[ch]' -o -name '*.sql' \) -print0 |
