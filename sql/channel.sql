@@ -236,7 +236,8 @@ DECLARE
     result bigint;
 BEGIN
     IF coalesce(btrim(cloudsync_add_recipient.name), '') = '' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a recipient needs a name';
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a recipient needs a name',
+            HINT = 'For example: SELECT cloudsync_add_recipient(''alice'');';
     END IF;
     SELECT r.* INTO old FROM cloudsync.recipient r WHERE r.tenant = own AND r.name = cloudsync_add_recipient.name;
     INSERT INTO cloudsync.recipient AS r (tenant, name, email, external, created_by)
@@ -264,7 +265,8 @@ DECLARE
 BEGIN
     SELECT c.* INTO STRICT conn FROM cloudsync.connection c WHERE c.connection_id = wanted.connection_id;
     IF coalesce(btrim(wanted.name), '') = '' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a channel needs a name';
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a channel needs a name',
+            HINT = 'Give a name that people can type, such as ''Scans''.';
     END IF;
     IF coalesce(btrim(wanted.recipient), '') = '' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a channel needs a recipient',
@@ -282,10 +284,12 @@ BEGIN
     END IF;
     IF wanted.collect_every IS NULL OR wanted.collect_every < interval '1 minute' OR wanted.collect_every > interval '1 year' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('collect_every must be between 1 minute and 1 year, not %s', coalesce(wanted.collect_every::text, 'NULL'));
+            MESSAGE = format('collect_every must be between 1 minute and 1 year, not %s', coalesce(wanted.collect_every::text, 'NULL')),
+            HINT = 'For example: collect_every => ''1 day''.';
     END IF;
     IF wanted.collect_at IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'collect_at must not be null';
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'collect_at must not be null',
+            HINT = 'Give the local time of the daily collection, such as ''02:00''.';
     END IF;
     IF wanted.time_zone IS NULL
        OR lower(wanted.time_zone) <> lower(current_setting('TimeZone'))
@@ -296,12 +300,14 @@ BEGIN
     END IF;
     FOREACH pattern IN ARRAY wanted.include || wanted.exclude LOOP
         IF pattern IS NULL THEN
-            RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a pattern must not be null';
+            RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a pattern must not be null',
+                HINT = 'Leave it out of the list; an empty list leaves nothing out.';
         END IF;
         PERFORM cloudsync.check_pattern(pattern);
     END LOOP;
     IF wanted.max_size < 0 THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'max_size must not be negative';
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'max_size must not be negative',
+            HINT = 'Give a number of bytes; 0 is no limit.';
     END IF;
     IF wanted.dedup IS NULL OR wanted.dedup NOT IN ('content', 'item', 'version') THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -327,14 +333,16 @@ BEGIN
                 HINT = 'Name the path of a folder other than those that are collected.';
         END IF;
     END IF;
-    IF coalesce(cardinality(folders), 0) = 0 THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a channel needs a folder';
+    IF coalesce(cardinality(folders), 0) = 0 OR array_position(folders, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a channel needs a folder',
+            HINT = 'For example: folders => ''{/Inbox}''.';
     END IF;
     FOREACH folder IN ARRAY folders LOOP
         IF (SELECT count(*) FROM unnest(folders) f WHERE f = folder) > 1
            OR EXISTS (SELECT FROM unnest(folders) f WHERE f <> folder AND starts_with(f, rtrim(folder, '/') || '/')) THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-                MESSAGE = format('folder "%s" contains another folder of the same channel', folder);
+                MESSAGE = format('folder "%s" contains another folder of the same channel', folder),
+                HINT = 'Name the outer folder alone: recursive => true takes what is in it.';
         END IF;
         SELECT c.name, f.path INTO other FROM cloudsync.channel c JOIN cloudsync.channel_folder f USING (channel_id)
             WHERE c.connection_id = wanted.connection_id AND c.deleted_at IS NULL
@@ -553,7 +561,8 @@ DECLARE
     wanted cloudsync.channel := cloudsync.channel_named(cloudsync_set_auto_sync.channel);
 BEGIN
     IF auto_sync IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'auto_sync must be true or false';
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'auto_sync must be true or false',
+            HINT = 'True switches automatic collection on, false off.';
     END IF;
     wanted.auto_collect := auto_sync;
     PERFORM cloudsync.save_channel(wanted,
@@ -609,7 +618,8 @@ BEGIN
         WHERE d.document_id = cloudsync_recollect.document_id AND d.tenant = cloudsync.tenant() AND cloudsync.sees(d.tenant);
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('document %s does not exist', cloudsync_recollect.document_id);
+            MESSAGE = format('document %s does not exist', cloudsync_recollect.document_id),
+            HINT = 'The view cloudsync.inbox lists those that wait to be entered.';
     END IF;
     SELECT c.* INTO wanted
         FROM cloudsync.item i JOIN cloudsync.channel c USING (channel_id) JOIN cloudsync.connection n ON n.connection_id = c.connection_id

@@ -72,7 +72,8 @@ BEGIN
           AND (cloudsync.acting_has_role('cloudsync_operator') OR d.recipient = cloudsync.acting_user());
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('document %s does not exist', readable_document.document_id);
+            MESSAGE = format('document %s does not exist', readable_document.document_id),
+            HINT = 'The view cloudsync.inbox lists those that wait to be entered.';
     END IF;
     IF result.content_id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -142,7 +143,8 @@ BEGIN
     END IF;
     SELECT f.* INTO p FROM pg_catalog.pg_proc f WHERE f.oid = cloudsync_on_document.fn;
     IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_function', MESSAGE = 'the function does not exist';
+        RAISE EXCEPTION USING ERRCODE = 'undefined_function', MESSAGE = 'the function does not exist',
+            HINT = 'Name a function with one argument of type bigint.';
     END IF;
     IF p.prokind <> 'f' OR p.proretset OR p.pronargs <> 1 OR p.proargtypes[0] <> 'bigint'::regtype
        OR p.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype, 'internal'::regtype) THEN

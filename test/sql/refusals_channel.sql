@@ -1,0 +1,120 @@
+-- Bad input of channels, recipients and documents is an error when it is set,
+-- with an SQLSTATE and a HINT, and changes nothing (L1 to L12). What else is
+-- refused is in refusals.
+SET client_min_messages = warning;
+CREATE EXTENSION cloudsync;
+RESET client_min_messages;
+\set SHOW_CONTEXT never
+\pset format unaligned
+\pset tuples_only on
+
+-- what is said to a refused statement, a line each
+CREATE FUNCTION refused(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    message text;
+    detail text;
+    hint text;
+    code text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'NOT REFUSED';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
+        detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    RETURN concat_ws(E'\n    ', code || ' ' || message, nullif(detail, ''), coalesce(nullif(hint, ''), 'NO HINT'));
+END
+$$;
+-- every row of every table of the extension
+CREATE FUNCTION everything() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    t regclass;
+    part text;
+    result text := '';
+BEGIN
+    FOR t IN SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'cloudsync'::regnamespace AND c.relkind = 'r' ORDER BY c.relname LOOP
+        EXECUTE format('SELECT md5(string_agg(x::text, '','' ORDER BY x::text)) FROM %s x', t) INTO part;
+        result := result || coalesce(t || part, '');
+    END LOOP;
+    RETURN md5(result);
+END
+$$;
+
+-- a channel that would be taken, but for the arguments given
+CREATE FUNCTION create_refused(more text) RETURNS text LANGUAGE sql AS $$
+    SELECT refused(format('SELECT cloudsync_create_channel(%s)', string_agg(key || ' => ' || value, ', ')))
+    FROM jsonb_each_text($j$ {"connection": "'Drive'", "name": "'New'", "folders": "'{/New}'", "recipient": "'alice'", "binder": "'Mail'"} $j$
+                         || more::jsonb)
+$$;
+
+SELECT state FROM cloudsync_connect('local', 'Drive', options => '{"path": "sql_refusals_channel"}');
+SELECT cloudsync_add_recipient('alice') > 0;
+SELECT cloudsync_create_channel('Drive', 'Scans', '{/Scans}', 'alice', 'Mail', auto_collect => false) > 0;
+SELECT everything() AS before \gset
+
+-- recipients
+SELECT refused($$ SELECT cloudsync_add_recipient('') $$);
+SELECT refused($$ SELECT cloudsync_add_recipient(NULL) $$);
+
+-- new channels
+SELECT create_refused($$ {"connection": "'nobody'"} $$);
+SELECT create_refused($$ {"name": "''"} $$);
+SELECT create_refused($$ {"recipient": "'bob'"} $$);
+SELECT create_refused($$ {"recipient": "NULL"} $$);
+SELECT create_refused($$ {"binder": "''"} $$);
+SELECT create_refused($$ {"binder": "NULL"} $$);
+SELECT create_refused($$ {"folders": "'{}'"} $$);
+SELECT create_refused($$ {"folders": "NULL"} $$);
+SELECT create_refused($$ {"folders": "'{NULL}'"} $$);
+SELECT create_refused($$ {"folders": "'{/a/../b}'"} $$);
+SELECT create_refused($$ {"folders": "'{/a,/a/b}'"} $$);
+SELECT create_refused($$ {"folders": "'{/a,a/}'"} $$);
+SELECT create_refused($$ {"folders": "'{/Scans/deep}'"} $$);
+SELECT create_refused($$ {"folders": "'{/}'"} $$);
+SELECT create_refused($$ {"collect_every": "'30 seconds'"} $$);
+SELECT create_refused($$ {"collect_every": "'-1 day'"} $$);
+SELECT create_refused($$ {"collect_every": "'1000 years'"} $$);
+SELECT create_refused($$ {"collect_at": "NULL"} $$);
+SELECT create_refused($$ {"time_zone": "'Mars/Olympus'"} $$);
+SELECT create_refused($$ {"time_zone": "''"} $$);
+SELECT create_refused($$ {"include": "'{[a}'"} $$);
+SELECT create_refused($$ {"include": "'{*.pdf,\"{a,b\"}'"} $$);
+SELECT create_refused($$ {"exclude": "'{[z-a]}'"} $$);
+SELECT create_refused($$ {"exclude": "'{\"\"}'"} $$);
+SELECT create_refused($$ {"exclude": "'{NULL}'"} $$);
+SELECT create_refused($$ {"max_size": "-1"} $$);
+SELECT create_refused($$ {"dedup": "'guess'"} $$);
+SELECT create_refused($$ {"dedup": "'item'"} $$);
+SELECT create_refused($$ {"after_collect": "'delete'"} $$);
+SELECT create_refused($$ {"after_collect": "'move:'"} $$);
+SELECT create_refused($$ {"after_collect": "'move:/'"} $$);
+SELECT create_refused($$ {"after_collect": "'move:/New'"} $$);
+SELECT create_refused($$ {"after_collect": "'move:/../x'"} $$);
+
+-- channels that there are
+SELECT refused($$ SELECT cloudsync_alter_channel('nobody', binder => 'x') $$);
+SELECT refused($$ SELECT cloudsync_alter_channel('Scans', recipient => 'bob') $$);
+SELECT refused($$ SELECT cloudsync_alter_channel('Scans', binder => ' ') $$);
+SELECT refused($$ SELECT cloudsync_alter_channel('Scans', collect_every => '0') $$);
+SELECT refused($$ SELECT cloudsync_alter_channel('Scans', time_zone => 'Nowhere') $$);
+SELECT refused($$ SELECT cloudsync_alter_channel('Scans', include => '{"a\\"}') $$);
+SELECT refused($$ SELECT cloudsync_alter_channel('Scans', exclude => '{a//b}') $$);
+SELECT refused($$ SELECT cloudsync_alter_channel('Scans', max_size => -1) $$);
+SELECT refused($$ SELECT cloudsync_alter_channel('Scans', folders => '{}') $$);
+SELECT refused($$ SELECT cloudsync_set_auto_sync('nobody', true) $$);
+SELECT refused($$ SELECT cloudsync_set_auto_sync('Scans', NULL) $$);
+SELECT refused($$ SELECT cloudsync_delete_channel('nobody') $$);
+SELECT refused($$ SELECT cloudsync_collect('nobody') $$);
+SELECT refused($$ SELECT cloudsync_refresh_items('nobody') $$);
+-- auto sync is off (F3)
+SELECT refused($$ SELECT cloudsync_refresh_items('Scans') $$);
+
+-- documents and functions that are not there
+SELECT refused($$ SELECT cloudsync_content(99) $$);
+SELECT refused($$ SELECT cloudsync_read(99, 0, 10) $$);
+SELECT refused($$ SELECT cloudsync_recollect(99) $$);
+SELECT refused($$ SELECT cloudsync_on_document('pg_catalog.random') $$);
+SELECT refused($$ SELECT cloudsync_on_document(NULL) $$);
+
+SELECT everything() = :'before' AS nothing_changed;
+
+DROP EXTENSION cloudsync;
