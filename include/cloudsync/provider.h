@@ -73,7 +73,10 @@ typedef enum CsOpKind
  * its version is known_version (what we last left there), or if its size and
  * SHA-256 are the intended ones (a crash came between making it visible and
  * settling). Anything else in the way is failure CONFLICT, unless overwrite.
- * A MOVE or TRASH whose subject is gone but whose target is ours is done.
+ * A MOVE or TRASH whose subject is gone but whose target is ours is done. A
+ * folder has no version: it is ours if its id is the op's. A TRASH into a
+ * folder (to_path) makes that folder, and numbers the name if it is taken
+ * there.
  */
 typedef struct CsOp
 {
@@ -87,8 +90,8 @@ typedef struct CsOp
 	int64 size;				   /* PUT: bytes of the body; -1: not known */
 	bool overwrite;			   /* PUT: replace also what is not ours */
 	const char *known_version; /* PUT, MOVE, TRASH: as we left it; or NULL */
-	bool has_intended;		   /* PUT: from the intent of an earlier attempt, */
-	int64 intended_size;	   /* or of what was pushed before */
+	bool has_intended;	 /* PUT, MOVE, TRASH: of an earlier attempt's intent, */
+	int64 intended_size; /* or of what was pushed before */
 	uint8 intended_sha256[CS_SHA256_LENGTH];
 	const char *expect_version; /* GET: fail with CHANGED if it differs */
 } CsOp;
