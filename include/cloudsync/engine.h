@@ -12,6 +12,7 @@
 
 #include "postgres.h"
 
+#include "cloudsync/home.h"
 #include "cloudsync/transfer.h"
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
@@ -116,9 +117,5 @@ extern TimestampTz cs_next_due(TimestampTz now);
 extern List *cs_due_connections(TimestampTz now, int max);
 /* Shortest `every` of automatic pushes in microseconds, 0 if there is none. */
 extern int64 cs_shortest_every(void);
-
-/* May this copy act (W8, cloudsync.enabled, cloudsync.hosts)? In a transaction.
- * NULL: yes; else why not, static or palloc'd. */
-extern const char *cs_why_suspended(void);
 
 #endif

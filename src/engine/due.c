@@ -3,7 +3,7 @@
  *	  What is due, and when: what the scheduler asks to know whom to wake and
  *	  how long it may sleep.
  *
- * Relies on store/db.c, and on the lease (worker.h) to tell work in progress
+ * Relies on store/db.c, and on the lease (wake.h) to tell work in progress
  * from what a dead worker left.
  */
 #include "postgres.h"
@@ -13,7 +13,7 @@
 
 #include "cloudsync/db.h"
 #include "cloudsync/engine.h"
-#include "cloudsync/worker.h"
+#include "cloudsync/wake.h"
 
 /*
  * See engine.h. Two looks into an index for each connection. The backoff does

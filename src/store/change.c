@@ -25,7 +25,7 @@
 #include "utils/timestamp.h"
 
 #include "cloudsync/change.h"
-#include "cloudsync/worker.h"
+#include "cloudsync/wake.h"
 
 /* columns of cloudsync.change */
 #define ANUM_DOSSIERS_ID 1

@@ -16,7 +16,7 @@
 
 #include "cloudsync/compat.h"
 #include "cloudsync/db.h"
-#include "cloudsync/engine.h"
+#include "cloudsync/home.h"
 #include "cloudsync/settings.h"
 #include "fmgr.h"
 

@@ -1,0 +1,22 @@
+/*
+ * wake.h
+ *	  The two services of the process layer that every layer may use: waking
+ *	  when a transaction commits, and leases. Implemented in src/worker/.
+ */
+#ifndef CLOUDSYNC_WAKE_H
+#define CLOUDSYNC_WAKE_H
+
+#include "postgres.h"
+
+/*
+ * Wakes this database's scheduler when the transaction commits; a rollback
+ * wakes nobody (W4). urgent: manual work, start within a second; otherwise a
+ * change was noted, which the scheduler folds in its own time.
+ */
+extern void cs_wake_on_commit(bool urgent);
+
+/* Session-level lock on a connection, of a class that SQL cannot take (W2). */
+extern bool cs_lease_take(int64 connection_id); /* false: another has it */
+extern void cs_lease_release(int64 connection_id);
+
+#endif

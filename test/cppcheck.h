@@ -1,0 +1,7 @@
+/*
+ * cppcheck.h
+ *	  For cppcheck alone, which reads none of PostgreSQL's headers: macros that
+ *	  are syntax.
+ */
+#define foreach(cell, lst) \
+	for (cell = list_head(lst); cell != NULL; cell = lnext(lst, cell))
