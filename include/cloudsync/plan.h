@@ -57,7 +57,8 @@ typedef struct CsRecord
 	uint8 intent_sha256[CS_SHA256_LENGTH];
 	int attempts;
 	bool trash_confirmed;
-	bool taken; /* by a row of the application */
+	bool taken;			/* by a row of the application */
+	char *seen_version; /* of what is at the remote now, if it was looked at */
 } CsRecord;
 
 typedef enum CsAction

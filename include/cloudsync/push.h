@@ -1,7 +1,9 @@
 /*
  * push.h
  *	  What the parts of a push share: the plan of a dossier (plan.h) being
- *	  carried out as a job (engine.h).
+ *	  carried out as a job (engine.h). push.c takes dossiers that are due,
+ *	  push_job.c goes from step to step, push_look.c looks at what is at the
+ *	  remote, push_send.c sends files, push_settle.c records.
  */
 #ifndef CLOUDSYNC_PUSH_H
 #define CLOUDSYNC_PUSH_H
@@ -9,6 +11,8 @@
 #include "postgres.h"
 
 #include "cloudsync/engine.h"
+#include "cloudsync/plan.h"
+#include "utils/hsearch.h"
 
 /* Between three and five quarters of it, so that many do not come back at once. */
 extern int64 cs_jittered(int64 milliseconds);
@@ -22,5 +26,173 @@ extern void cs_run_end(int64 run_id, const char *kind, const char *state,
 
 /* "message: detail" of a failure; palloc'd. */
 extern char *cs_failure_text(const CsFailure *failure);
+
+/* In this order; a step that has nothing to do is passed over. */
+typedef enum CsPushStep
+{
+	CS_PUSH_OPEN,		 /* the account's folder */
+	CS_PUSH_ROOT,		 /* is the root where it was? */
+	CS_PUSH_FIND_ROOT,	 /* no: has its customer renamed it? */
+	CS_PUSH_FOLDER,		 /* is the dossier's folder where it was? */
+	CS_PUSH_LIST,		 /* and the files in it? */
+	CS_PUSH_FIND,		 /* no: have they been moved? */
+	CS_PUSH_MAKE_PARENT, /* of a folder that moves */
+	CS_PUSH_MOVE_FOLDER,
+	CS_PUSH_MAKE_FOLDER,
+	CS_PUSH_TRASH,
+	CS_PUSH_SUBFOLDERS,
+	CS_PUSH_MOVES,
+	CS_PUSH_SEND,
+	CS_PUSH_MANIFEST,
+	CS_PUSH_EMPTY_FOLDER, /* of a deleted dossier: is anything left in it? */
+	CS_PUSH_TRASH_FOLDER,
+	CS_PUSH_END
+} CsPushStep;
+
+typedef enum CsPushFileState
+{
+	CS_FILE_WAITING,
+	CS_FILE_RUNNING,
+	CS_FILE_DONE,
+	CS_FILE_FAILED
+} CsPushFileState;
+
+/* A file of the plan on its way. */
+typedef struct CsPushFile
+{
+	CsPlanFile *plan;
+	CsPushFileState state;
+	bool settled;	/* what came of it is recorded */
+	const char *did; /* for history; NULL: nothing that is told */
+	char *now_at;	/* where ours is now; NULL: nowhere */
+	char *path;		/* where it goes */
+	char *temp;		/* name under which it is written first */
+	bool marked;	/* beside somebody else's */
+	bool known;		/* what is at path is (supposed to be) ours */
+	int tries;
+	int marks;
+	CsFailure failure;
+	CsTransfer *transfer;
+	MemoryContext context; /* of the transfer */
+	CsBody body;
+	CsContent content;
+	const char *bytes; /* of the manifest, instead of content */
+	/* what came of it */
+	char *remote_id;
+	char *remote_version;
+	char *web_url;
+	int64 size;
+	uint8 sha256[CS_SHA256_LENGTH];
+	bool has_sha256;
+	int64 sent;
+} CsPushFile;
+
+/* What was seen at the remote of something recorded. */
+typedef struct CsLook
+{
+	CsRecord *record; /* NULL: the dossier's folder */
+	const char *path;
+	const char *id;
+	bool at_path;	  /* something is at its path */
+	char *found_path; /* where its id was found */
+} CsLook;
+
+typedef struct CsPushJob
+{
+	CsJob job; /* first, so that one is the other */
+	int dossiers_id;
+	char *dossier;
+	bool by_hand;
+	int64 generation; /* of the due row that was claimed; 0: none */
+	CsPushSetting *setting;
+	CsPlan *plan;
+	CsPushStep step;
+	CsEndpoint *endpoint;
+	CsTransfer *single; /* the step's one transfer */
+	MemoryContext single_context;
+	/* looking */
+	bool looked;
+	bool incomplete; /* a listing that proves no absence */
+	bool folder_there;
+	bool folder_gone;
+	bool located;
+	List *looks;	 /* of CsLook */
+	HTAB *by_path;
+	HTAB *by_id;
+	char *root_found;
+	bool anything_left;
+	/* moving and sending */
+	List *files;	   /* of CsPushFile */
+	CsPushFile *moving;
+	char *detour;	   /* MOVES: where to on the way, when names are swapped */
+	List *subfolders;  /* still to be made */
+	List *queue;	   /* SEND: files that wait, from queue_next on */
+	int queue_next;
+	List *active; /* SEND: files that are on their way */
+	int unsettled;
+	TimestampTz unsettled_since;
+	/* counters */
+	int done;
+	int skipped;
+	int failed;
+	int64 requests;
+	int64 sent;
+	bool again; /* something changed while it was read */
+	TimestampTz next_try;
+	char *first_error;
+} CsPushJob;
+
+/* push_job.c */
+extern const CsJobMethods cs_push_methods;
+/* Ends the job: failure (may be NULL) is the connection's or the dossier's. */
+extern void cs_push_end(CsPushJob *push, const CsFailure *failure, TimestampTz now);
+
+/* push_plan.c: plans (anew), in a transaction; and writes the intents. */
+extern void cs_push_make_plan(CsPushJob *push, TimestampTz now);
+
+/* push_look.c */
+extern void cs_push_look_prepare(CsPushJob *push);
+extern void cs_push_look_page(CsPushJob *push);
+extern bool cs_push_look_missing(CsPushJob *push);
+/* Records what was seen, in a transaction of its own; true: plan anew. */
+extern bool cs_push_look_apply(CsPushJob *push, TimestampTz now);
+extern void cs_push_root_moved(CsPushJob *push, const char *path, const char *id);
+
+/* push_send.c: true when all files are sent or have failed. */
+extern bool cs_push_send(CsPushJob *push, TimestampTz now);
+extern void cs_push_fill_queue(CsPushJob *push);
+extern void cs_push_stop_all(CsPushJob *push);
+/* push_manifest.c: puts the manifest into the queue; false: none is to be sent. */
+extern bool cs_push_manifest(CsPushJob *push);
+
+/* push_move.c: the file to be moved next, or NULL. */
+extern CsPushFile *cs_push_next_move(CsPushJob *push);
+extern CsPushFile *cs_push_next_trash(CsPushJob *push);
+extern void cs_push_moved(CsPushJob *push, CsPushFile *file, const CsTransfer *transfer,
+						  TimestampTz now);
+extern void cs_push_trashed(CsPushJob *push, CsPushFile *file, const CsTransfer *transfer);
+extern void cs_push_folder_moved(CsPushJob *push, const char *remote_id);
+extern char *cs_push_trash_path(CsPushJob *push, const char *path);
+
+/* push_settle.c */
+extern void cs_push_write_intents(CsPushJob *push);
+extern void cs_push_write_intent(CsPushJob *push, CsPushFile *file);
+extern void cs_push_checkpoint(CsPushJob *push, List *files);
+extern void cs_push_file_done(CsPushJob *push, CsPushFile *file, TimestampTz now);
+extern void cs_push_file_failed(CsPushJob *push, CsPushFile *file,
+								const CsFailure *failure, TimestampTz now);
+/* Records all that is done or failed and not recorded, in a transaction. */
+extern void cs_push_settle_files(CsPushJob *push, TimestampTz now);
+extern void cs_push_record_folder(CsPushJob *push, const char *folder,
+								  const char *remote_id);
+extern void cs_push_settle_dossier(CsPushJob *push, const char *state,
+								   const char *error, TimestampTz now);
+/* Cancelled: what was due stays so, but not at once. */
+extern void cs_push_release_due(CsPushJob *push, TimestampTz now);
+extern void cs_push_record_below(CsPushJob *push, const char *from, const char *to);
+extern void cs_push_settle_due(CsPushJob *push, bool success, const char *error,
+							   TimestampTz now);
+extern void cs_push_note_file(CsPushJob *push, const char *action, const char *path,
+							  int64 size, const uint8 *sha256, const char *error);
 
 #endif

@@ -1,0 +1,602 @@
+/*
+ * push_job.c
+ *	  A push from step to step (CsPushStep): looks at what is at the remote,
+ *	  moves, deletes, sends, and settles. Nothing here waits: each step starts
+ *	  transfers and is taken up again when one of them has stopped.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "cloudsync/db.h"
+#include "cloudsync/path.h"
+#include "cloudsync/push.h"
+
+static void
+start_single(CsPushJob *push, const CsOp *op)
+{
+	CsConnection *connection = push->job.connection;
+	MemoryContext old;
+
+	push->single_context = AllocSetContextCreate(push->job.context, "cloudsync step",
+												 ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(push->single_context);
+	push->single = cs_transfer_start(connection->loop, connection->provider,
+									 push->endpoint, op, NULL, push);
+	MemoryContextSwitchTo(old);
+	connection->transfers++;
+}
+
+static void
+stop_single(CsPushJob *push)
+{
+	if (push->single == NULL)
+		return;
+	push->requests += push->single->requests;
+	cs_transfer_free(push->single);
+	MemoryContextDelete(push->single_context);
+	push->single = NULL;
+	push->single_context = NULL;
+	push->job.connection->transfers--;
+}
+
+static void
+start_path(CsPushJob *push, CsOpKind kind, const char *path, bool recursive)
+{
+	CsOp op = {0};
+
+	op.kind = kind;
+	op.path = path;
+	op.recursive = recursive;
+	start_single(push, &op);
+}
+
+/* A move or deletion of what is ours. */
+static void
+start_move(CsPushJob *push, CsOpKind kind, CsPushFile *file, const char *to_path)
+{
+	const CsRecord *record = file->plan->record;
+	CsOp op = {0};
+
+	op.kind = kind;
+	op.path = file->now_at;
+	op.to_path = to_path;
+	op.id = record->remote_id;
+	op.known_version = record->remote_version;
+	op.has_intended = record->has_sha256;
+	op.intended_size = record->size;
+	memcpy(op.intended_sha256, record->sha256, CS_SHA256_LENGTH);
+	push->moving = file;
+	start_single(push, &op);
+}
+
+/* Folders below the dossier's that files will be moved or sent into. */
+static void
+list_subfolders(CsPushJob *push)
+{
+	ListCell *cell;
+
+	push->subfolders = NIL;
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+		char *parent;
+		ListCell *other;
+		bool listed = false;
+
+		if (file->state != CS_FILE_WAITING || file->path == NULL ||
+			file->plan->action == CS_ACTION_TRASH ||
+			(file->plan->action != CS_ACTION_CREATE && file->plan->action != CS_ACTION_UPDATE &&
+			 (file->now_at == NULL || strcmp(file->now_at, file->path) == 0)))
+			continue;
+		parent = cs_path_parent(file->path);
+		if (push->plan->folder != NULL && strcmp(parent, push->plan->folder) == 0)
+			continue;
+		foreach (other, push->subfolders)
+			listed = listed || strcmp(lfirst(other), parent) == 0;
+		if (!listed)
+			push->subfolders = lappend(push->subfolders, parent);
+	}
+}
+
+/* Is the folder to be made, or only still to be there? */
+static bool
+needs_folder(CsPushJob *push)
+{
+	ListCell *cell;
+
+	if (push->plan->folder == NULL || !push->plan->present || push->folder_there)
+		return false;
+	if (!push->plan->recorded)
+		return true;
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (file->plan->action == CS_ACTION_CREATE || file->plan->action == CS_ACTION_UPDATE ||
+			file->plan->action == CS_ACTION_MOVE)
+			return true;
+	}
+	return push->looks == NIL;
+}
+
+/* Does the dossier's folder go elsewhere, as a whole? */
+static bool
+folder_moves(CsPushJob *push)
+{
+	CsPlan *plan = push->plan;
+
+	return plan->present && plan->from_folder != NULL && push->folder_there &&
+		   strcmp(plan->from_folder, plan->folder) != 0 &&
+		   !cs_path_is_below(plan->folder, plan->from_folder) &&
+		   !cs_path_is_below(plan->from_folder, plan->folder);
+}
+
+static void
+start_folder_move(CsPushJob *push)
+{
+	CsOp op = {0};
+
+	op.kind = CS_OP_MOVE;
+	op.path = push->plan->from_folder;
+	op.to_path = push->plan->folder;
+	op.id = push->plan->folder_id;
+	start_single(push, &op);
+}
+
+/* The steps that look. True: something was started. */
+static bool
+start_look(CsPushJob *push, TimestampTz now)
+{
+	switch (push->step)
+	{
+		case CS_PUSH_ROOT:
+			if (push->setting->root_id == NULL)
+				return false;
+			push->job.phase = "look";
+			start_path(push, CS_OP_STAT, push->setting->root_path, false);
+			return true;
+		case CS_PUSH_FIND_ROOT:
+			start_path(push, CS_OP_LIST, "/", true);
+			return true;
+		case CS_PUSH_FOLDER:
+			cs_push_look_prepare(push);
+			push->folder_there = false;
+			if (list_length(push->looks) == 0 || !push->plan->recorded ||
+				(list_length(push->looks) == 1 && push->plan->folder_id == NULL))
+			{
+				push->looks = NIL;
+				return false;
+			}
+			start_path(push, CS_OP_STAT, push->plan->from_folder, false);
+			return true;
+		case CS_PUSH_LIST:
+			if (push->looks == NIL || !push->folder_there)
+				return false;
+			start_path(push, CS_OP_LIST, push->plan->from_folder, true);
+			return true;
+		default: /* CS_PUSH_FIND */
+			if (push->looks == NIL)
+				return false;
+			if (cs_push_look_missing(push))
+			{
+				push->located = true;
+				start_path(push, CS_OP_LIST, "/", true);
+				return true;
+			}
+			cs_push_look_apply(push, now);
+			return false;
+	}
+}
+
+/* The steps that change something. True: something was started. */
+static bool
+start_change(CsPushJob *push)
+{
+	CsPushFile *file;
+
+	switch (push->step)
+	{
+		case CS_PUSH_MAKE_PARENT:
+			if (!folder_moves(push))
+				return false;
+			start_path(push, CS_OP_MKDIR, cs_path_parent(push->plan->folder), false);
+			return true;
+		case CS_PUSH_MOVE_FOLDER:
+			if (!folder_moves(push))
+				return false;
+			push->job.phase = "move";
+			start_folder_move(push);
+			return true;
+		case CS_PUSH_MAKE_FOLDER:
+			if (!needs_folder(push) &&
+				(!push->plan->present || strcmp(push->plan->from_folder ? push->plan->from_folder : push->plan->folder,
+												push->plan->folder) == 0))
+				return false;
+			start_path(push, CS_OP_MKDIR, push->plan->folder, false);
+			return true;
+		case CS_PUSH_TRASH:
+			file = cs_push_next_trash(push);
+			if (file == NULL)
+				return false;
+			push->job.phase = "trash";
+			start_move(push, CS_OP_TRASH, file, cs_push_trash_path(push, file->now_at));
+			return true;
+		case CS_PUSH_SUBFOLDERS:
+			if (push->subfolders == NIL)
+				return false;
+			start_path(push, CS_OP_MKDIR, linitial(push->subfolders), false);
+			return true;
+		default: /* CS_PUSH_MOVES */
+			file = cs_push_next_move(push);
+			if (file == NULL)
+				return false;
+			push->job.phase = "move";
+			start_move(push, CS_OP_MOVE, file, push->detour ? push->detour : file->path);
+			return true;
+	}
+}
+
+static bool
+everything_is_trashed(CsPushJob *push)
+{
+	ListCell *cell;
+	bool any = false;
+
+	if (push->plan->present || push->plan->from_folder == NULL || !push->setting->trash)
+		return false;
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (file->did == NULL || strcmp(file->did, "trash") != 0 || file->state != CS_FILE_DONE)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+/* A deleted dossier's folder goes too, if nobody else has put anything in it. */
+static bool
+start_folder_end(CsPushJob *push)
+{
+	CsOp op = {0};
+
+	if (push->step == CS_PUSH_EMPTY_FOLDER)
+	{
+		if (!everything_is_trashed(push))
+			return false;
+		push->anything_left = false;
+		start_path(push, CS_OP_LIST, push->plan->from_folder, true);
+		return true;
+	}
+	if (push->anything_left || !everything_is_trashed(push) || push->plan->folder_id == NULL)
+		return false;
+	op.kind = CS_OP_TRASH;
+	op.path = push->plan->from_folder;
+	op.to_path = cs_push_trash_path(push, push->plan->from_folder);
+	op.id = push->plan->folder_id;
+	start_single(push, &op);
+	return true;
+}
+
+static void
+root_looked_for(CsPushJob *push, const char *id, TimestampTz now)
+{
+	MemoryContext old;
+
+	cs_begin("recording where the root is");
+	old = MemoryContextSwitchTo(push->job.context);
+	if (push->root_found != NULL)
+		cs_push_root_moved(push, push->root_found, push->setting->root_id);
+	else if (id != NULL)
+		cs_push_root_moved(push, push->setting->root_path, id);
+	cs_push_make_plan(push, now);
+	MemoryContextSwitchTo(old);
+	cs_commit();
+}
+
+/* A page of a listing. */
+static void
+take_page(CsPushJob *push)
+{
+	const CsResult *page = &push->single->result;
+	int i;
+
+	if (push->step == CS_PUSH_FIND_ROOT)
+	{
+		for (i = 0; i < page->n_entries; i++)
+		{
+			if (page->entries[i].kind == CS_ENTRY_FOLDER && page->entries[i].id != NULL &&
+				strcmp(page->entries[i].id, push->setting->root_id) == 0)
+				push->root_found = pstrdup(page->entries[i].path);
+		}
+	}
+	else if (push->step == CS_PUSH_EMPTY_FOLDER)
+	{
+		for (i = 0; i < page->n_entries; i++)
+			push->anything_left |= page->entries[i].kind != CS_ENTRY_FOLDER;
+	}
+	else
+		cs_push_look_page(push);
+}
+
+/* What a step that looks has seen. True: the next step is set. */
+static bool
+end_look(CsPushJob *push, TimestampTz now)
+{
+	bool found = push->single->state == CS_TRANSFER_DONE;
+	const char *id = found && push->single->result.entry.id
+						 ? pstrdup(push->single->result.entry.id)
+						 : NULL;
+
+	switch (push->step)
+	{
+		case CS_PUSH_ROOT:
+			push->step = found && id != NULL && strcmp(id, push->setting->root_id) == 0
+							 ? CS_PUSH_FOLDER
+							 : CS_PUSH_FIND_ROOT;
+			push->root_found = NULL;
+			push->detour = (char *) id;
+			return true;
+		case CS_PUSH_FIND_ROOT:
+			root_looked_for(push, push->detour, now);
+			push->detour = NULL;
+			return false;
+		case CS_PUSH_FOLDER:
+			push->folder_there =
+				found && (push->plan->folder_id == NULL || id == NULL ||
+						  strcmp(id, push->plan->folder_id) == 0);
+			return false;
+		case CS_PUSH_LIST:
+		case CS_PUSH_FIND:
+			if (!found || push->single->result.incomplete)
+				push->incomplete = true;
+			if (push->step == CS_PUSH_FIND)
+				cs_push_look_apply(push, now);
+			return false;
+		default:
+			return false;
+	}
+}
+
+/* Records at once where the folder is, since everything hangs on it. */
+static void
+folder_is_at(CsPushJob *push, bool moved, TimestampTz now)
+{
+	const char *id = push->single->result.entry.id;
+	char *was = push->plan->from_folder;
+
+	if (moved)
+		cs_push_folder_moved(push, id);
+	else
+		push->plan->folder_id = id ? pstrdup(id) : NULL;
+	push->folder_there = true;
+	cs_begin("recording a folder");
+	if (moved)
+		cs_push_record_below(push, was, push->plan->folder);
+	cs_push_record_folder(push, push->plan->folder, id);
+	cs_commit();
+	cs_push_settle_files(push, now);
+}
+
+/* What came of a step that changes. True: the step is set; a failure is final. */
+static bool
+end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
+{
+	CsTransfer *single = push->single;
+	bool done = single->state == CS_TRANSFER_DONE;
+
+	switch (push->step)
+	{
+		case CS_PUSH_MOVE_FOLDER:
+			if (done)
+				folder_is_at(push, true, now);
+			else if (single->result.failure.failure_class != CS_FAIL_CONFLICT &&
+					 single->result.failure.failure_class != CS_FAIL_GONE)
+				*fatal = single->result.failure;
+			else
+				push->folder_there = false; /* its files move one by one */
+			return false;
+		case CS_PUSH_MAKE_FOLDER:
+			if (done)
+				folder_is_at(push, false, now);
+			else
+				*fatal = single->result.failure;
+			return false;
+		case CS_PUSH_TRASH:
+			cs_push_trashed(push, push->moving, single);
+			return true;
+		case CS_PUSH_SUBFOLDERS:
+			push->subfolders = list_delete_first(push->subfolders);
+			return true; /* a failure shows again with the files */
+		case CS_PUSH_MOVES:
+			cs_push_moved(push, push->moving, single, now);
+			return true;
+		default:
+			if (!done && push->step == CS_PUSH_MAKE_PARENT)
+				*fatal = single->result.failure;
+			return false;
+	}
+}
+
+/* The single transfer has stopped: takes what came of it. False: wait. */
+static bool
+take_single(CsPushJob *push, TimestampTz now)
+{
+	CsFailure fatal = {0};
+	bool stay;
+
+	if (push->single->state == CS_TRANSFER_RUNNING)
+		return false;
+	if (push->single->state == CS_TRANSFER_PAGE)
+	{
+		take_page(push);
+		cs_transfer_continue(push->single);
+		return false;
+	}
+	if (push->single->state == CS_TRANSFER_FAILED &&
+		cs_failure_is_connections(push->single->result.failure.failure_class))
+		fatal = push->single->result.failure;
+	else if (push->step <= CS_PUSH_FIND)
+	{
+		stay = end_look(push, now);
+		if (!stay)
+			push->step++;
+	}
+	else
+	{
+		stay = end_change(push, now, &fatal);
+		if (!stay)
+			push->step++;
+	}
+	stop_single(push);
+	if (fatal.failure_class != CS_FAIL_NONE)
+	{
+		cs_push_end(push, &fatal, now);
+		return false;
+	}
+	return true;
+}
+
+/* Opens, looks, changes, sends: one step. False: wait, or the job has ended. */
+static bool
+take_step(CsPushJob *push, TimestampTz now)
+{
+	CsFailure failure = {0};
+	bool started = false;
+
+	switch (push->step)
+	{
+		case CS_PUSH_OPEN:
+			push->endpoint = cs_connection_endpoint(push->job.connection, true, &failure);
+			if (push->endpoint == NULL)
+			{
+				cs_push_end(push, &failure, now);
+				return false;
+			}
+			break;
+		case CS_PUSH_ROOT:
+		case CS_PUSH_FIND_ROOT:
+		case CS_PUSH_FOLDER:
+		case CS_PUSH_LIST:
+		case CS_PUSH_FIND:
+			started = start_look(push, now);
+			/* a root that need not be looked for */
+			if (!started && push->step == CS_PUSH_ROOT)
+			{
+				push->step = CS_PUSH_FOLDER;
+				return true;
+			}
+			break;
+		case CS_PUSH_SEND:
+		case CS_PUSH_MANIFEST:
+			if (!cs_push_send(push, now))
+				return false;
+			break;
+		case CS_PUSH_EMPTY_FOLDER:
+		case CS_PUSH_TRASH_FOLDER:
+			started = start_folder_end(push);
+			break;
+		case CS_PUSH_END:
+			cs_push_end(push, NULL, now);
+			return false;
+		default:
+			started = start_change(push);
+			break;
+	}
+	if (started)
+		return true;
+	push->step++;
+	if (push->step == CS_PUSH_SUBFOLDERS)
+		list_subfolders(push);
+	else if (push->step == CS_PUSH_SEND)
+		cs_push_fill_queue(push);
+	else if (push->step == CS_PUSH_MANIFEST)
+	{
+		cs_push_settle_files(push, now);
+		if (!cs_push_manifest(push))
+			push->step++;
+	}
+	return true;
+}
+
+static void
+push_advance(CsJob *job, TimestampTz now)
+{
+	CsPushJob *push = (CsPushJob *) job;
+	MemoryContext old = MemoryContextSwitchTo(job->context);
+
+	job->wake_at = DT_NOEND;
+	for (;;)
+	{
+		if (push->single != NULL)
+		{
+			if (!take_single(push, now))
+				break;
+		}
+		else if (!take_step(push, now))
+			break;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* How the run has ended, by what came of its files. */
+static const char *
+run_state(CsPushJob *push, const CsFailure *failure)
+{
+	if (failure == NULL && push->failed == 0)
+		return "succeeded";
+	return push->done > 0 || (failure == NULL && push->skipped > 0) ? "partial" : "failed";
+}
+
+/* See push.h. */
+void
+cs_push_end(CsPushJob *push, const CsFailure *failure, TimestampTz now)
+{
+	const char *state;
+	const char *dossier_state;
+	char *error = failure ? cs_failure_text(failure) : push->first_error;
+
+	stop_single(push);
+	cs_push_stop_all(push);
+	cs_push_settle_files(push, now);
+	state = run_state(push, failure);
+	dossier_state = strcmp(state, "succeeded") == 0 ? "synced" : state;
+	if (failure == NULL && push->folder_gone && push->done == 0)
+		dossier_state = "removed_there";
+	cs_begin("settling a push");
+	cs_push_settle_dossier(push, dossier_state, error, now);
+	cs_push_settle_due(push, failure == NULL && push->failed == 0, error, now);
+	cs_connection_note(push->job.connection,
+					   failure && cs_failure_is_connections(failure->failure_class) ? failure : NULL,
+					   now);
+	cs_run_end(push->job.run_id, "push", state, error, now);
+	cs_commit();
+	push->job.finished = true;
+}
+
+static void
+push_fail(CsJob *job, const ErrorData *error, TimestampTz now)
+{
+	CsPushJob *push = (CsPushJob *) job;
+	MemoryContext old = MemoryContextSwitchTo(job->context);
+	char *text = error ? cs_error_text(error) : NULL;
+
+	job->finished = true;
+	stop_single(push);
+	cs_push_stop_all(push);
+	cs_begin("settling a push");
+	if (error == NULL)
+	{
+		cs_push_settle_dossier(push, "partial", NULL, now);
+		cs_push_release_due(push, now);
+	}
+	else
+		cs_push_settle_due(push, false, text, now);
+	cs_run_end(job->run_id, "push", error ? "failed" : "cancelled", text, now);
+	cs_commit();
+	MemoryContextSwitchTo(old);
+}
+
+const CsJobMethods cs_push_methods = {"push", push_advance, push_fail};

@@ -1,0 +1,229 @@
+/*
+ * push_move.c
+ *	  Moves and deletions at the remote: which comes next, and what came of it.
+ *	  Only what is ours is touched, and never anything moved onto another.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "cloudsync/path.h"
+#include "cloudsync/push.h"
+#include "cloudsync/settings.h"
+
+static bool
+to_be_moved(const CsPushFile *file)
+{
+	return file->state == CS_FILE_WAITING && file->now_at != NULL && file->known &&
+		   file->plan->action != CS_ACTION_TRASH &&
+		   file->plan->action != CS_ACTION_WAIT_TRASH &&
+		   strcmp(file->now_at, file->path) != 0;
+}
+
+/* Does another file that is still to be moved away stand where this one goes? */
+static bool
+way_is_free(CsPushJob *push, const CsPushFile *file)
+{
+	const CsNameRules *rules = &push->setting->provider->names;
+	char *target = cs_name_key(file->path, rules);
+	ListCell *cell;
+
+	foreach (cell, push->files)
+	{
+		CsPushFile *other = lfirst(cell);
+
+		if (other != file && to_be_moved(other) &&
+			strcmp(cs_name_key(other->now_at, rules), target) == 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The next one whose target is free. If there is none but something is left,
+ * names are swapped in a circle: one of them takes a detour.
+ */
+CsPushFile *
+cs_push_next_move(CsPushJob *push)
+{
+	CsPushFile *first = NULL;
+	ListCell *cell;
+	uint64 number;
+
+	push->detour = NULL;
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (!to_be_moved(file))
+			continue;
+		if (way_is_free(push, file))
+			return file;
+		if (first == NULL)
+			first = file;
+	}
+	if (first != NULL)
+	{
+		if (!pg_strong_random(&number, sizeof(number)))
+			number = (uint64) push->job.run_id;
+		push->detour = cs_path_join(
+			cs_path_parent(first->now_at),
+			psprintf(".cloudsync-%016llx.part", (unsigned long long) number));
+	}
+	return first;
+}
+
+/* The next one that goes to the trash. */
+CsPushFile *
+cs_push_next_trash(CsPushJob *push)
+{
+	ListCell *cell;
+
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (file->plan->action == CS_ACTION_TRASH && file->state == CS_FILE_WAITING)
+			return file;
+	}
+	return NULL;
+}
+
+/* Where the trash is of a provider that has none of its own. */
+char *
+cs_push_trash_path(CsPushJob *push, const char *path)
+{
+	return cs_path_join("/.trash", path);
+}
+
+static void
+keep_entry(CsPushFile *file, const CsEntry *entry)
+{
+	if (entry->id != NULL)
+		file->remote_id = pstrdup(entry->id);
+	if (entry->version != NULL)
+		file->remote_version = pstrdup(entry->version);
+	if (entry->web_url != NULL)
+		file->web_url = pstrdup(entry->web_url);
+}
+
+/* A name that is free, since a stranger's file stands in the way. */
+static void
+next_name(CsPushJob *push, CsPushFile *file)
+{
+	const CsNameRules *rules = &push->setting->provider->names;
+
+	file->marks++;
+	file->path = cs_path_join(
+		cs_path_parent(file->plan->path),
+		cs_name_numbered(cs_path_name(file->plan->path), file->marks + 1, CS_NAME_FILE, rules));
+}
+
+/* Then a conflict is about the name that it is to get. */
+static bool
+is_as_we_left_it(const CsPushFile *file)
+{
+	const CsRecord *record = file->plan->record;
+
+	return record == NULL || record->seen_version == NULL ||
+		   record->remote_version == NULL ||
+		   strcmp(record->seen_version, record->remote_version) == 0;
+}
+
+/*
+ * What came of a move. One whose subject somebody changed stays where it is;
+ * its content, if that is to be sent as well, goes beside it.
+ */
+void
+cs_push_moved(CsPushJob *push, CsPushFile *file, const CsTransfer *transfer,
+			  TimestampTz now)
+{
+	const CsFailure *failure = &transfer->result.failure;
+	bool sends = file->plan->action == CS_ACTION_UPDATE;
+
+	if (transfer->state == CS_TRANSFER_DONE)
+	{
+		file->now_at = push->detour ? push->detour : file->path;
+		keep_entry(file, &transfer->result.entry);
+		if (file->plan->record != NULL && file->remote_version != NULL)
+			file->plan->record->remote_version = file->remote_version;
+		if (!sends && push->detour == NULL)
+		{
+			file->did = "move";
+			cs_push_file_done(push, file, now);
+		}
+		return;
+	}
+	if (failure->failure_class == CS_FAIL_CONFLICT && file->marks < 20 &&
+		is_as_we_left_it(file))
+		next_name(push, file);
+	else if (sends && (failure->failure_class == CS_FAIL_CONFLICT ||
+					   failure->failure_class == CS_FAIL_GONE))
+	{
+		/* sent as a new file */
+		file->now_at = NULL;
+		file->known = false;
+	}
+	else if (failure->failure_class == CS_FAIL_CONFLICT)
+	{
+		/* somebody's own by now: left where it is, and that is told */
+		file->path = file->now_at;
+		file->did = "conflict";
+		file->failure = *failure;
+		cs_push_file_done(push, file, now);
+	}
+	else
+		cs_push_file_failed(push, file, failure, now);
+}
+
+/* What came of moving a file to the trash. */
+void
+cs_push_trashed(CsPushJob *push, CsPushFile *file, const CsTransfer *transfer)
+{
+	const CsFailure *failure = &transfer->result.failure;
+
+	file->did = "trash";
+	if (transfer->state == CS_TRANSFER_DONE || failure->failure_class == CS_FAIL_GONE)
+	{
+		if (transfer->state == CS_TRANSFER_DONE && transfer->result.entry.path != NULL)
+			file->path = pstrdup(transfer->result.entry.path);
+		cs_push_file_done(push, file, 0);
+	}
+	else if (failure->failure_class == CS_FAIL_CONFLICT)
+	{
+		/* changed by somebody: theirs now, it stays (P9) */
+		file->did = "conflict";
+		file->failure = *failure;
+		cs_push_file_done(push, file, 0);
+	}
+	else
+		cs_push_file_failed(push, file, failure, GetCurrentTimestamp());
+}
+
+/* The folder has moved, and with it what is in it. */
+void
+cs_push_folder_moved(CsPushJob *push, const char *remote_id)
+{
+	CsPlan *plan = push->plan;
+	ListCell *cell;
+
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+		const char *below = file->now_at ? cs_path_below(file->now_at, plan->from_folder) : NULL;
+
+		if (below == NULL)
+			continue;
+		file->now_at = cs_path_join(plan->folder, below);
+		if (file->plan->action == CS_ACTION_MOVE && strcmp(file->now_at, file->path) == 0)
+		{
+			file->did = "move";
+			cs_push_file_done(push, file, 0);
+		}
+	}
+	if (plan->manifest != NULL && plan->manifest->path != NULL &&
+		cs_path_below(plan->manifest->path, plan->from_folder) != NULL)
+		plan->manifest->path = cs_path_join(plan->folder, cs_path_below(plan->manifest->path, plan->from_folder));
+	plan->from_folder = plan->folder;
+	plan->folder_id = remote_id ? pstrdup(remote_id) : NULL;
+}

@@ -1,0 +1,393 @@
+/*
+ * push_send.c
+ *	  Sending a dossier's files, many at once: starts transfers within the
+ *	  limits, records size and SHA-256 of those that reached their checkpoint
+ *	  (before they become visible), and decides what a failure means (P8, P11).
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "cloudsync/crash.h"
+#include "cloudsync/db.h"
+#include "cloudsync/path.h"
+#include "cloudsync/push.h"
+#include "cloudsync/settings.h"
+
+#define MAX_TRIES 3			/* at once, of what passes by itself */
+#define MAX_MARKS 20		/* names beside somebody else's */
+#define SETTLE_FILES 50		/* this many share a commit, */
+#define SETTLE_AFTER_MS 250 /* or what came within this time */
+
+/* A slice of the content, in a short transaction; of the manifest, from memory. */
+static int64
+read_body(CsBody *body, int64 offset, char *buf, int64 cap, CsFailure *failure)
+{
+	CsPushFile *file = body->owner;
+	int64 n;
+
+	if (file->bytes != NULL)
+	{
+		n = Min(cap, file->size - offset);
+		if (n > 0)
+			memcpy(buf, file->bytes + offset, n);
+		return Max(n, 0);
+	}
+	if (file->content.size >= 0 && offset >= file->content.size && offset > 0)
+		return 0;
+	cs_begin("reading content");
+	n = cs_content_read(&file->content, offset, buf, cap);
+	cs_commit();
+	if (n >= 0)
+		return n;
+	cs_failure_set(failure, CS_FAIL_CHANGED, NULL,
+				   "\"%s\" was changed in the database before it was read",
+				   cs_path_name(file->path));
+	return -1;
+}
+
+static bool
+restart_body(CsBody *body, CsFailure *failure)
+{
+	return true;
+}
+
+static void
+fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
+{
+	const CsRecord *record = file->plan->record;
+
+	op->kind = CS_OP_PUT;
+	op->path = file->path;
+	op->temp_name = file->temp;
+	op->size = file->size;
+	op->overwrite = strcmp(push->setting->on_conflict, "overwrite") == 0;
+	if (record == NULL)
+		return;
+	if (file->known)
+	{
+		op->id = record->remote_id;
+		op->known_version = record->remote_version;
+	}
+	/* an attempt that did not live to say so is ours too */
+	if (record->has_intent_sha256 && record->intent_path != NULL &&
+		strcmp(record->intent_path, file->path) == 0)
+	{
+		op->has_intended = true;
+		op->intended_size = record->intent_size;
+		memcpy(op->intended_sha256, record->intent_sha256, CS_SHA256_LENGTH);
+	}
+	else if (file->known && record->has_sha256)
+	{
+		op->has_intended = true;
+		op->intended_size = record->size;
+		memcpy(op->intended_sha256, record->sha256, CS_SHA256_LENGTH);
+	}
+}
+
+static void
+start_file(CsPushJob *push, CsPushFile *file)
+{
+	CsConnection *connection = push->job.connection;
+	CsOp op = {0};
+	MemoryContext old;
+
+	file->context = AllocSetContextCreate(push->job.context, "cloudsync file",
+										  ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(file->context);
+	file->body.read = read_body;
+	file->body.restart = restart_body;
+	file->body.owner = file;
+	memset(&file->content, 0, sizeof(file->content));
+	file->content.context = file->context;
+	if (file->plan->row != NULL)
+	{
+		file->content.source = file->plan->row->source;
+		file->content.key = file->plan->row->key;
+		file->content.version = file->plan->row->version;
+		file->content.size = file->plan->row->size;
+	}
+	fill_put(push, file, &op);
+	file->transfer = cs_transfer_start(connection->loop, connection->provider,
+									   push->endpoint, &op, &file->body, push);
+	MemoryContextSwitchTo(old);
+	file->state = CS_FILE_RUNNING;
+	file->tries++;
+	connection->transfers++;
+	push->job.phase = "send";
+	strlcpy(push->job.file, cs_path_name(file->path), sizeof(push->job.file));
+	old = MemoryContextSwitchTo(push->job.context);
+	push->active = lappend(push->active, file);
+	MemoryContextSwitchTo(old);
+}
+
+/* Ends its transfer and lets go of what the transfer held. */
+static void
+stop_file(CsPushJob *push, CsPushFile *file)
+{
+	if (file->transfer == NULL)
+		return;
+	push->requests += file->transfer->requests;
+	cs_transfer_free(file->transfer);
+	file->transfer = NULL;
+	MemoryContextDelete(file->context);
+	file->context = NULL;
+	file->content.whole = NULL;
+	push->job.connection->transfers--;
+	push->active = list_delete_ptr(push->active, file);
+}
+
+/* See push.h. */
+void
+cs_push_stop_all(CsPushJob *push)
+{
+	while (push->active != NIL)
+		stop_file(push, linitial(push->active));
+}
+
+static void
+queue_file(CsPushJob *push, CsPushFile *file)
+{
+	MemoryContext old = MemoryContextSwitchTo(push->job.context);
+
+	file->state = CS_FILE_WAITING;
+	push->queue = lappend(push->queue, file);
+	MemoryContextSwitchTo(old);
+}
+
+/* See push.h. */
+void
+cs_push_fill_queue(CsPushJob *push)
+{
+	ListCell *cell;
+
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (file->state == CS_FILE_WAITING &&
+			(file->plan->action == CS_ACTION_CREATE || file->plan->action == CS_ACTION_UPDATE))
+			queue_file(push, file);
+	}
+}
+
+/* The mark of P8, such as "CloudSync 2026-11-22 16h30", in the push's time zone. */
+static char *
+conflict_mark(CsPushJob *push, TimestampTz now)
+{
+	Oid types[2] = {TIMESTAMPTZOID, TEXTOID};
+	Datum values[2];
+	char *mark;
+
+	cs_begin("naming a file beside somebody else's");
+	values[0] = TimestampTzGetDatum(now);
+	values[1] = CStringGetTextDatum(push->setting->time_zone);
+	cs_execute("SELECT pg_catalog.to_char(pg_catalog.timezone($2, $1), 'YYYY-MM-DD HH24\"h\"MI')",
+			   2, types, values, NULL, true);
+	mark = MemoryContextStrdup(push->job.context, cs_get_text(0, 1));
+	cs_commit();
+	return psprintf("%s %s", cs_conflict_name, mark);
+}
+
+/* Somebody else's file is in the way: by the connection's policy (P8). */
+static void
+resolve_conflict(CsPushJob *push, CsPushFile *file, const CsFailure *failure,
+				 TimestampTz now)
+{
+	const CsNameRules *rules = &push->setting->provider->names;
+
+	if (strcmp(push->setting->on_conflict, "skip") == 0)
+	{
+		file->did = "skip";
+		file->failure = *failure;
+		cs_push_file_done(push, file, now);
+		return;
+	}
+	if (file->marks >= MAX_MARKS)
+	{
+		cs_push_file_failed(push, file, failure, now);
+		return;
+	}
+	/* from its plain name: a mark on a mark says nothing more */
+	file->marks++;
+	file->path = cs_path_join(
+		cs_path_parent(file->plan->path),
+		cs_name_marked(file->plan->wanted ? cs_path_name(file->plan->wanted)
+										  : cs_path_name(file->plan->path),
+					   conflict_mark(push, now), file->marks, rules));
+	file->marked = true;
+	file->known = false;
+	file->tries = 0;
+	cs_begin("writing down an intent");
+	cs_push_write_intent(push, file);
+	cs_commit();
+	queue_file(push, file);
+}
+
+static void
+file_failed(CsPushJob *push, CsPushFile *file, TimestampTz now)
+{
+	CsFailure failure = file->transfer->result.failure;
+
+	stop_file(push, file);
+	switch (failure.failure_class)
+	{
+		case CS_FAIL_CONFLICT:
+			resolve_conflict(push, file, &failure, now);
+			return;
+		case CS_FAIL_RETRY_NOW:
+			if (file->tries < MAX_TRIES)
+			{
+				queue_file(push, file);
+				return;
+			}
+			break;
+		case CS_FAIL_CHANGED:
+			push->again = true;
+			break;
+		default:
+			break;
+	}
+	cs_push_file_failed(push, file, &failure, now);
+}
+
+static bool
+same_sha256(const CsRecord *record, const CsResult *result)
+{
+	return record != NULL && record->has_sha256 && record->size == result->size &&
+		   memcmp(record->sha256, result->sha256, CS_SHA256_LENGTH) == 0;
+}
+
+static void
+file_sent(CsPushJob *push, CsPushFile *file, TimestampTz now)
+{
+	const CsResult *result = &file->transfer->result;
+	CsRecord *record = file->plan->record;
+
+	file->remote_id = result->entry.id ? pstrdup(result->entry.id) : NULL;
+	file->remote_version = result->entry.version ? pstrdup(result->entry.version) : NULL;
+	file->web_url = result->entry.web_url ? pstrdup(result->entry.web_url) : NULL;
+	file->size = result->size;
+	memcpy(file->sha256, result->sha256, CS_SHA256_LENGTH);
+	file->has_sha256 = true;
+	file->sent = result->adopted ? 0 : result->size;
+	if (file->marked)
+		file->did = "conflict";
+	else if (result->adopted)
+		file->did = same_sha256(record, result) ? "skip" : "adopt";
+	else
+		file->did = file->plan->action == CS_ACTION_UPDATE ? "update" : "create";
+	if (!result->verified)
+		strlcpy(file->failure.message, "unverified", sizeof(file->failure.message));
+	file->now_at = file->path;
+	stop_file(push, file);
+	cs_push_file_done(push, file, now);
+}
+
+/* Those that reached their checkpoint share a commit, and go on. */
+static void
+pass_checkpoints(CsPushJob *push)
+{
+	List *files = NIL;
+	ListCell *cell;
+
+	foreach (cell, push->active)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (file->transfer->state == CS_TRANSFER_CHECKPOINT)
+			files = lappend(files, file);
+	}
+	if (files == NIL)
+		return;
+	CS_CRASH_POINT("push.after_write");
+	cs_push_checkpoint(push, files);
+	CS_CRASH_POINT("push.after_checkpoint");
+	foreach (cell, files)
+		cs_transfer_continue(((CsPushFile *) lfirst(cell))->transfer);
+	list_free(files);
+}
+
+/* Those that ended. False: the connection as a whole has failed. */
+static bool
+take_ends(CsPushJob *push, TimestampTz now)
+{
+	List *active = list_copy(push->active);
+	ListCell *cell;
+
+	foreach (cell, active)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (file->transfer->state == CS_TRANSFER_DONE)
+		{
+			CS_CRASH_POINT("push.after_rename");
+			file_sent(push, file, now);
+		}
+		else if (file->transfer->state == CS_TRANSFER_FAILED)
+		{
+			CsFailure failure = file->transfer->result.failure;
+
+			if (cs_failure_is_connections(failure.failure_class))
+			{
+				cs_push_stop_all(push);
+				cs_push_end(push, &failure, now);
+				return false;
+			}
+			file_failed(push, file, now);
+		}
+	}
+	list_free(active);
+	return true;
+}
+
+static void
+start_more(CsPushJob *push)
+{
+	CsConnection *connection = push->job.connection;
+
+	while (push->queue_next < list_length(push->queue) &&
+		   connection->transfers < cs_max_transfers_per_connection &&
+		   cs_loop_running(connection->loop) < cs_max_transfers)
+		start_file(push, list_nth(push->queue, push->queue_next++));
+}
+
+static void
+count_bytes(CsPushJob *push)
+{
+	ListCell *cell;
+
+	push->job.bytes_done = push->sent;
+	foreach (cell, push->active)
+		push->job.bytes_done += ((CsPushFile *) lfirst(cell))->transfer->bytes_done;
+}
+
+/* See push.h. */
+bool
+cs_push_send(CsPushJob *push, TimestampTz now)
+{
+	pass_checkpoints(push);
+	if (!take_ends(push, now))
+		return false;
+	start_more(push);
+	count_bytes(push);
+	if (push->unsettled >= SETTLE_FILES ||
+		(push->unsettled > 0 &&
+		 (push->active == NIL ||
+		  now - push->unsettled_since >= SETTLE_AFTER_MS * INT64CONST(1000))))
+		cs_push_settle_files(push, now);
+	push->job.wake_at = DT_NOEND;
+	if (push->active == NIL)
+	{
+		if (push->queue_next >= list_length(push->queue))
+			return true;
+		/* others of this connection have all the room */
+		push->job.wake_at = TimestampTzPlusMilliseconds(now, 50);
+	}
+	else if (push->unsettled > 0)
+		push->job.wake_at =
+			TimestampTzPlusMilliseconds(push->unsettled_since, SETTLE_AFTER_MS);
+	return false;
+}

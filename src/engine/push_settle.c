@@ -1,0 +1,618 @@
+/*
+ * push_settle.c
+ *	  What a push writes down: intents before the first byte, size and SHA-256
+ *	  before a file becomes visible, and what came of it (design decisions 3 and
+ *	  4). All in short transactions, many files in one.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "cloudsync/crash.h"
+#include "cloudsync/db.h"
+#include "cloudsync/path.h"
+#include "cloudsync/push.h"
+
+/* Waits before a file is tried again: doubled from the first to the last. */
+#define RETRY_FIRST_MS 10000
+#define RETRY_LAST_MS 3600000
+
+#define THIS_FILE \
+	"destination_id OPERATOR(pg_catalog.=) $1 AND dossiers_id OPERATOR(pg_catalog.=) $2 " \
+	"AND dossier OPERATOR(pg_catalog.=) $3 AND source_id OPERATOR(pg_catalog.=) $4 " \
+	"AND file_key OPERATOR(pg_catalog.=) $5"
+#define THIS_DOSSIER \
+	"destination_id OPERATOR(pg_catalog.=) $1 AND dossiers_id OPERATOR(pg_catalog.=) $2 " \
+	"AND dossier OPERATOR(pg_catalog.=) $3"
+
+/* Arguments of a statement, filled one by one. */
+typedef struct Args
+{
+	int n;
+	Oid types[20];
+	Datum values[20];
+	char nulls[21];
+} Args;
+
+static void
+add(Args *args, Oid type, Datum value, bool isnull)
+{
+	Assert(args->n < (int) lengthof(args->types));
+	args->types[args->n] = type;
+	args->values[args->n] = value;
+	args->nulls[args->n] = isnull ? 'n' : ' ';
+	args->n++;
+}
+
+static void
+add_text(Args *args, const char *text)
+{
+	add(args, TEXTOID, text ? CStringGetTextDatum(text) : (Datum) 0, text == NULL);
+}
+
+static void
+add_int64(Args *args, int64 value, bool isnull)
+{
+	add(args, INT8OID, Int64GetDatum(value), isnull);
+}
+
+static void
+add_sha256(Args *args, const uint8 *sha256)
+{
+	bytea *bytes = NULL;
+
+	if (sha256 != NULL)
+	{
+		bytes = palloc(VARHDRSZ + CS_SHA256_LENGTH);
+		SET_VARSIZE(bytes, VARHDRSZ + CS_SHA256_LENGTH);
+		memcpy(VARDATA(bytes), sha256, CS_SHA256_LENGTH);
+	}
+	add(args, BYTEAOID, PointerGetDatum(bytes), bytes == NULL);
+}
+
+static void
+add_time(Args *args, TimestampTz time)
+{
+	add(args, TIMESTAMPTZOID, TimestampTzGetDatum(time), TIMESTAMP_NOT_FINITE(time));
+}
+
+static void
+add_dossier(Args *args, CsPushJob *push)
+{
+	add_int64(args, push->setting->destination_id, false);
+	add(args, INT4OID, Int32GetDatum(push->dossiers_id), false);
+	add_text(args, push->dossier);
+}
+
+static void
+add_file(Args *args, CsPushJob *push, const CsPushFile *file)
+{
+	add_dossier(args, push);
+	add(args, INT4OID, Int32GetDatum(file->plan->source_id), false);
+	add_text(args, file->plan->file_key);
+}
+
+static uint64
+execute(const char *sql, Args *args)
+{
+	return cs_execute(sql, args->n, args->types, args->values, args->nulls, false);
+}
+
+static char *
+key_of(CsPushJob *push, const char *path)
+{
+	return cs_name_key(path, &push->setting->provider->names);
+}
+
+/*
+ * A name under which nobody looks for files. The one of an attempt that a crash
+ * cut off is used again, so that what that attempt wrote is written over.
+ */
+static char *
+temp_name(CsPushJob *push, const CsPushFile *file)
+{
+	const CsRecord *record = file->plan->record;
+	uint64 number;
+
+	if (record != NULL && record->intent_temp != NULL && !file->marked)
+		return MemoryContextStrdup(push->job.context, record->intent_temp);
+	if (!pg_strong_random(&number, sizeof(number)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg("could not generate a random number")));
+	return MemoryContextStrdup(
+		push->job.context,
+		psprintf(".cloudsync-%016llx.part", (unsigned long long) number));
+}
+
+/* In a transaction: what is about to be brought where. */
+void
+cs_push_write_intent(CsPushJob *push, CsPushFile *file)
+{
+	Args args = {0};
+
+	file->temp = temp_name(push, file);
+	add_file(&args, push, file);
+	add_int64(&args, push->job.run_id, false);
+	add_text(&args, file->path);
+	add_text(&args, file->temp);
+	execute("INSERT INTO cloudsync.pushed_file AS f (destination_id, dossiers_id, dossier, source_id, file_key, "
+			"state, intent_run_id, intent_path, intent_temp) "
+			"VALUES ($1, $2, $3, $4, $5, 'sending', $6, $7, $8) "
+			"ON CONFLICT (destination_id, dossiers_id, dossier, source_id, file_key) DO UPDATE "
+			"SET intent_run_id = $6, intent_path = $7, intent_temp = $8, "
+			"intent_size = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) $7 THEN f.intent_size END, "
+			"intent_sha256 = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) $7 THEN f.intent_sha256 END, "
+			"state = CASE WHEN f.state IN ('failed', 'removed_there', 'trashed', 'skipped') THEN 'sending' ELSE f.state END",
+			&args);
+}
+
+/*
+ * In the claim's transaction: the dossier's folder belongs to it from now on,
+ * and each file that will be sent has its intent.
+ */
+void
+cs_push_write_intents(CsPushJob *push)
+{
+	CsPlan *plan = push->plan;
+	bool moves = plan->from_folder != NULL && plan->folder != NULL &&
+				 strcmp(plan->from_folder, plan->folder) != 0;
+	ListCell *cell;
+
+	if (plan->folder == NULL)
+		return;
+	if (plan->present)
+	{
+		Args args = {0};
+
+		add_dossier(&args, push);
+		add_text(&args, plan->folder);
+		add_text(&args, key_of(push, plan->folder));
+		add_text(&args, plan->wanted);
+		add(&args, BOOLOID, BoolGetDatum(moves), false);
+		execute("INSERT INTO cloudsync.pushed_dossier (destination_id, dossiers_id, dossier, "
+				"folder, folder_key, wanted, state) VALUES ($1, $2, $3, $4, $5, $6, 'partial') "
+				"ON CONFLICT (destination_id, dossiers_id, dossier) DO UPDATE "
+				"SET intent_folder = CASE WHEN $7 THEN $4 END, intent_key = CASE WHEN $7 THEN $5 END",
+				&args);
+	}
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (file->plan->action == CS_ACTION_CREATE || file->plan->action == CS_ACTION_UPDATE)
+			cs_push_write_intent(push, file);
+	}
+}
+
+/* Size and SHA-256 of what is about to become visible. */
+void
+cs_push_checkpoint(CsPushJob *push, List *files)
+{
+	ListCell *cell;
+
+	cs_begin("recording what is about to become visible");
+	foreach (cell, files)
+	{
+		CsPushFile *file = lfirst(cell);
+		Args args = {0};
+
+		add_file(&args, push, file);
+		add_int64(&args, file->transfer->result.size, false);
+		add_sha256(&args, file->transfer->result.sha256);
+		add_text(&args, file->path);
+		execute("UPDATE cloudsync.pushed_file SET intent_size = $6, intent_sha256 = $7, "
+				"intent_path = $8 WHERE " THIS_FILE,
+				&args);
+	}
+	cs_commit();
+}
+
+static void
+note_unsettled(CsPushJob *push, TimestampTz now)
+{
+	if (push->unsettled++ == 0)
+		push->unsettled_since = now != 0 ? now : GetCurrentTimestamp();
+}
+
+/* It has succeeded, or needs nothing more; to be recorded. */
+void
+cs_push_file_done(CsPushJob *push, CsPushFile *file, TimestampTz now)
+{
+	file->state = CS_FILE_DONE;
+	note_unsettled(push, now);
+}
+
+/* It has failed for now; to be recorded with its reason and tried again later. */
+void
+cs_push_file_failed(CsPushJob *push, CsPushFile *file, const CsFailure *failure,
+					TimestampTz now)
+{
+	file->state = CS_FILE_FAILED;
+	file->did = "failed";
+	file->failure = *failure;
+	push->failed++;
+	if (push->first_error == NULL)
+		push->first_error = cs_failure_text(failure);
+	note_unsettled(push, now);
+}
+
+/* One line of history about a file, in a transaction. */
+void
+cs_push_note_file(CsPushJob *push, const char *action, const char *path,
+				  int64 size, const uint8 *sha256, const char *error)
+{
+	Args args = {0};
+
+	add_int64(&args, push->job.run_id, false);
+	add_int64(&args, push->job.connection->connection_id, false);
+	add_text(&args, action);
+	add_text(&args, path ? path : "");
+	add_int64(&args, size, size < 0);
+	add_sha256(&args, sha256);
+	add_text(&args, error);
+	execute("INSERT INTO cloudsync.run_file (run_id, connection_id, action, path, size, sha256, error) "
+			"VALUES ($1, $2, $3, $4, $5, $6, $7)",
+			&args);
+}
+
+/* Nobody else's record claims the path any more. */
+static void
+free_path(CsPushJob *push, const char *path)
+{
+	Args args = {0};
+
+	add_int64(&args, push->setting->destination_id, false);
+	add_text(&args, key_of(push, path));
+	execute("UPDATE cloudsync.pushed_file SET path_key = NULL "
+			"WHERE destination_id OPERATOR(pg_catalog.=) $1 AND path_key OPERATOR(pg_catalog.=) $2",
+			&args);
+}
+
+static void
+settle_sent(CsPushJob *push, CsPushFile *file)
+{
+	Args args = {0};
+
+	free_path(push, file->path);
+	add_file(&args, push, file);
+	add_text(&args, file->path);
+	add_text(&args, key_of(push, file->path));
+	add_text(&args, file->plan->wanted);
+	add_text(&args, file->remote_id);
+	add_text(&args, file->remote_version);
+	add_int64(&args, file->size, false);
+	add_sha256(&args, file->sha256);
+	add_text(&args, file->plan->row ? file->plan->row->version : NULL);
+	add(&args, BOOLOID, BoolGetDatum(file->marked), false);
+	add_text(&args, file->web_url);
+	execute("UPDATE cloudsync.pushed_file SET path = $6, path_key = $7, wanted = $8, "
+			"remote_id = $9, remote_version = $10, size = $11, sha256 = $12, "
+			"content_version = $13, state = 'synced', marked = marked OR $14, web_url = $15, "
+			"intent_run_id = NULL, intent_path = NULL, intent_temp = NULL, "
+			"intent_size = NULL, intent_sha256 = NULL, "
+			"attempts = 0, next_try_at = NULL, last_error = NULL, trash_confirmed = false "
+			"WHERE " THIS_FILE,
+			&args);
+}
+
+/* Moved, or found where it should not be: path and wanted name. */
+static void
+settle_moved(CsPushJob *push, CsPushFile *file, const char *state, bool clear_error)
+{
+	Args args = {0};
+
+	free_path(push, file->path);
+	add_file(&args, push, file);
+	add_text(&args, file->path);
+	add_text(&args, key_of(push, file->path));
+	add_text(&args, file->plan->wanted);
+	add_text(&args, file->remote_id);
+	add_text(&args, file->remote_version);
+	add_text(&args, state);
+	add_text(&args, clear_error ? NULL : cs_failure_text(&file->failure));
+	execute("UPDATE cloudsync.pushed_file SET path = $6, path_key = $7, wanted = $8, "
+			"remote_id = COALESCE($9, remote_id), remote_version = COALESCE($10, remote_version), "
+			"state = $11, attempts = 0, next_try_at = NULL, last_error = $12 "
+			"WHERE " THIS_FILE,
+			&args);
+}
+
+static void
+settle_trashed(CsPushJob *push, CsPushFile *file)
+{
+	Args args = {0};
+
+	add_file(&args, push, file);
+	add_text(&args, file->path);
+	execute("UPDATE cloudsync.pushed_file SET state = 'trashed', path = $6, path_key = NULL, "
+			"remote_version = NULL, next_try_at = NULL, last_error = NULL, trash_confirmed = false "
+			"WHERE " THIS_FILE,
+			&args);
+}
+
+/* Left to the customer whose file is in the way (on_conflict 'skip'). */
+static void
+settle_skipped(CsPushJob *push, CsPushFile *file)
+{
+	Args args = {0};
+
+	add_file(&args, push, file);
+	add_text(&args, file->plan->row ? file->plan->row->version : NULL);
+	add_text(&args, cs_failure_text(&file->failure));
+	execute("UPDATE cloudsync.pushed_file SET state = 'skipped', content_version = $6, "
+			"last_error = $7, next_try_at = NULL, attempts = 0, "
+			"intent_run_id = NULL, intent_path = NULL, intent_temp = NULL, "
+			"intent_size = NULL, intent_sha256 = NULL WHERE " THIS_FILE,
+			&args);
+}
+
+static int64
+retry_wait(int attempts)
+{
+	int64 wait_ms = RETRY_FIRST_MS;
+
+	while (attempts-- > 0 && wait_ms < RETRY_LAST_MS)
+		wait_ms *= 2;
+	return cs_jittered(Min(wait_ms, RETRY_LAST_MS));
+}
+
+static void
+settle_failed(CsPushJob *push, CsPushFile *file, TimestampTz now)
+{
+	const CsRecord *record = file->plan->record;
+	int64 wait_ms = 0;
+	TimestampTz next;
+	Args args = {0};
+
+	if (file->failure.failure_class != CS_FAIL_CHANGED)
+		wait_ms = Max(retry_wait(record ? record->attempts : 0), file->failure.retry_after_ms);
+	next = TimestampTzPlusMilliseconds(now, wait_ms);
+	if (next < push->next_try)
+		push->next_try = next;
+	add_file(&args, push, file);
+	add_text(&args, cs_failure_text(&file->failure));
+	add_time(&args, next);
+	execute("UPDATE cloudsync.pushed_file SET state = 'failed', attempts = attempts OPERATOR(pg_catalog.+) 1, "
+			"last_error = $6, next_try_at = $7 WHERE " THIS_FILE,
+			&args);
+}
+
+/* What came of one file, in a transaction. */
+static void
+settle_file(CsPushJob *push, CsPushFile *file, TimestampTz now)
+{
+	const char *error = file->failure.message[0] ? cs_failure_text(&file->failure) : NULL;
+	bool sent = file->has_sha256;
+
+	if (file->state == CS_FILE_FAILED)
+		settle_failed(push, file, now);
+	else if (sent)
+		settle_sent(push, file);
+	else if (strcmp(file->did, "trash") == 0)
+		settle_trashed(push, file);
+	else if (strcmp(file->did, "skip") == 0)
+		settle_skipped(push, file);
+	else if (strcmp(file->did, "conflict") == 0)
+		settle_moved(push, file, file->plan->row ? "skipped" : "kept", false);
+	else
+		settle_moved(push, file, "synced", true);
+	if (!sent || strcmp(file->did, "skip") != 0)
+		cs_push_note_file(push, file->did, file->path, file->size,
+						  sent ? file->sha256 : NULL, error);
+	if (file->state != CS_FILE_FAILED)
+	{
+		if (strcmp(file->did, "skip") == 0)
+			push->skipped++;
+		else if (strcmp(file->did, "conflict") == 0 && !sent)
+			push->skipped++;
+		else
+			push->done++;
+	}
+	push->sent += file->sent;
+	file->settled = true;
+}
+
+static void
+settle_counters(CsPushJob *push)
+{
+	Args args = {0};
+
+	add_int64(&args, push->job.run_id, false);
+	add(&args, INT4OID, Int32GetDatum(push->done), false);
+	add(&args, INT4OID, Int32GetDatum(push->skipped), false);
+	add(&args, INT4OID, Int32GetDatum(push->failed), false);
+	add_int64(&args, push->sent, false);
+	add_int64(&args, push->requests, false);
+	execute("UPDATE cloudsync.run SET files_done = $2, files_skipped = $3, files_failed = $4, "
+			"bytes_sent = $5, requests = $6 WHERE run_id OPERATOR(pg_catalog.=) $1",
+			&args);
+}
+
+/* In a transaction of the caller's. */
+static void
+settle_all(CsPushJob *push, TimestampTz now)
+{
+	ListCell *cell;
+
+	if (push->unsettled == 0)
+		return;
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if ((file->state == CS_FILE_DONE || file->state == CS_FILE_FAILED) && !file->settled)
+			settle_file(push, file, now);
+	}
+	push->unsettled = 0;
+}
+
+/* See push.h. */
+void
+cs_push_settle_files(CsPushJob *push, TimestampTz now)
+{
+	if (push->unsettled == 0)
+		return;
+	cs_begin("settling files");
+	settle_all(push, now);
+	settle_counters(push);
+	CS_CRASH_POINT("push.before_settle_commit");
+	cs_commit();
+	CS_CRASH_POINT("push.after_settle");
+}
+
+/* Where the dossier's folder is now, in a transaction; remote_id may be NULL. */
+void
+cs_push_record_folder(CsPushJob *push, const char *folder, const char *remote_id)
+{
+	Args args = {0};
+
+	add_dossier(&args, push);
+	add_text(&args, folder);
+	add_text(&args, key_of(push, folder));
+	add_text(&args, remote_id);
+	execute("UPDATE cloudsync.pushed_dossier SET folder = $4, folder_key = $5, "
+			"remote_id = COALESCE($6, remote_id), intent_folder = NULL, intent_key = NULL "
+			"WHERE " THIS_DOSSIER,
+			&args);
+}
+
+/* In a transaction: what was recorded below a folder is below another now. */
+void
+cs_push_record_below(CsPushJob *push, const char *from, const char *to)
+{
+	Args args = {0};
+
+	add_dossier(&args, push);
+	add_text(&args, from);
+	add_text(&args, key_of(push, from));
+	add_text(&args, to);
+	add_text(&args, key_of(push, to));
+	execute("UPDATE cloudsync.pushed_file "
+			"SET path = $6 OPERATOR(pg_catalog.||) pg_catalog.substr(path, pg_catalog.length($4) OPERATOR(pg_catalog.+) 1), "
+			"path_key = $7 OPERATOR(pg_catalog.||) pg_catalog.substr(path_key, pg_catalog.length($5) OPERATOR(pg_catalog.+) 1) "
+			"WHERE " THIS_DOSSIER " AND pg_catalog.starts_with(path, $4 OPERATOR(pg_catalog.||) '/')",
+			&args);
+}
+
+/* Deleted in the database and nothing of it left at the remote: forgotten. */
+static void
+forget_dossier(CsPushJob *push)
+{
+	Args args = {0};
+
+	add_dossier(&args, push);
+	execute("DELETE FROM cloudsync.pushed_dossier p WHERE " THIS_DOSSIER
+			" AND NOT EXISTS (SELECT FROM cloudsync.pushed_file f "
+			"WHERE f.destination_id OPERATOR(pg_catalog.=) $1 AND f.dossiers_id OPERATOR(pg_catalog.=) $2 "
+			"AND f.dossier OPERATOR(pg_catalog.=) $3 AND f.remote_version IS NOT NULL)",
+			&args);
+}
+
+/* In a transaction: the dossier's state, and of files what only waits or stays. */
+void
+cs_push_settle_dossier(CsPushJob *push, const char *state, const char *error,
+					   TimestampTz now)
+{
+	Args args = {0};
+	ListCell *cell;
+
+	settle_all(push, now);
+	settle_counters(push);
+	foreach (cell, push->plan->files)
+	{
+		CsPlanFile *plan = lfirst(cell);
+		CsPushFile file = {0};
+		Args mark = {0};
+
+		if (plan->action != CS_ACTION_KEEP && plan->action != CS_ACTION_WAIT_TRASH)
+			continue;
+		file.plan = plan;
+		add_file(&mark, push, &file);
+		add_text(&mark, plan->action == CS_ACTION_KEEP ? "kept" : "to_trash");
+		execute("UPDATE cloudsync.pushed_file SET state = $6, next_try_at = NULL WHERE " THIS_FILE
+				" AND state OPERATOR(pg_catalog.<>) $6",
+				&mark);
+	}
+	add_dossier(&args, push);
+	add_text(&args, state);
+	add_text(&args, error);
+	add_int64(&args, push->job.run_id, false);
+	add_time(&args, now);
+	add_text(&args, push->plan->wanted);
+	execute("UPDATE cloudsync.pushed_dossier SET state = $4, last_error = $5, last_run_id = $6, "
+			"last_pushed_at = CASE WHEN $4 OPERATOR(pg_catalog.=) 'failed' THEN last_pushed_at ELSE $7 END, "
+			"wanted = CASE WHEN $4 OPERATOR(pg_catalog.=) 'failed' THEN wanted ELSE COALESCE($8, wanted) END, "
+			"intent_folder = NULL, intent_key = NULL WHERE " THIS_DOSSIER,
+			&args);
+	if (!push->plan->present)
+		forget_dossier(push);
+}
+
+/* See push.h. */
+void
+cs_push_release_due(CsPushJob *push, TimestampTz now)
+{
+	Args args = {0};
+
+	add_int64(&args, push->job.connection->connection_id, false);
+	add(&args, INT4OID, Int32GetDatum(push->dossiers_id), false);
+	add_text(&args, push->dossier);
+	add_time(&args, TimestampTzPlusMilliseconds(now, RETRY_LAST_MS));
+	execute("UPDATE cloudsync.due SET start_at = CASE WHEN generation OPERATOR(pg_catalog.=) claimed "
+			"THEN LEAST(GREATEST(start_at, due_at), $4) ELSE start_at END, claimed = NULL "
+			"WHERE connection_id OPERATOR(pg_catalog.=) $1 "
+			"AND dossiers_id OPERATOR(pg_catalog.=) $2 AND dossier OPERATOR(pg_catalog.=) $3 "
+			"AND claimed IS NOT NULL",
+			&args);
+}
+
+static int
+due_attempts(Args *dossier)
+{
+	if (execute("SELECT attempts FROM cloudsync.due WHERE connection_id OPERATOR(pg_catalog.=) $1 "
+				"AND dossiers_id OPERATOR(pg_catalog.=) $2 AND dossier OPERATOR(pg_catalog.=) $3",
+				dossier) == 0)
+		return 0;
+	return (int) cs_get_int64(0, 1, 0);
+}
+
+/*
+ * In a transaction: the due row is done with if nothing has changed since it
+ * was taken; what failed stays due, also what was pushed by hand.
+ */
+void
+cs_push_settle_due(CsPushJob *push, bool success, const char *error, TimestampTz now)
+{
+	Args args = {0};
+
+	add_int64(&args, push->job.connection->connection_id, false);
+	add(&args, INT4OID, Int32GetDatum(push->dossiers_id), false);
+	add_text(&args, push->dossier);
+	if (success)
+	{
+		execute("DELETE FROM cloudsync.due WHERE connection_id OPERATOR(pg_catalog.=) $1 "
+				"AND dossiers_id OPERATOR(pg_catalog.=) $2 AND dossier OPERATOR(pg_catalog.=) $3 "
+				"AND generation OPERATOR(pg_catalog.=) claimed",
+				&args);
+		execute("UPDATE cloudsync.due SET claimed = NULL, attempts = 0, last_error = NULL "
+				"WHERE connection_id OPERATOR(pg_catalog.=) $1 "
+				"AND dossiers_id OPERATOR(pg_catalog.=) $2 AND dossier OPERATOR(pg_catalog.=) $3 "
+				"AND claimed IS NOT NULL",
+				&args);
+		return;
+	}
+	add_time(&args, push->next_try != DT_NOEND
+						? push->next_try
+						: TimestampTzPlusMilliseconds(now, retry_wait(due_attempts(&args))));
+	add_text(&args, error);
+	add_time(&args, now);
+	execute("INSERT INTO cloudsync.due AS d (connection_id, dossiers_id, dossier, changed_at, start_at, due_at, attempts, last_error) "
+			"VALUES ($1, $2, $3, $6, $4, $4, 1, $5) "
+			"ON CONFLICT (connection_id, dossiers_id, dossier) DO UPDATE "
+			"SET start_at = CASE WHEN d.claimed IS NULL OR d.generation OPERATOR(pg_catalog.=) d.claimed "
+			"THEN $4 ELSE d.start_at END, "
+			"claimed = NULL, attempts = d.attempts OPERATOR(pg_catalog.+) 1, last_error = $5",
+			&args);
+}
