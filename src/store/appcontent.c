@@ -233,6 +233,7 @@ cs_content_read(CsContent *content, int64 offset, char *buf, int64 cap)
 	CsOwnerContext owner;
 	Oid types[1] = {TEXTOID};
 	Datum values[1];
+	MemoryContext context = CurrentMemoryContext;
 	int64 n = -1;
 	int ret;
 
@@ -243,6 +244,7 @@ cs_content_read(CsContent *content, int64 offset, char *buf, int64 cap)
 	cs_enter_owner(&owner, content->source->owner, NULL);
 	ret = SPI_execute_with_args(content->source->content_sql, 1, types, values, NULL,
 								true, 0);
+	MemoryContextSwitchTo(context);
 	if (ret != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(ret));
 	if (SPI_processed > 0)

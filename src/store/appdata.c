@@ -182,8 +182,10 @@ execute_as_owner(const char *sql, const char *key)
 {
 	Oid types[1] = {TEXTOID};
 	Datum values[1] = {CStringGetTextDatum(key)};
+	MemoryContext context = CurrentMemoryContext;
 	int ret = SPI_execute_with_args(sql, 1, types, values, NULL, true, 0);
 
+	MemoryContextSwitchTo(context); /* SPI leaves its own current */
 	if (ret != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(ret));
 	return SPI_processed;

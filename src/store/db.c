@@ -111,9 +111,12 @@ uint64
 cs_execute(const char *sql, int nargs, const Oid *types, const Datum *values,
 		   const char *nulls, bool read_only)
 {
+	/* SPI leaves its own context current, where what its caller makes is lost */
+	MemoryContext context = CurrentMemoryContext;
 	int ret = SPI_execute_plan(kept_plan(sql, nargs, types), (Datum *) values,
 							   nulls, read_only, 0);
 
+	MemoryContextSwitchTo(context);
 	if (ret < 0)
 		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(ret));
 	return SPI_processed;
