@@ -151,7 +151,7 @@ CREATE FUNCTION cloudsync.next_collect(every interval, at time, time_zone text, 
     RETURNS timestamptz
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    spacing constant interval := justify_hours(every);
+    spacing interval := justify_hours(every);
     seconds constant double precision := extract(epoch FROM every);
     day date;
     result timestamptz;

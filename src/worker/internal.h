@@ -186,7 +186,8 @@ extern TimestampTz cs_server_idle_since(CsServer *server);
 /* Gives everything back, so that somebody else can go on with it. */
 extern void cs_server_leave(CsServer *server);
 
-extern void cs_schedule_pass(TimestampTz now, bool fold);
+/* False: a part of it failed, and is to be tried again. */
+extern bool cs_schedule_pass(TimestampTz now, bool fold);
 
 /* ---- activity.c ---- */
 extern void cs_activity_publish(const List *connections);

@@ -20,8 +20,11 @@
 #include "cloudsync/notify.h"
 #include "cloudsync/settings.h"
 #include "internal.h"
+#include "server.h"
 
 #define LOOK_EVERY_MS 60000
+#define LOOK_EVERY_US (LOOK_EVERY_MS * INT64CONST(1000))
+#define FAILING_MS 5000	   /* before a part that failed is tried again */
 #define RETRY_LOOK_MS 1000 /* work is due, and in workers' hands */
 #define INLINE_MS 5000	   /* of the worker's loop within the scheduler */
 #define SHORT_LIFE_MS 5000 /* a worker that ended sooner failed */
@@ -45,24 +48,82 @@ typedef struct Scheduler
 	int64 every;		  /* shortest interval of automatic pushes */
 	bool no_slot;
 	bool suspended;
+	bool failing; /* a part of the schedule */
 } Scheduler;
+
+static void
+fold_changes(TimestampTz now)
+{
+	while (cs_fold_changes(now))
+		CHECK_FOR_INTERRUPTS();
+}
+
+static void
+backfill(TimestampTz now)
+{
+	(void) cs_backfill_step(now);
+}
+
+/*
+ * Runs one part of the schedule. What fails in it holds up neither the other
+ * parts nor the workers (W5); it is tried again by the next pass, and is said
+ * in the log, the same words once a minute at most.
+ */
+static bool
+guarded(void (*part)(TimestampTz now), const char *what, TimestampTz now)
+{
+	static char said[CS_PROBLEM_MAX] = "";
+	static TimestampTz said_at = 0;
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = true;
+
+	PG_TRY();
+	{
+		part(now);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error = cs_take_error(context);
+		char *problem = psprintf("%s failed: %s", what, error->message);
+
+		ok = false;
+		if (strncmp(said, problem, sizeof(said) - 1) != 0 ||
+			TimestampDifferenceExceeds(said_at, now, LOOK_EVERY_MS))
+			ereport(WARNING,
+					(errcode(error->sqlerrcode),
+					 errmsg("cloudsync: %s failed: %s", what, error->message),
+					 error->detail ? errdetail("%s", error->detail) : 0,
+					 error->context ? errcontext("%s", error->context) : 0));
+		said_at = now;
+		strlcpy(said, problem, sizeof(said));
+		cs_problem_set(MyDatabaseId, problem,
+					   "The server's log has the details.");
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return ok;
+}
 
 /*
  * Folds the change log when told so, and queues what is due by time. One
  * process at a time: cloudsync_run does this too.
  */
-void
+bool
 cs_schedule_pass(TimestampTz now, bool fold)
 {
+	bool ok = true;
+
 	if (!cs_lock_take(CS_LOCK_PASS, 0, true))
-		return;
-	/* an error ends the process, and with it the lock */
+		return true;
+	/* what is raised by guarded itself ends the process, and with it the lock
+	 */
 	if (fold)
-		while (cs_fold_changes(now))
-			CHECK_FOR_INTERRUPTS();
-	(void) cs_backfill_step(now);
-	cs_schedule_collections(now);
+		ok = guarded(fold_changes, "folding changes", now);
+	ok = guarded(backfill, "noting existing dossiers", now) && ok;
+	ok = guarded(cs_schedule_collections, "scheduling collections", now) && ok;
 	cs_lock_release(CS_LOCK_PASS, 0);
+	return ok;
 }
 
 /* Leaves for good: there is nothing to do in this database. */
@@ -234,8 +295,10 @@ fold_now(Scheduler *scheduler, TimestampTz now, bool look)
 		urgent = pg_atomic_exchange_u32(&scheduler->slot->urgent, 0) != 0;
 		if (scheduler->fold_at == DT_NOEND &&
 			pg_atomic_exchange_u32(&scheduler->slot->changes, 0) != 0)
-			scheduler->fold_at = now + Min(scheduler->every / 4,
-										   LOOK_EVERY_MS * INT64CONST(1000));
+			scheduler->fold_at =
+				now + (scheduler->every > 0
+						   ? Min(scheduler->every / 4, LOOK_EVERY_US)
+						   : LOOK_EVERY_US);
 	}
 	if (!urgent && !look && now < scheduler->fold_at)
 		return false;
@@ -251,14 +314,22 @@ pass(Scheduler *scheduler, TimestampTz now, bool fold)
 {
 	List *due;
 	TimestampTz next;
+	bool was_failing = scheduler->failing;
 
-	cs_schedule_pass(now, fold);
+	scheduler->failing = !cs_schedule_pass(now, fold);
+	if (!scheduler->failing && was_failing)
+		cs_problem_set(MyDatabaseId, NULL, NULL);
 	due = cs_due_connections(now, Max(cs_max_workers, 16));
 	if (due != NIL || cs_count_processes(MyDatabaseId, CS_WORKER, NULL) > 0)
 		if (!provide_workers(scheduler, list_length(due), now))
 			work_inline(scheduler);
 	cs_notify_send();
 	next = cs_next_due(now);
+	if (scheduler->failing)
+	{
+		scheduler->fold_at = TimestampTzPlusMilliseconds(now, FAILING_MS);
+		next = Max(next, scheduler->fold_at);
+	}
 	if (next <= now || due != NIL)
 	{
 		TimestampTz again = TimestampTzPlusMilliseconds(now, RETRY_LOOK_MS);

@@ -74,7 +74,7 @@ cs_worker_main(Datum arg)
 	if (start.mode == CS_RUN)
 	{
 		check_here(server, report);
-		cs_schedule_pass(now, true);
+		(void) cs_schedule_pass(now, true);
 	}
 	do
 	{
