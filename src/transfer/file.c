@@ -15,6 +15,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "cloudsync/crash.h"
 #include "file.h"
 #ifndef FRONTEND
 #include "utils/memutils.h"
@@ -294,6 +295,7 @@ do_rename(CsFileTask *task, int folder, const char *name)
 				 : rename_noreplace(folder, name, to, to_name);
 	if (result == 0)
 	{
+		CS_CRASH_POINT("transfer.renamed");
 		forget_unfinished(task, task->request.path);
 		result = cs_walk_sync(to);
 	}
@@ -419,6 +421,7 @@ slice_write(CsFileTask *task)
 	cs_hash_update(task->hash, task->buffer, n);
 	task->offset += n;
 	task->done = task->offset;
+	CS_CRASH_POINT("transfer.slice_written");
 	if (task->offset - task->flushed >= FLUSH_EVERY)
 	{
 		/* Wait for the stretch before, start on this one. */
