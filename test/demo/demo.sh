@@ -156,7 +156,7 @@ sql <<'SQL'
 BEGIN;
 UPDATE firm.dossier SET title = 'Annual accounts (signed)' WHERE reference = '2025-014';
 INSERT INTO firm.dossier_file (dossier_id, name, content)
-    SELECT dossier_id, 'balance.csv', 'account;debit;credit\n512;412300;0\n'::bytea
+    SELECT dossier_id, 'balance.csv', convert_to(E'account;debit;credit\n512;412300;0\n', 'UTF8')
     FROM firm.dossier WHERE reference = '2025-014';
 COMMIT;
 SQL
