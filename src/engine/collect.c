@@ -177,7 +177,7 @@ read_request(CsCollect *c)
 			   "EXISTS (SELECT FROM cloudsync.run r WHERE (r.run_id = $1 OR r.shared_run_id = $1) "
 			   "AND r.origin = 'manual' AND r.connection_id = l.connection_id AND r.state = 'running'), "
 			   "l.origin = 'auto' FROM cloudsync.run l WHERE l.run_id = $1",
-			   1, types, values, NULL, true);
+			   1, types, values, NULL, false); /* sees what take_runs did */
 	c->synced_by = keep_utf8(c, 0, 1);
 	c->by_hand = cs_get_bool(0, 2, false);
 	c->moves_only = !c->by_hand && !c->auto_collect && cs_get_bool(0, 3, false);

@@ -20,6 +20,7 @@ like($said, qr{Boulangerie Martin/.*2025-014 Annual accounts \(signed\)}s,
 like($said, qr{\(annual-accounts\.pdf was moved, not sent again},
 	'what only got another folder was moved');
 like($said, qr{invoice 118 \(copy\)\.pdf +\| duplicate}, 'the copy is a duplicate');
+like($said, qr{\| Scans +\| /Scans +\| firm +\|}, 'the folder was synced last by the role that asked');
 my ($data) = $said =~ /^data directory +(\S+)/m;
 ok($data && !-e "$data/postmaster.pid", 'its server is stopped');
 
