@@ -1,5 +1,5 @@
-# Pushing dossiers by hand and by themselves, end to end on a local folder:
-# P2 to P5, P9, P10, P13, P14, P15.
+# Pushing dossiers on a local folder, by hand and by themselves: P2 to P5, P9,
+# P10, P13, P15.
 use strict;
 use warnings;
 
@@ -26,6 +26,12 @@ sub push_now
 	return $run;
 }
 
+sub touched
+{
+	my ($run) = @_;
+	return sql("SELECT string_agg(action || ' ' || path, ',' ORDER BY path, action) FROM cloudsync.history_file WHERE run_id = $run");
+}
+
 sql(q{SELECT cloudsync_track('app.dossier', 'app.dossier_file')});
 sql(q{SELECT * FROM cloudsync_connect('local', 'Archive', options => '{"path": "archive"}')});
 sql(q{SELECT cloudsync_set_push('Archive', auto_sync => false)});
@@ -33,21 +39,151 @@ ok(wait_for($node, q{SELECT count(*) = 1 FROM cloudsync.history WHERE kind = 'pr
 	'the root is prepared');
 ok(-d "$root/archive/CloudSync", 'P4: the root folder is there before any dossier is');
 
+# --- the first push ------------------------------------------------------------
 sql(q{
-INSERT INTO app.dossier (id, title, reference, year) VALUES (1, 'Dupont', 'R-1', 2026);
+INSERT INTO app.dossier (id, title, reference, year, procedure) VALUES (1, 'Dupont', 'R-1', 2026, 'tax');
 INSERT INTO app.dossier_file (id, dossier_id, name, content) VALUES
 	(1, 1, 'letter.txt', 'a letter'), (2, 1, 'large.bin', decode(repeat('00ff10', 100000), 'hex'));
 });
 my $run = push_now(1);
+my $folder = "$root/archive/CloudSync/Dupont";
 is_deeply([ files_below("$root/archive") ],
 	[ 'CloudSync/Dupont/large.bin', 'CloudSync/Dupont/letter.txt' ],
 	'two files are in the dossier\'s folder');
-is(read_file("$root/archive/CloudSync/Dupont/letter.txt"), 'a letter', 'small content');
-is(-s "$root/archive/CloudSync/Dupont/large.bin", 300000, 'large content');
+is(read_file("$folder/letter.txt"), 'a letter', 'small content');
+is(-s "$folder/large.bin", 300000, 'large content');
 is(sql("SELECT files_done, files_failed, bytes_sent, attempts, requested_by FROM cloudsync.history WHERE run_id = $run"),
 	'2|0|300008|1|postgres', 'the run counts what it did');
 is(sql("SELECT string_agg(action || ' ' || path || ' ' || (sha256 IS NOT NULL), ',' ORDER BY path) FROM cloudsync.history_file WHERE run_id = $run"),
 	'create /CloudSync/Dupont/large.bin true,create /CloudSync/Dupont/letter.txt true',
-	'history names each file');
+	'history names each file, with its checksum');
 
+# --- only what differs travels (P5) ----------------------------------------------
+my $inode = inode("$folder/large.bin");
+$run = push_now(1);
+is(touched($run), '', 'nothing is sent again');
+is(sql("SELECT files_done, files_skipped, bytes_sent FROM cloudsync.history WHERE run_id = $run"), '0|2|0', 'and history says so');
+
+sql(q{UPDATE app.dossier_file SET content = 'another letter' WHERE id = 1});
+$run = push_now(1);
+is(touched($run), 'update /CloudSync/Dupont/letter.txt', 'a changed content is sent, and it alone');
+is(read_file("$folder/letter.txt"), 'another letter', 'it is there');
+
+sql(q{UPDATE app.dossier_file SET content = content || ''::bytea WHERE id = 2});
+$run = push_now(1);
+is(touched($run), '', 'the same bytes stored anew are not sent');
+is(inode("$folder/large.bin"), $inode, 'nor is the file touched');
+
+sql(q{UPDATE app.dossier_file SET name = 'huge.bin' WHERE id = 2});
+$run = push_now(1);
+is(touched($run), 'move /CloudSync/Dupont/huge.bin', 'a renamed file is moved');
+is(inode("$folder/huge.bin"), $inode, 'it is the same file there');
+
+sql(q{UPDATE app.dossier_file SET name = CASE id WHEN 1 THEN 'huge.bin' ELSE 'letter.txt' END WHERE dossier_id = 1});
+push_now(1);
+is(inode("$folder/letter.txt"), $inode, 'swapped names are swapped, not sent');
+is(read_file("$folder/huge.bin"), 'another letter', 'both ways');
+sql(q{UPDATE app.dossier_file SET name = CASE id WHEN 1 THEN 'letter.txt' ELSE 'huge.bin' END WHERE dossier_id = 1});
+push_now(1);
+
+sql(q{UPDATE app.dossier SET title = 'Dupont & fils' WHERE id = 1});
+push_now(1);
+is(inode("$root/archive/CloudSync/Dupont & fils/huge.bin"), $inode, 'a changed tag value moves the folder');
+ok(!-e $folder, 'nothing is left at the old place');
+
+sql(q{SELECT cloudsync_set_push('Archive', folder => '{year}/{dossier_label}')});
+push_now(1);
+is(inode("$root/archive/CloudSync/2026/Dupont & fils/huge.bin"), $inode, 'a changed template moves');
+sql(q{SELECT cloudsync_set_push('Archive', folder => '{dossier_label}/{year}')});
+push_now(1);
+is(inode("$root/archive/CloudSync/Dupont & fils/2026/huge.bin"), $inode, 'also where the levels change places');
+sql(q{SELECT cloudsync_set_push('Archive', folder => '{dossier_label}')});
+push_now(1);
+is(inode("$root/archive/CloudSync/Dupont & fils/huge.bin"), $inode, 'and from a folder to the one that it is in');
+sql(q{SELECT cloudsync_set_push('Archive', root => 'Firm/Out')});
+push_now(1);
+is(inode("$root/archive/Firm/Out/Dupont & fils/huge.bin"), $inode, 'a changed root moves');
+sql(q{SELECT cloudsync_set_procedure_folder('Archive', 'tax', 'Tax cases')});
+push_now(1);
+is(inode("$root/archive/Tax cases/Dupont & fils/huge.bin"), $inode, 'a procedure\'s folder takes the place of the root');
+sql(q{SELECT cloudsync_set_procedure_folder('Archive', 'tax', NULL)});
+sql(q{SELECT cloudsync_set_push('Archive', root => 'CloudSync')});
+push_now(1);
+
+# --- names (P10) ---------------------------------------------------------------------
+sql(q{
+INSERT INTO app.dossier (id, title, year) VALUES (2, 'Same', 1), (3, 'Same', 2), (4, '../../etc/pass|wd', 3);
+INSERT INTO app.dossier_file (id, dossier_id, name, content) VALUES
+	(20, 2, 'a.txt', 'two'), (30, 3, 'a.txt', 'three'), (31, 3, 'a.txt', 'three again'), (40, 4, '../x', 'four'), (41, 4, '', 'five');
+});
+push_now($_) for (2, 3, 4);
+is_deeply([ files_below("$root/archive/CloudSync/Same") ], ['a.txt'], 'the first of a name has it');
+is_deeply([ files_below("$root/archive/CloudSync/Same (2)") ], [ 'a (2).txt', 'a.txt' ], 'the second dossier, and file, get a number');
+is_deeply([ files_below("$root/archive/CloudSync/..-..-etc-pass|wd") ], [ '..-x', '_' ], 'a value never adds a level');
+sql(q{DELETE FROM app.dossier WHERE id = 2});
+sql(q{UPDATE app.dossier_file SET content = 'three anew' WHERE id = 31});
+push_now(3);
+is(read_file("$root/archive/CloudSync/Same (2)/a (2).txt"), 'three anew', 'a number is kept for good');
+
+# --- what if (P15) -----------------------------------------------------------------------
+is(sql(q{
+BEGIN;
+UPDATE app.dossier SET title = 'Durand' WHERE id = 1;
+UPDATE app.dossier_file SET content = 'x' WHERE id = 1;
+DELETE FROM app.dossier_file WHERE id = 2;
+INSERT INTO app.dossier_file (id, dossier_id, name, content) VALUES (3, 1, 'new.txt', 'new');
+SELECT * FROM cloudsync_plan('Archive') WHERE dossier = '1' ORDER BY file_key;
+ROLLBACK;
+}), "1|1|update|/CloudSync/Durand/letter.txt|/CloudSync/Dupont & fils/letter.txt|1\n"
+	. "1|2|skip|/CloudSync/Durand/huge.bin|/CloudSync/Dupont & fils/huge.bin|300000\n"
+	. "1|3|create|/CloudSync/Durand/new.txt||3", 'a plan sees what the transaction has done');
+is(sql(q{SELECT string_agg(action, ',') FROM cloudsync_plan('Archive', '1')}), 'skip,skip', 'and after the rollback nothing is to be done');
+
+# --- manifest (P13) ------------------------------------------------------------------------
+sql(q{SELECT cloudsync_set_push('Archive', manifest => true)});
+$run = push_now(1);
+is(touched($run), 'create /CloudSync/Dupont & fils/manifest.json', 'the manifest is made');
+my $manifest = read_file("$root/archive/CloudSync/Dupont & fils/manifest.json");
+is(sql(qq{SELECT string_agg(concat_ws(' ', f->>'path', f->>'size', f->>'sha256' = encode(sha256(content), 'hex')), ',' ORDER BY id)
+	FROM jsonb_array_elements(\$m\$$manifest\$m\$::jsonb->'files') f JOIN app.dossier_file ON id::text = f->>'key'}),
+	'letter.txt 14 t,huge.bin 300000 t', 'it lists each file with size and checksum');
+is(touched(push_now(1)), '', 'it is not sent again when nothing changed');
+
+# --- by itself (P2) --------------------------------------------------------------------------
+sql(q{SELECT * FROM cloudsync_connect('local', 'Auto', options => '{"path": "auto"}')});
+sql(q{SELECT cloudsync_set_push('Auto', every => '2 seconds')});
+ok(wait_for($node, q{SELECT count(*) = 3 FROM cloudsync.dossiers WHERE connection = 'Auto' AND state = 'synced'}),
+	'all that exists is sent when automatic push is switched on');
+is(read_file("$root/auto/CloudSync/Same/a.txt"), 'three', 'to its folder');
+
+my $before = sql(q{SELECT count(*) FROM cloudsync.history WHERE connection = 'Auto' AND kind = 'push'});
+$node->safe_psql('postgres', join('', map { "UPDATE app.dossier_file SET content = 'change $_' WHERE id = 1;\n" } 1 .. 200));
+ok(wait_for($node, q{SELECT count(*) > 0 FROM cloudsync.history_file WHERE path LIKE '%letter.txt' AND action = 'update'
+	AND run_id IN (SELECT run_id FROM cloudsync.history WHERE connection = 'Auto')}), 'a change is pushed by itself');
+ok(wait_for($node, q{SELECT count(*) = 0 FROM cloudsync.due}), 'nothing is due any more');
+is(read_file("$root/auto/CloudSync/Dupont & fils/letter.txt"), 'change 200', 'the last of 200 changes is there');
+my $runs = sql(q{SELECT count(*) FROM cloudsync.history WHERE connection = 'Auto' AND kind = 'push'}) - $before;
+is($runs, 1, 'they made one push');
+is(sql(q{SELECT origin FROM cloudsync.history WHERE connection = 'Auto' AND kind = 'push' ORDER BY run_id DESC LIMIT 1}), 'auto', 'an automatic one');
+
+sql(q{BEGIN; UPDATE app.dossier_file SET content = 'never' WHERE id = 1; SELECT cloudsync_push_dossier('1'); ROLLBACK});
+is(sql(q{SELECT count(*) FROM cloudsync.change}), 0, 'a rollback leaves no change');
+is(sql(q{SELECT count(*) FROM cloudsync.history WHERE state IN ('queued', 'running')}), 0, 'and no run');
+
+# --- calls share an execution (P3) ---------------------------------------------------------------
+my $three = sql(q{BEGIN; UPDATE app.dossier_file SET content = 'shared' WHERE id = 1;
+	SELECT array_agg(r) FROM (SELECT cloudsync_push_dossier('1', 'Archive') UNION ALL SELECT cloudsync_push_dossier('1', 'Archive')
+	UNION ALL SELECT cloudsync_push_dossier('1', 'Archive')) s(r); COMMIT});
+$node->safe_psql('postgres', "CALL cloudsync_wait('$three'::bigint[])");
+is(sql("SELECT count(*), count(DISTINCT run_id) FROM cloudsync.history WHERE run_id = ANY('$three') AND state = 'succeeded' AND files_done = 2"),
+	'3|3', 'three calls, three runs, the same result');
+is(sql("SELECT count(*) FROM cloudsync.history_file WHERE run_id = ANY('$three') AND path LIKE '%letter.txt'"), 1, 'one execution');
+
+# --- deletions (P9) ---------------------------------------------------------------------------------
+sql(q{DELETE FROM app.dossier_file WHERE id = 2});
+push_now(1);
+ok(-e "$root/archive/CloudSync/Dupont & fils/huge.bin", 'keep: a deleted file stays');
+is(sql(q{SELECT state FROM cloudsync.files WHERE connection = 'Archive' AND file_key = '2'}), 'kept', 'and is shown as kept');
+
+$node->stop;
 done_testing();
