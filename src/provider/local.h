@@ -36,6 +36,7 @@ struct CsConversation
 	bool temp_written;
 	bool body_known; /* size and sha256 are those of the body */
 	bool replaces;	 /* entry is what will be replaced */
+	bool known; /* PUT: the target is as we left it */
 	bool ours;		 /* entry has the intended bytes */
 	int64 size;
 	uint8 sha256[CS_SHA256_LENGTH];

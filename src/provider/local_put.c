@@ -104,6 +104,7 @@ judge(CsConversation *c, const CsResponse *answer, CsRequest *request,
 
 	c->replaces = false;
 	c->ours = false;
+	c->known = false;
 	if (answer->error == ENOENT)
 		return go_on(c, request);
 	if (answer->error != 0)
@@ -114,7 +115,15 @@ judge(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	c->replaces = true;
 	if (c->op.known_version != NULL && c->entry.version != NULL &&
 		strcmp(c->op.known_version, c->entry.version) == 0)
+	{
+		/* as we left it: the same bytes need not be written again */
+		c->known = true;
+		if (!c->body_known && c->op.has_intended && c->entry.size == size &&
+			c->op.intended_size == size)
+			return cs_local_ask(c, request, PUT_TARGET_HASHED, CS_REQ_FILE_HASH,
+								c->op.path);
 		return go_on(c, request);
+	}
 	if ((c->op.has_intended && c->entry.size == c->op.intended_size) ||
 		c->entry.size == size || size < 0)
 		return cs_local_ask(c, request, PUT_TARGET_HASHED, CS_REQ_FILE_HASH,

@@ -32,7 +32,7 @@ sub touched
 	return sql("SELECT string_agg(action || ' ' || path, ',' ORDER BY path, action) FROM cloudsync.history_file WHERE run_id = $run");
 }
 
-sql(q{SELECT cloudsync_track('app.dossier', 'app.dossier_file')});
+sql(q{SELECT cloudsync_track('app.dossier', 'app.dossier_file', procedure => 'procedure')});
 sql(q{SELECT * FROM cloudsync_connect('local', 'Archive', options => '{"path": "archive"}')});
 sql(q{SELECT cloudsync_set_push('Archive', auto_sync => false)});
 ok(wait_for($node, q{SELECT count(*) = 1 FROM cloudsync.history WHERE kind = 'prepare' AND state = 'succeeded'}),
@@ -177,7 +177,7 @@ my $three = sql(q{BEGIN; UPDATE app.dossier_file SET content = 'shared' WHERE id
 $node->safe_psql('postgres', "CALL cloudsync_wait('$three'::bigint[])");
 is(sql("SELECT count(*), count(DISTINCT run_id) FROM cloudsync.history WHERE run_id = ANY('$three') AND state = 'succeeded' AND files_done = 2"),
 	'3|3', 'three calls, three runs, the same result');
-is(sql("SELECT count(*) FROM cloudsync.history_file WHERE run_id = ANY('$three') AND path LIKE '%letter.txt'"), 1, 'one execution');
+is(sql("SELECT count(*) FROM cloudsync.run_file WHERE run_id = ANY('$three') AND path LIKE '%letter.txt'"), 1, 'one execution');
 
 # --- deletions (P9) ---------------------------------------------------------------------------------
 sql(q{DELETE FROM app.dossier_file WHERE id = 2});
