@@ -252,6 +252,8 @@ BEGIN
     RETURN result;
 END;
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_add_recipient(text, text, boolean) IS
+    'adds a person for whom documents are collected, or changes one';
 
 -- Raises the error that a channel's settings deserve (checked when set).
 CREATE FUNCTION cloudsync.check_channel(wanted cloudsync.channel, folders text[]) RETURNS void
@@ -522,6 +524,8 @@ BEGIN
     RETURN id;
 END;
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_create_channel(text, text, text[], text, text, boolean, interval, time, text, boolean, text[], text[], bigint, text, text) IS
+    'makes a rule that collects from remote folders into a recipient''s inbox';
 
 CREATE FUNCTION @extschema@.cloudsync_alter_channel(channel text, folders text[] DEFAULT NULL, recipient text DEFAULT NULL,
         binder text DEFAULT NULL, auto_collect boolean DEFAULT NULL, collect_every interval DEFAULT NULL, collect_at time DEFAULT NULL,
@@ -554,6 +558,8 @@ BEGIN
         ARRAY(SELECT f.path FROM cloudsync.channel_folder f WHERE f.channel_id = wanted.channel_id ORDER BY f.folder_no)));
 END;
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_alter_channel(text, text[], text, text, boolean, interval, time, text, boolean, text[], text[], bigint, text, text, text) IS
+    'changes a channel; NULL keeps what is set';
 
 CREATE FUNCTION @extschema@.cloudsync_set_auto_sync(channel text, auto_sync boolean) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -569,6 +575,8 @@ BEGIN
         ARRAY(SELECT f.path FROM cloudsync.channel_folder f WHERE f.channel_id = wanted.channel_id ORDER BY f.folder_no));
 END;
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_set_auto_sync(text, boolean) IS
+    'switches automatic collection of a channel on or off';
 
 -- Queues a run of a channel, by hand.
 CREATE FUNCTION cloudsync.queue_channel_run(kind text, wanted cloudsync.channel, document_id bigint) RETURNS bigint
@@ -592,6 +600,8 @@ BEGIN
     RETURN cloudsync.queue_channel_run('collect', cloudsync.channel_named(cloudsync_collect.channel), NULL);
 END;
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_collect(text) IS
+    'collects a channel now; returns the run';
 
 CREATE FUNCTION @extschema@.cloudsync_refresh_items(channel text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -606,6 +616,8 @@ BEGIN
     RETURN cloudsync.queue_channel_run('refresh', wanted, NULL);
 END;
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_refresh_items(text) IS
+    'lists a channel''s folders without collecting; returns the run';
 
 CREATE FUNCTION @extschema@.cloudsync_recollect(document_id bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -637,6 +649,8 @@ BEGIN
     RETURN id;
 END;
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_recollect(bigint) IS
+    'collects a document''s file once more; returns the run';
 
 CREATE FUNCTION @extschema@.cloudsync_delete_channel(channel text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -653,3 +667,5 @@ BEGIN
     PERFORM cloudsync.wake(true);
 END;
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_delete_channel(text) IS
+    'ends a channel; documents, history and dedup keys stay';

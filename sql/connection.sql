@@ -282,7 +282,11 @@ CREATE FUNCTION @extschema@.cloudsync_browse(connection text, path text DEFAULT 
     RETURNS TABLE (name text, path text, kind text, size bigint, modified_at timestamptz, remote_id text)
     LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'cloudsync_browse';
+COMMENT ON FUNCTION @extschema@.cloudsync_browse(text, text) IS
+    'one level of a remote folder, asked of the provider by a worker';
 CREATE FUNCTION @extschema@.cloudsync_check(connection text)
     RETURNS TABLE (state text, account text, used_bytes bigint, quota_bytes bigint, latency interval, detail text)
     LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'cloudsync_check';
+COMMENT ON FUNCTION @extschema@.cloudsync_check(text) IS
+    'whether the account can be reached, and how full it is, asked by a worker';

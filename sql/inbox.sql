@@ -98,6 +98,8 @@ BEGIN
     RETURN coalesce((SELECT string_agg(c.bytes, ''::bytea ORDER BY c.seq) FROM cloudsync.chunk c WHERE c.content_id = doc.content_id), '');
 END;
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_content(bigint) IS
+    'the bytes of a document';
 
 -- Bytes are counted from 0; what lies behind the end is not there. Each chunk
 -- but the last has 1 MiB (store/content.c).
@@ -126,6 +128,8 @@ BEGIN
               AND c.seq BETWEEN from_byte / chunk_size AND (until_byte - 1) / chunk_size);
 END;
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_read(bigint, bigint, integer) IS
+    'a part of the bytes of a document';
 
 -- Registers the application's function (B3); DROP FUNCTION ends it.
 CREATE FUNCTION @extschema@.cloudsync_on_document(fn regproc, event text DEFAULT 'collected') RETURNS void
@@ -164,3 +168,5 @@ BEGIN
     END IF;
 END;
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_on_document(regproc, text) IS
+    'registers a function of the application that runs for each document';

@@ -35,9 +35,13 @@ COMMENT ON COLUMN cloudsync.activity.rate IS 'bytes a second since the run''s st
 -- CALL cloudsync_run(): all due work, here and now, by a worker of its own.
 CREATE PROCEDURE @extschema@.cloudsync_run(max_time interval DEFAULT NULL)
     LANGUAGE c AS 'MODULE_PATHNAME', 'cloudsync_run';
+COMMENT ON PROCEDURE @extschema@.cloudsync_run(interval) IS
+    'does all due work now, by a worker, and waits for it';
 
 CREATE FUNCTION @extschema@.cloudsync_start_worker() RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'cloudsync_start_worker';
+COMMENT ON FUNCTION @extschema@.cloudsync_start_worker() IS
+    'keeps workers in this database until the server restarts';
 
 -- These concern the whole database: for administrators without a tenant.
 CREATE FUNCTION @extschema@.cloudsync_suspend() RETURNS void
@@ -53,6 +57,8 @@ BEGIN
     END IF;
 END
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_suspend() IS
+    'holds all work in this database until cloudsync_resume';
 
 /*
  * Numbers of columns change when a dump is restored; names do not. A column
@@ -123,6 +129,8 @@ BEGIN
     PERFORM cloudsync.wake(true);
 END
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_resume() IS
+    'makes this copy of the database the one that acts';
 
 /*
  * A copy that shall never act: suspended, and each connection disabled, so that
@@ -146,6 +154,8 @@ BEGIN
         HINT = 'Should it act again after all, run cloudsync_resume() and cloudsync_enable() for each connection.';
 END
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_detach() IS
+    'suspends a copy of the database that shall never act';
 
 -- One line about a run, with a bar while bytes move.
 CREATE FUNCTION @extschema@.cloudsync_progress(run_id bigint) RETURNS text
@@ -183,3 +193,5 @@ BEGIN
         moving.phase, moving.file);
 END
 $$;
+COMMENT ON FUNCTION @extschema@.cloudsync_progress(bigint) IS
+    'one line about a run, with a bar while bytes move';

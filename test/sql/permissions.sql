@@ -31,10 +31,9 @@ SELECT r.rolname, has_schema_privilege(r.rolname, 'cloudsync', 'USAGE') AS usage
     FROM pg_roles r WHERE r.rolname LIKE 'regress\_%' ORDER BY r.rolname COLLATE "C";
 
 -- functions and procedures (x: may execute); internal ones only if somebody may
-SELECT n.nspname AS schema, replace(p.oid::regprocedure::text, 'cloudsync.', '') AS routine,
-       pg_temp.may('regress_nobody', p.oid) AS nobody, pg_temp.may('regress_app', p.oid) AS app,
+SELECT pg_temp.may('regress_nobody', p.oid) AS nobody, pg_temp.may('regress_app', p.oid) AS app,
        pg_temp.may('regress_reader', p.oid) AS reader, pg_temp.may('regress_operator', p.oid) AS operator,
-       pg_temp.may('regress_admin', p.oid) AS admin
+       pg_temp.may('regress_admin', p.oid) AS admin, p.oid::regprocedure AS routine
     FROM members m JOIN pg_proc p ON p.oid = m.objid JOIN pg_namespace n ON n.oid = p.pronamespace
     WHERE m.classid = 'pg_proc'::regclass
       AND (n.nspname <> 'cloudsync' OR has_function_privilege('regress_nobody', p.oid, 'EXECUTE')
