@@ -53,6 +53,36 @@ check_conflict_name(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* How often a value for cloudsync.require_tenant was taken, the default's too. */
+static int require_tenant_taken = 0;
+
+static void
+assign_require_tenant(bool newval, void *extra)
+{
+	require_tenant_taken++;
+}
+
+/*
+ * Where the library is loaded late, anybody may have set this before, in the
+ * connection's options above what the superuser set for the role. PostgreSQL
+ * then drops both. So when there was a value and none was taken, it is on: it
+ * fails closed.
+ */
+static void
+define_require_tenant(void)
+{
+	bool was_set =
+		GetConfigOption("cloudsync.require_tenant", true, false) != NULL;
+
+	DefineCustomBoolVariable(
+		"cloudsync.require_tenant",
+		"A session without a tenant sees and changes nothing.",
+		"Meant for ALTER ROLE ... SET.", &cs_require_tenant, false, PGC_SUSET,
+		0, NULL, assign_require_tenant, NULL);
+	if (was_set && require_tenant_taken <= 1)
+		cs_require_tenant = true;
+}
+
 /* For whom the session acts, and what it captures. */
 static void
 define_session_settings(void)
@@ -65,11 +95,7 @@ define_session_settings(void)
 		"cloudsync.user",
 		"Person for whom a member of cloudsync_app acts; empty for its role.",
 		NULL, &cs_user, "", PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomBoolVariable(
-		"cloudsync.require_tenant",
-		"A session without a tenant sees and changes nothing.",
-		"Meant for ALTER ROLE ... SET.", &cs_require_tenant, false, PGC_SUSET,
-		0, NULL, NULL, NULL);
+	define_require_tenant();
 	DefineCustomBoolVariable(
 		"cloudsync.capture",
 		"Changes of tracked tables are noted; off counts for members of "

@@ -92,6 +92,6 @@ INSERT INTO cloudsync.change (dossiers_id, dossier, tenant, changed_at) VALUES (
 SELECT cloudsync_lag() BETWEEN '2 min' AND '3 min';
 DELETE FROM cloudsync.change;
 DELETE FROM cloudsync.due;
-SELECT cloudsync_lag();
+SELECT cloudsync_lag() = '0';
 SELECT cloudsync_lag('Nowhere');
 DROP EXTENSION cloudsync;

@@ -12,7 +12,7 @@ DROP SCHEMA cloudsync;
 CREATE SCHEMA "Any One";
 GRANT CREATE ON SCHEMA "Any One" TO PUBLIC;
 CREATE EXTENSION cloudsync SCHEMA "Any One";
-SELECT "Any One".cloudsync_lag();
+SELECT "Any One".cloudsync_lag() = '0';
 DROP EXTENSION cloudsync;
 REVOKE CREATE ON SCHEMA "Any One" FROM PUBLIC;
 CREATE EXTENSION cloudsync SCHEMA "Any One";
