@@ -463,7 +463,7 @@ BEGIN
             VALUES (conn.tenant, 'push', conn.connection_id, place.dossiers_id, place.key, 'manual', cloudsync.acting_user())
             RETURNING run_id INTO run;
         IF conn.state <> 'active' THEN
-            RAISE WARNING USING ERRCODE = 'warning',
+            RAISE WARNING USING
                 MESSAGE = format('the push is queued: connection "%s" is in state "%s"', conn.name, conn.state),
                 HINT = CASE conn.state WHEN 'disabled' THEN 'Call cloudsync_enable.'
                                        ELSE 'Renew its consent with cloudsync_connect.' END;
@@ -478,7 +478,7 @@ BEGIN
     END IF;
     waiting := cloudsync.why_waiting();
     IF waiting IS NOT NULL THEN
-        RAISE WARNING USING ERRCODE = 'warning',
+        RAISE WARNING USING
             MESSAGE = format('the push is queued: %s', waiting),
             HINT = 'cloudsync_status() says what to do.';
     END IF;
