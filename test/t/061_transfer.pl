@@ -89,6 +89,23 @@ SKIP:
 	is(read_file("$drive/Dossier 2/b.txt"), 'b', 'the file is there');
 }
 
+# --- errors of the database while bytes travel ------------------------------------------
+sql(q{SELECT cloudsync_add_recipient('alice')});
+sql(q{SELECT cloudsync_create_channel('Drive', 'Scans', '{/Scans}', 'alice', 'Mail', auto_collect => false)});
+write_file("$root/drive/Scans/$_.txt", "scan $_") for 'good', 'bad';
+my $pid = worker_pid($node, 'cloudsync worker', 'postgres');
+sql(q{ALTER TABLE cloudsync.chunk ADD CONSTRAINT refuses CHECK (bytes <> 'scan bad')});
+my $run = sql(q{SELECT cloudsync_collect('Scans')});
+wait_for($node, "SELECT finished_at IS NOT NULL FROM cloudsync.history WHERE run_id = $run");
+is(run_state($node, $run), 'partial', 'a document that the database refuses is a failure of that document');
+is(sql("SELECT string_agg(name, ',') FROM cloudsync.document"), 'good.txt', '... and the other is there');
+like(sql(q{SELECT reason FROM cloudsync.items WHERE name = 'bad.txt'}), qr/violates check constraint "refuses"/, '... with the error\'s own text');
+is(worker_pid($node, 'cloudsync worker', 'postgres'), $pid, '... and the worker lives');
+sql(q{ALTER TABLE cloudsync.chunk DROP CONSTRAINT refuses});
+sql(q{UPDATE cloudsync.item SET next_try_at = now()});
+ok(wait_run($node, sql(q{SELECT cloudsync_collect('Scans')})), 'later it is collected');
+is(sql("SELECT string_agg(name, ',' ORDER BY name) FROM cloudsync.document"), 'bad.txt,good.txt', '... once');
+
 # --- what stays open --------------------------------------------------------------------
 sub descriptors
 {
