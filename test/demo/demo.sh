@@ -144,7 +144,7 @@ SELECT state FROM cloudsync_connect('local', 'Firm drive', options => '{"path": 
 SELECT cloudsync_track('firm.dossier', 'firm.dossier_file', label => 'title', procedure => 'procedure');
 SELECT cloudsync_set_push('Firm drive', every => '2 seconds', manifest => true,
     folder => '{customer_id.name}/{fiscal_year}/{reference} {dossier_label}');
-SELECT cloudsync_set_procedure_folder('Firm drive', 'litigation', 'Litigation/{accountant_id.name}');
+SELECT cloudsync_set_procedure_folder('Firm drive', 'litigation', 'Litigation');
 SQL
 pushed "all dossiers that existed"
 say "All dossiers that existed were sent:"
@@ -167,6 +167,15 @@ show_tree
 inode_after=$(cd "$drive" && find . -name annual-accounts.pdf -printf '%i\n')
 [ "$inode_before" = "$inode_after" ] || { say "demo: annual-accounts.pdf was written again" >&2; exit 1; }
 say "(annual-accounts.pdf was moved, not sent again: still inode $inode_after)"
+
+step "What would happen if ...? The plan of a change that is then rolled back"
+sql <<'SQL'
+BEGIN;
+UPDATE firm.dossier SET customer_id = 3 WHERE reference = '2026-003';
+SELECT dossier, action, from_path, path FROM cloudsync_plan('Firm drive')
+WHERE action <> 'skip' ORDER BY 1, 2, 4;
+ROLLBACK;
+SQL
 
 step "Collect: somebody drops documents into the drive's folder Scans"
 drop invoice-2026-118.pdf invoice-2026-118.pdf
