@@ -611,8 +611,8 @@ BEGIN
             RETURNING f.dossiers_id, f.dossier
     ), again AS (
         INSERT INTO cloudsync.due AS d (connection_id, dossiers_id, dossier, changed_at, start_at, due_at)
-            SELECT DISTINCT conn.connection_id, f.dossiers_id, f.dossier, clock_timestamp(), clock_timestamp(), clock_timestamp()
-            FROM files f
+            SELECT conn.connection_id, f.dossiers_id, f.dossier, clock_timestamp(), clock_timestamp(), clock_timestamp()
+            FROM (SELECT DISTINCT dossiers_id, dossier FROM files) f
             ON CONFLICT (connection_id, dossiers_id, dossier) DO UPDATE SET generation = d.generation + 1,
                 start_at = LEAST(d.start_at, EXCLUDED.start_at)
     )

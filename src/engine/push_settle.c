@@ -148,6 +148,22 @@ cs_push_write_intent(CsPushJob *push, CsPushFile *file)
 			&args);
 }
 
+/* Counts against cloudsync.max_trash from now on, and only once. */
+static void
+write_trash_intent(CsPushJob *push, CsPushFile *file)
+{
+	Args args = {0};
+
+	add_file(&args, push, file);
+	add_int64(&args, push->job.connection->connection_id, false);
+	execute("WITH file AS (UPDATE cloudsync.pushed_file SET state = 'to_trash', trash_confirmed = true "
+			"WHERE " THIS_FILE " RETURNING path) "
+			"INSERT INTO cloudsync.trash_log (connection_id, trashed_at, path) "
+			"SELECT $6, pg_catalog.clock_timestamp(), COALESCE(file.path, '') FROM file",
+			&args);
+	file->plan->record->trash_confirmed = true;
+}
+
 /*
  * In the claim's transaction: the dossier's folder belongs to it from now on,
  * and each file that will be sent has its intent.
@@ -183,6 +199,8 @@ cs_push_write_intents(CsPushJob *push)
 
 		if (file->plan->action == CS_ACTION_CREATE || file->plan->action == CS_ACTION_UPDATE)
 			cs_push_write_intent(push, file);
+		else if (file->plan->action == CS_ACTION_TRASH && !file->plan->record->trash_confirmed)
+			write_trash_intent(push, file);
 	}
 }
 
