@@ -60,7 +60,9 @@ compile(const char *text, bool ignore_case)
 	if (pattern == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("pattern \"%s\" is not valid: %s", text, error.message),
+				 errmsg("pattern \"%.*s\" is not valid: %s",
+						pg_mbcliplen(text, (int) strlen(text), 100), text,
+						error.message),
 				 errdetail("At character %d.", error.position),
 				 error.hint[0] ? errhint("%s", error.hint) : 0));
 	return pattern;
