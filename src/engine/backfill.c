@@ -54,6 +54,7 @@ find_walks(MemoryContext context)
 		"JOIN cloudsync.push_setting s "
 		"ON s.connection_id OPERATOR(pg_catalog.=) b.connection_id "
 		"WHERE c.state OPERATOR(pg_catalog.=) 'active' AND s.auto_sync "
+		"AND b.started_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() "
 		"AND (SELECT pg_catalog.count(*) FROM (SELECT FROM cloudsync.due q "
 		"WHERE q.connection_id OPERATOR(pg_catalog.=) b.connection_id "
 		"AND q.backfill LIMIT $1) w) OPERATOR(pg_catalog.<) $1 "
@@ -95,7 +96,10 @@ read_walk(Walk *walk)
 	return true;
 }
 
-/* The next keys in descending order, with their tenants, as the owner. */
+/*
+ * The next keys in descending order, with their tenants, as the owner. (The
+ * order's column is qualified: by itself it would mean the text that is read.)
+ */
 static void
 read_keys(Walk *walk, const CsTracked *tracked)
 {
@@ -117,7 +121,7 @@ read_keys(Walk *walk, const CsTracked *tracked)
 	cs_enter_owner(&owner, tracked->owner, CS_KEY_TIME_ZONE);
 	ret = SPI_execute_with_args(
 		psprintf("SELECT %s::pg_catalog.text, %s::pg_catalog.text "
-				 "FROM %s %sORDER BY %s DESC LIMIT %d",
+				 "FROM %s t %sORDER BY t.%s DESC LIMIT %d",
 				 tracked->key, tracked->tenant ? tracked->tenant : "''",
 				 tracked->table, from, tracked->key, walk->limit),
 		1, types, values, nulls, true, 0);
@@ -214,10 +218,15 @@ write_walk(const Walk *walk)
 	cs_execute(on_sql, 4, types, values, NULL, false);
 }
 
-/* A failing table keeps its walk, for when it is mended. */
+/* A failing table keeps its walk, for when it is mended; tried each minute. */
 static void
 record_error(const Walk *walk, const ErrorData *error)
 {
+	static const char *const later_sql =
+		"UPDATE cloudsync.backfill SET started_at = "
+		"pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) "
+		"'1 minute'::pg_catalog.interval "
+		"WHERE dossiers_id OPERATOR(pg_catalog.=) $1";
 	static const char *const sql =
 		"UPDATE cloudsync.dossier_table SET last_error = $2 "
 		"WHERE dossiers_id OPERATOR(pg_catalog.=) $1 "
@@ -227,6 +236,7 @@ record_error(const Walk *walk, const ErrorData *error)
 					   CStringGetTextDatum(cs_error_text(error))};
 
 	cs_execute(sql, 2, types, values, NULL, false);
+	cs_execute(later_sql, 1, types, values, NULL, false);
 }
 
 static bool

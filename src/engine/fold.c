@@ -25,7 +25,7 @@
 
 #define BATCH 10000
 
-/* How often names are compared with the catalogs, at most. */
+/* Names are compared with the catalogs after each fold, and else so often. */
 #define REFRESH_MS 10000
 
 /* Columns of text, integers, ... that grow together, as arrays of SQL. */
@@ -397,11 +397,11 @@ record_broken(int32 dossiers_id, const char *text)
 }
 
 static void
-refresh_now_and_then(TimestampTz now)
+follow_renames(TimestampTz now, bool at_once)
 {
 	static TimestampTz refreshed_at = 0;
 
-	if (!TimestampDifferenceExceeds(refreshed_at, now, REFRESH_MS))
+	if (!at_once && !TimestampDifferenceExceeds(refreshed_at, now, REFRESH_MS))
 		return;
 	cs_begin("cloudsync: following renames of tracked tables");
 	cs_refresh_column_names();
@@ -424,7 +424,6 @@ cs_fold_changes(TimestampTz now)
 	int64 taken;
 	bool any = false;
 
-	refresh_now_and_then(now);
 	do
 	{
 		int32 broken = 0;
@@ -449,6 +448,7 @@ cs_fold_changes(TimestampTz now)
 		cs_commit();
 		any = any || taken > 0;
 	} while (taken < 0 || taken >= BATCH);
+	follow_renames(now, any || skip != NIL);
 	if (skip == NIL)
 		seen_until = began;
 	list_free(skip);
