@@ -391,7 +391,7 @@ BEGIN
         FROM cloudsync.pushed_file f
         JOIN cloudsync.destination s ON s.destination_id = f.destination_id
         JOIN cloudsync.connection c ON c.connection_id = s.connection_id
-        WHERE f.state = 'to_trash' AND f.intent_run_id IS NULL AND c.state <> 'disconnected' AND cloudsync.sees(c.tenant)
+        WHERE f.state = 'to_trash' AND NOT f.trash_confirmed AND c.state <> 'disconnected' AND cloudsync.sees(c.tenant)
         GROUP BY c.name;
 END
 $$;
