@@ -282,6 +282,14 @@ rename_noreplace(int from, const char *name, int to, const char *to_name)
 }
 
 static bool
+same_folder(const char *a, const char *b)
+{
+	size_t len = strrchr(a, '/') - a;
+
+	return len == strrchr(b, '/') - b && memcmp(a, b, len) == 0;
+}
+
+static bool
 do_rename(CsFileTask *task, int folder, const char *name)
 {
 	const char *to_name;
@@ -299,7 +307,8 @@ do_rename(CsFileTask *task, int folder, const char *name)
 		forget_unfinished(task, task->request.path);
 		result = cs_walk_sync(to);
 	}
-	if (result == 0)
+	if (result == 0 &&
+		!same_folder(task->request.path, task->request.to_path))
 		result = cs_walk_sync(folder);
 	if (result < 0)
 		answer_errno(task);
@@ -374,7 +383,7 @@ finish_write(CsFileTask *task)
 {
 	struct statx stat;
 
-	if (fsync(task->fd) < 0 || cs_walk_stat(task->fd, "", &stat) < 0)
+	if (cs_fd_sync(task->fd) < 0 || cs_walk_stat(task->fd, "", &stat) < 0)
 		answer_errno(task);
 	else
 		cs_entry_fill(&task->response.entry, task->request.path, &stat);

@@ -61,6 +61,7 @@ extern void cs_file_close(CsFileTask *task, bool remove_unfinished);
 extern int cs_fd_openat(int folder, const char *name, int flags, mode_t mode);
 extern void cs_fd_close(int fd);
 extern void cs_fd_forget(void); /* it was closed by other means */
+extern int cs_fd_sync(int fd);
 extern int cs_fd_count(void);
 
 /*

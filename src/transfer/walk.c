@@ -75,6 +75,17 @@ cs_fd_forget(void)
 #endif
 }
 
+/* In the server by its setting fsync, as for its own files. */
+int
+cs_fd_sync(int fd)
+{
+#ifndef FRONTEND
+	return pg_fsync(fd);
+#else
+	return fsync(fd);
+#endif
+}
+
 int
 cs_fd_count(void)
 {
@@ -195,7 +206,7 @@ cs_walk_sync(int folder)
 	/* As fsync_fname: what cannot be done to folders here is not missed. */
 	if (fd < 0)
 		return errno == EACCES ? 0 : -1;
-	result = fsync(fd);
+	result = cs_fd_sync(fd);
 	if (result < 0 && (errno == EBADF || errno == EINVAL))
 		result = 0;
 	cs_fd_close(fd);
