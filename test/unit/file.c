@@ -6,11 +6,14 @@
 #include "postgres_fe.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../../src/transfer/endpoint.h"
@@ -470,6 +473,85 @@ test_limits(void)
 	tap_ok(!exists("/d/too-large") && !exists("/d/" TEMP), "nothing is left");
 }
 
+static bool
+write_text(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	return file != NULL && fputs(text, file) >= 0 && fclose(file) == 0;
+}
+
+/* A file system of our own that nobody else sees; false where that is denied.
+ */
+static bool
+mount_small(const char *at)
+{
+	const char *users = psprintf("0 %d 1", (int) geteuid());
+	const char *groups = psprintf("0 %d 1", (int) getegid());
+
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
+		return false;
+	return write_text("/proc/self/setgroups", "deny") &&
+		   write_text("/proc/self/uid_map", users) &&
+		   write_text("/proc/self/gid_map", groups) &&
+		   mount("none", at, "tmpfs", 0, "size=1m") == 0;
+}
+
+#define CANNOT_MOUNT 77
+
+/* In a process of its own: 0, or which check failed. */
+static int
+check_full(const char *at)
+{
+	CsFailure failure = {0};
+	CsOp op = op_of(CS_OP_PUT, "/large");
+	CsOp look = op_of(CS_OP_LIST, "/");
+
+	if (!mount_small(at))
+		return CANNOT_MOUNT;
+	endpoint = cs_endpoint_open_below(psprintf("%s/data", top), at, "", "",
+									  false, &failure);
+	if (endpoint == NULL)
+		return 1;
+	if (run(&op, new_body(3 * 1024 * 1024, 'x'), 0) != CS_STEP_FAILED ||
+		last.failure.failure_class != CS_FAIL_QUOTA)
+		return 2;
+	if (run(&look, NULL, 0) != CS_STEP_DONE || names[0] != '\0')
+		return 3;
+	if (run(&op, new_body(1000, 'x'), 0) != CS_STEP_DONE)
+		return 4;
+	if (mount("none", at, "tmpfs", MS_REMOUNT | MS_RDONLY, "size=1m") != 0)
+		return CANNOT_MOUNT;
+	op.path = "/small";
+	if (run(&op, new_body(10, 'x'), 0) != CS_STEP_FAILED ||
+		last.failure.failure_class != CS_FAIL_UNREACHABLE)
+		return 5;
+	op = op_of(CS_OP_GET, "/large");
+	return run(&op, new_body(0, 0), 0) == CS_STEP_DONE ? 0 : 6;
+}
+
+static void
+test_full(void)
+{
+	char *at = psprintf("%s/full", top);
+	int status = -1;
+	pid_t child;
+
+	mkdir(at, 0700);
+	fflush(stdout);
+	child = fork();
+	if (child == 0)
+		_exit(check_full(at));
+	waitpid(child, &status, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_MOUNT)
+		tap_ok(true, "full and read-only # SKIP no mounts here");
+	else
+		tap_ok(status == 0,
+			   "a full store is a matter of quota and keeps no "
+			   "part, a read-only one is out of reach (%d)",
+			   WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+}
+
 static void
 opens(const char *local_root, const char *tenant, const char *path, bool good,
 	  const char *what)
@@ -573,6 +655,7 @@ main(void)
 	test_list();
 	test_get();
 	test_limits();
+	test_full();
 	test_endpoint();
 	test_refresh();
 	tap_ok(cs_fd_count() == 1, "one descriptor is open in the end");
