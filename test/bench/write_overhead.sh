@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# N6: what tracking costs the application's writes. pgbench updates of a tracked
+# table against the same updates of an untracked one, in turn, on a throw-away
+# cluster with default settings; medians of the pairs. Each run is checked: every
+# update is in the table, and every one of the tracked table is in the change log
+# or folded.
+#
+#	test/bench/write_overhead.sh [PAIRS=5] [SECONDS=5]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+# shellcheck source=test/common.sh
+. test/common.sh
+# shellcheck source=test/bench/cluster.sh
+. test/bench/cluster.sh
+pairs=${1:-5}
+seconds=${2:-5}
+rows=100000
+
+start_cluster
+sql <<SQL
+SET client_min_messages = error;
+CREATE EXTENSION cloudsync;
+CREATE TABLE untracked_dossier (id integer PRIMARY KEY, title text, n integer DEFAULT 0);
+CREATE TABLE tracked_dossier (id integer PRIMARY KEY, title text, n integer DEFAULT 0);
+CREATE TABLE tracked_file (id integer PRIMARY KEY, dossier_id integer REFERENCES tracked_dossier, name text, content bytea);
+SELECT cloudsync_connect('local', 'Folder');
+SELECT cloudsync_set_push('Folder');
+SELECT cloudsync_track('tracked_dossier', 'tracked_file');
+-- folded as in use, but not pushed: the disk is the application's
+SELECT cloudsync_disable('Folder');
+SET cloudsync.capture = off;
+INSERT INTO untracked_dossier SELECT i, 'dossier ' || i FROM generate_series(1, $rows) i;
+INSERT INTO tracked_dossier SELECT i, 'dossier ' || i FROM generate_series(1, $rows) i;
+VACUUM ANALYZE;
+CHECKPOINT;
+SQL
+
+run() { # TABLE CLIENTS SYNCHRONOUS_COMMIT SECONDS: sets tps
+	local before after made
+	printf '%s\n' "\\set id random(1, $rows)" "UPDATE $1 SET n = n + 1 WHERE id = :id;" >"$work/$1.sql"
+	before=$(sql -c "SELECT sum(n) FROM $1")
+	PGOPTIONS="-c synchronous_commit=$3" "$bindir/pgbench" -n -M prepared -f "$work/$1.sql" -c "$2" -j 2 -T "$4" >"$work/pgbench.out" 2>&1 ||
+		{ cat "$work/pgbench.out" >&2; die "pgbench failed"; }
+	after=$(sql -c "SELECT sum(n) FROM $1")
+	made=$(sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p' "$work/pgbench.out")
+	[ $((after - before)) = "$made" ] || die "$1: $made updates were reported, $((after - before)) made"
+	tps=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/pgbench.out")
+}
+
+echo "N6: updates a second, tracked against untracked (goal: at least 0.95)"
+for commit in on off; do
+	for clients in 1 8; do
+		: >"$work/ratios" && : >"$work/tracked" && : >"$work/untracked"
+		run untracked_dossier "$clients" "$commit" 2
+		run tracked_dossier "$clients" "$commit" 2
+		for ((pair = 0; pair < pairs; pair++)); do
+			if ((pair % 2)); then order="tracked untracked"; else order="untracked tracked"; fi
+			for kind in $order; do
+				run "${kind}_dossier" "$clients" "$commit" "$seconds"
+				echo "$tps" >>"$work/$kind"
+				printf -v "$kind" %s "$tps"
+			done
+			# shellcheck disable=SC2154
+			awk -v t="$tracked" -v u="$untracked" 'BEGIN { printf "%.3f\n", t / u }' >>"$work/ratios"
+		done
+		printf 'synchronous_commit %-3s  clients %d  untracked %6.0f  tracked %6.0f  ratio %s  (%s)\n' "$commit" "$clients" \
+			"$(median <"$work/untracked")" "$(median <"$work/tracked")" "$(median <"$work/ratios")" "$(sort -g "$work/ratios" | tr '\n' ' ')"
+	done
+done
+made=$(sql -c 'SELECT sum(n) FROM tracked_dossier')
+noted=$(sql -c 'SELECT (SELECT count(*) FROM cloudsync.change) + (SELECT coalesce(sum(changes), 0) FROM cloudsync.due)')
+[ "$made" = "$noted" ] || die "$made updates of the tracked table were made, $noted noted"
+echo "$made updates of the tracked table, $noted notes"
