@@ -44,6 +44,9 @@ PG_FUNCTION_INFO_V1(cloudsync_acting_is);
 #define ANUM_TENANT 2
 
 Oid cs_acting_override = InvalidOid;
+/* the (sub)transaction that it was set in: its abort ends it, not that of an
+ * exception block in the owner's own function */
+static int override_level = 0;
 
 /*
  * The last answer of role_tenant. A view asks once a row, so the answer is
@@ -77,7 +80,8 @@ static void
 at_subtransaction_abort(SubXactEvent event, SubTransactionId subid,
 						SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
+	if (event == SUBXACT_EVENT_ABORT_SUB &&
+		override_level >= GetCurrentTransactionNestLevel())
 		cs_acting_override = InvalidOid;
 }
 
@@ -97,6 +101,7 @@ cs_acting_set_override(Oid owner)
 		registered = true;
 	}
 	cs_acting_override = owner;
+	override_level = GetCurrentTransactionNestLevel();
 }
 
 /* Is the role in cloudsync_app? A marker, so membership counts, not rights. */
