@@ -33,7 +33,10 @@ CREATE TABLE cloudsync.run (
     bytes_received bigint NOT NULL DEFAULT 0,
     requests bigint NOT NULL DEFAULT 0,
     attempts integer NOT NULL DEFAULT 0,
-    error text
+    error text,
+    -- each kind has its subject
+    CHECK (CASE kind WHEN 'push' THEN dossiers_id IS NOT NULL AND dossier IS NOT NULL
+                     WHEN 'prepare' THEN true ELSE channel_id IS NOT NULL END)
 ) WITH (fillfactor = 80);
 CREATE INDEX run_active ON cloudsync.run (connection_id, run_id) WHERE state IN ('queued', 'running');
 CREATE INDEX run_connection ON cloudsync.run (connection_id, run_id);

@@ -79,7 +79,8 @@ INSERT INTO cloudsync.due (connection_id, dossiers_id, dossier, changed_at, star
 INSERT INTO cloudsync.backfill (connection_id, dossiers_id) VALUES (1, 1);
 INSERT INTO cloudsync.dedup (account_id, kind, key, sha256) VALUES (1, 'content', 'x', '\x00');
 INSERT INTO cloudsync.run (kind, connection_id, origin, requested_by, state)
-    VALUES ('push', 1, 'manual', 'x', 'queued'), ('push', 1, 'manual', 'x', 'running'), ('push', 1, 'manual', 'x', 'succeeded'), ('push', 2, 'manual', 'x', 'queued');
+    VALUES ('prepare', 1, 'manual', 'x', 'queued'), ('prepare', 1, 'manual', 'x', 'running'), ('prepare', 1, 'manual', 'x', 'succeeded'),
+           ('prepare', 2, 'manual', 'x', 'queued');
 SELECT cloudsync_disconnect('Archive');
 SELECT cloudsync_disconnect('Archive');
 SELECT cloudsync_disconnect('Nowhere');
