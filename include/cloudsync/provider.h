@@ -65,7 +65,9 @@ typedef enum CsOpKind
 	CS_OP_PUT,	 /* a file's bytes to path, by the rules below */
 	CS_OP_GET,	 /* a file's bytes from path */
 	CS_OP_MOVE,	 /* path to to_path; parents exist; never onto another */
-	CS_OP_TRASH	 /* path to the provider's trash, or to to_path if none */
+	CS_OP_TRASH, /* path to the provider's trash, or to to_path if none */
+	CS_OP_DISCARD /* path: what an attempt that was cut off left under its
+				   * temporary name; one that is not there is success */
 } CsOpKind;
 
 /*

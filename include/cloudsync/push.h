@@ -39,6 +39,7 @@ typedef enum CsPushStep
 	CS_PUSH_MAKE_PARENT, /* of a folder that moves */
 	CS_PUSH_MOVE_FOLDER,
 	CS_PUSH_MAKE_FOLDER,
+	CS_PUSH_DISCARD, /* what an attempt that was cut off left elsewhere */
 	CS_PUSH_TRASH,
 	CS_PUSH_SUBFOLDERS,
 	CS_PUSH_MOVES,
@@ -124,8 +125,10 @@ typedef struct CsPushJob
 	/* moving and sending */
 	List *files;	   /* of CsPushFile */
 	CsPushFile *moving;
+	char *moved_from;  /* where the folder was before this push moved it */
 	char *detour;	   /* MOVES: where to on the way, when names are swapped */
 	List *subfolders;  /* still to be made */
+	List *discards;	   /* paths still to be discarded */
 	List *queue;	   /* SEND: files that wait, from queue_next on */
 	int queue_next;
 	List *active; /* SEND: files that are on their way */
@@ -172,6 +175,8 @@ extern void cs_push_moved(CsPushJob *push, CsPushFile *file, const CsTransfer *t
 						  TimestampTz now);
 extern void cs_push_trashed(CsPushJob *push, CsPushFile *file, const CsTransfer *transfer);
 extern void cs_push_folder_moved(CsPushJob *push, const char *remote_id);
+/* Paths of what earlier attempts left where none of this push writes over it. */
+extern List *cs_push_leftovers(CsPushJob *push);
 extern char *cs_push_trash_path(CsPushJob *push, const char *path);
 
 /* push_settle.c */

@@ -215,6 +215,11 @@ start_change(CsPushJob *push)
 				return false;
 			start_path(push, CS_OP_MKDIR, push->plan->folder, false);
 			return true;
+		case CS_PUSH_DISCARD:
+			if (push->discards == NIL)
+				return false;
+			start_path(push, CS_OP_DISCARD, linitial(push->discards), false);
+			return true;
 		case CS_PUSH_TRASH:
 			file = cs_push_next_trash(push);
 			if (file == NULL)
@@ -404,6 +409,9 @@ end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
 			else
 				*fatal = single->result.failure;
 			return false;
+		case CS_PUSH_DISCARD:
+			push->discards = list_delete_first(push->discards);
+			return true;
 		case CS_PUSH_TRASH:
 			cs_push_trashed(push, push->moving, single);
 			return true;
@@ -508,7 +516,9 @@ take_step(CsPushJob *push, TimestampTz now)
 	if (started)
 		return true;
 	push->step++;
-	if (push->step == CS_PUSH_SUBFOLDERS)
+	if (push->step == CS_PUSH_DISCARD)
+		push->discards = cs_push_leftovers(push);
+	else if (push->step == CS_PUSH_SUBFOLDERS)
 		list_subfolders(push);
 	else if (push->step == CS_PUSH_SEND)
 		cs_push_fill_queue(push);

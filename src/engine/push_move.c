@@ -89,6 +89,51 @@ cs_push_next_trash(CsPushJob *push)
 	return NULL;
 }
 
+/* Is it sent in this push, into the folder where it was cut off? */
+static bool
+is_written_over(CsPushJob *push, const CsRecord *record, const char *folder)
+{
+	ListCell *cell;
+
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (file->plan->record == record)
+			return (file->plan->action == CS_ACTION_CREATE ||
+					file->plan->action == CS_ACTION_UPDATE) &&
+				   strcmp(cs_path_parent(file->path), folder) == 0;
+	}
+	return false;
+}
+
+/* See push.h. */
+List *
+cs_push_leftovers(CsPushJob *push)
+{
+	CsPlan *plan = push->plan;
+	List *paths = NIL;
+	ListCell *cell;
+
+	foreach (cell, plan->files)
+	{
+		CsRecord *record = ((CsPlanFile *) lfirst(cell))->record;
+		const char *below;
+		char *folder;
+
+		if (record == NULL || record->intent_temp == NULL || record->intent_path == NULL)
+			continue;
+		folder = cs_path_parent(record->intent_path);
+		/* it went along if the folder has moved */
+		below = push->moved_from ? cs_path_below(folder, push->moved_from) : NULL;
+		if (below != NULL)
+			folder = cs_path_join(plan->folder, below);
+		if (!is_written_over(push, record, folder))
+			paths = lappend(paths, cs_path_join(folder, record->intent_temp));
+	}
+	return paths;
+}
+
 /* Where the trash is of a provider that has none of its own. */
 char *
 cs_push_trash_path(CsPushJob *push, const char *path)
@@ -224,6 +269,7 @@ cs_push_folder_moved(CsPushJob *push, const char *remote_id)
 	if (plan->manifest != NULL && plan->manifest->path != NULL &&
 		cs_path_below(plan->manifest->path, plan->from_folder) != NULL)
 		plan->manifest->path = cs_path_join(plan->folder, cs_path_below(plan->manifest->path, plan->from_folder));
+	push->moved_from = plan->from_folder;
 	plan->from_folder = plan->folder;
 	plan->folder_id = remote_id ? pstrdup(remote_id) : NULL;
 }

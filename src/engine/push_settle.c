@@ -544,10 +544,15 @@ cs_push_settle_dossier(CsPushJob *push, const char *state, const char *error,
 		CsPushFile file = {0};
 		Args mark = {0};
 
-		if (plan->action != CS_ACTION_KEEP && plan->action != CS_ACTION_WAIT_TRASH)
-			continue;
 		file.plan = plan;
 		add_file(&mark, push, &file);
+		/* gone here, and nothing of it there: nothing to be told of any more */
+		if (plan->row == NULL && plan->action == CS_ACTION_SKIP)
+			execute("DELETE FROM cloudsync.pushed_file WHERE " THIS_FILE
+					" AND state OPERATOR(pg_catalog.<>) 'trashed'",
+					&mark);
+		if (plan->action != CS_ACTION_KEEP && plan->action != CS_ACTION_WAIT_TRASH)
+			continue;
 		add_text(&mark, plan->action == CS_ACTION_KEEP ? "kept" : "to_trash");
 		execute("UPDATE cloudsync.pushed_file SET state = $6, next_try_at = NULL WHERE " THIS_FILE
 				" AND state OPERATOR(pg_catalog.<>) $6",

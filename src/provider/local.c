@@ -227,6 +227,26 @@ stat_entry(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	return CS_STEP_DONE;
 }
 
+/* DISCARD: only ever what has a temporary name. */
+static CsStep
+discard(CsConversation *c, const CsResponse *answer, CsRequest *request,
+		CsResult *result)
+{
+	const char *name = strrchr(c->op.path, '/');
+
+	if (name == NULL || !cs_local_is_temp_name(name + 1))
+	{
+		cs_failure_set(&result->failure, CS_FAIL_BROKEN, NULL,
+					   "\"%s\" is no temporary file", c->op.path);
+		return CS_STEP_FAILED;
+	}
+	if (answer == NULL)
+		return cs_local_ask(c, request, 0, CS_REQ_FILE_UNLINK, c->op.path);
+	if (answer->error != 0 && !cs_local_absent(answer))
+		return cs_local_failed(result, answer, "remove", c->op.path);
+	return CS_STEP_DONE;
+}
+
 enum
 {
 	MKDIR_START,
@@ -359,6 +379,9 @@ begin(const CsOp *op)
 			break;
 		case CS_OP_GET:
 			c->step = get;
+			break;
+		case CS_OP_DISCARD:
+			c->step = discard;
 			break;
 		case CS_OP_MOVE:
 		case CS_OP_TRASH:

@@ -70,6 +70,7 @@ extern void cs_local_keep(CsConversation *c, const CsEntry *entry);
 /* Is the entry still the one last seen? */
 extern bool cs_local_same(const CsConversation *c, const CsEntry *entry);
 /* Does nothing stand at a path: ENOENT, or a parent that is no folder? */
+extern bool cs_local_is_temp_name(const char *name);
 extern bool cs_local_absent(const CsResponse *answer);
 /* Sets folders to the levels of a path, from the top. */
 extern void cs_local_levels(CsConversation *c, const char *path);

@@ -29,8 +29,8 @@ enum
 };
 
 /* .cloudsync-<16 hexadecimal digits>.part: a file of ours being written */
-static bool
-is_temp_name(const char *name)
+bool
+cs_local_is_temp_name(const char *name)
 {
 	static const char prefix[] = ".cloudsync-";
 	size_t prefix_len = sizeof(prefix) - 1;
@@ -99,7 +99,7 @@ look_through(CsConversation *c, CsEntry *entries, int n_entries)
 	{
 		CsEntry *entry = &entries[i];
 
-		if (is_temp_name(entry->name))
+		if (cs_local_is_temp_name(entry->name))
 			continue;
 		if (c->op.recursive && entry->kind == CS_ENTRY_FOLDER &&
 			entry->refused == NULL)

@@ -77,18 +77,25 @@ COMMIT;
 }
 is(sql(q{SELECT count(*) FROM cloudsync.run_file WHERE action = 'conflict'}), 0, 'ours is never taken for somebody else\'s');
 
-# a name that changes while its upload is cut off
+# what changes while an upload is cut off: a name, a folder, a file that goes
+sql(q{SELECT cloudsync_set_push('Archive', folder => '{dossier_label}/{file.name}', manifest => false)});
 crash_here('push.after_write');
 my $offset = log_offset($node);
-sql(q{INSERT INTO app.dossier (id, title) VALUES (20, 'Cut');
-	INSERT INTO app.dossier_file (dossier_id, name, content) VALUES (20, 'old name', 'cut off')});
+sql(q{INSERT INTO app.dossier (id, title) VALUES (20, 'Cut'), (21, 'Gone');
+	INSERT INTO app.dossier_file (id, dossier_id, name, content) VALUES (2001, 20, 'old name', 'cut off'), (2002, 21, 'deleted', 'cut off too')});
 ok($node->wait_for_log(qr/cloudsync worker.*was terminated by signal 9/, $offset), 'the worker is killed once more');
+$node->append_conf('postgresql.conf', "cloudsync.enabled = off\n");
 crash_here('');
 $node->poll_query_until('postgres', 'SELECT true') or die;
-sql(q{UPDATE app.dossier_file SET name = 'new name' WHERE dossier_id = 20; UPDATE app.dossier SET title = 'Cut off' WHERE id = 20});
+ok(scalar(grep { m{\.part$} } files_below($root, parts => 1)), 'something half-written is there, under no final name');
+sql(q{UPDATE app.dossier_file SET name = 'new name' WHERE id = 2001; UPDATE app.dossier SET title = 'Cut off' WHERE id = 20;
+	DELETE FROM app.dossier_file WHERE id = 2002});
+$node->append_conf('postgresql.conf', "cloudsync.enabled = on\n");
+$node->reload;
 ok(wait_for($node, q{SELECT count(*) = 0 FROM (SELECT FROM cloudsync.due UNION ALL SELECT FROM cloudsync.change
 	UNION ALL SELECT FROM cloudsync.run WHERE state IN ('queued', 'running')) x}), 'the work is finished');
-is_same('with another name');
+is(read_file("$root/CloudSync/Cut off/new name/new name"), 'cut off', 'under the new names');
+is_deeply([ grep { m{\.part$|deleted} } files_below($root, parts => 1) ], [], 'nothing half-written is left');
 
 $node->stop;
 done_testing();
