@@ -3,7 +3,8 @@
  *	  What the parts of a push share: the plan of a dossier (plan.h) being
  *	  carried out as a job (engine.h). push.c takes dossiers that are due,
  *	  push_job.c goes from step to step, push_look.c looks at what is at the
- *	  remote, push_send.c sends files, push_settle.c records.
+ *	  remote, push_move.c and push_send.c say what is moved and sent,
+ *	  push_intent.c and push_settle.c record.
  */
 #ifndef CLOUDSYNC_PUSH_H
 #define CLOUDSYNC_PUSH_H
@@ -170,6 +171,9 @@ extern bool cs_push_manifest(CsPushJob *push);
 
 /* push_move.c: the file to be moved next, or NULL. */
 extern CsPushFile *cs_push_next_move(CsPushJob *push);
+extern void cs_push_list_subfolders(CsPushJob *push);
+extern bool cs_push_needs_folder(CsPushJob *push);
+extern bool cs_push_folder_moves(CsPushJob *push);
 extern CsPushFile *cs_push_next_trash(CsPushJob *push);
 extern void cs_push_moved(CsPushJob *push, CsPushFile *file, const CsTransfer *transfer,
 						  TimestampTz now);
@@ -179,10 +183,12 @@ extern void cs_push_folder_moved(CsPushJob *push, const char *remote_id);
 extern List *cs_push_leftovers(CsPushJob *push);
 extern char *cs_push_trash_path(CsPushJob *push, const char *path);
 
-/* push_settle.c */
+/* push_intent.c */
 extern void cs_push_write_intents(CsPushJob *push);
 extern void cs_push_write_intent(CsPushJob *push, CsPushFile *file);
 extern void cs_push_checkpoint(CsPushJob *push, List *files);
+
+/* push_settle.c */
 extern void cs_push_file_done(CsPushJob *push, CsPushFile *file, TimestampTz now);
 extern void cs_push_file_failed(CsPushJob *push, CsPushFile *file,
 								const CsFailure *failure, TimestampTz now);

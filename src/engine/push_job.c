@@ -70,68 +70,6 @@ start_move(CsPushJob *push, CsOpKind kind, CsPushFile *file, const char *to_path
 	start_single(push, &op);
 }
 
-/* Folders below the dossier's that files will be moved or sent into. */
-static void
-list_subfolders(CsPushJob *push)
-{
-	ListCell *cell;
-
-	push->subfolders = NIL;
-	foreach (cell, push->files)
-	{
-		CsPushFile *file = lfirst(cell);
-		char *parent;
-		ListCell *other;
-		bool listed = false;
-
-		if (file->state != CS_FILE_WAITING || file->path == NULL ||
-			file->plan->action == CS_ACTION_TRASH ||
-			(file->plan->action != CS_ACTION_CREATE && file->plan->action != CS_ACTION_UPDATE &&
-			 (file->now_at == NULL || strcmp(file->now_at, file->path) == 0)))
-			continue;
-		parent = cs_path_parent(file->path);
-		if (push->plan->folder != NULL && strcmp(parent, push->plan->folder) == 0)
-			continue;
-		foreach (other, push->subfolders)
-			listed = listed || strcmp(lfirst(other), parent) == 0;
-		if (!listed)
-			push->subfolders = lappend(push->subfolders, parent);
-	}
-}
-
-/* Is the folder to be made, or only still to be there? */
-static bool
-needs_folder(CsPushJob *push)
-{
-	ListCell *cell;
-
-	if (push->plan->folder == NULL || !push->plan->present || push->folder_there)
-		return false;
-	if (!push->plan->recorded)
-		return true;
-	foreach (cell, push->files)
-	{
-		CsPushFile *file = lfirst(cell);
-
-		if (file->plan->action == CS_ACTION_CREATE || file->plan->action == CS_ACTION_UPDATE ||
-			file->plan->action == CS_ACTION_MOVE)
-			return true;
-	}
-	return push->looks == NIL;
-}
-
-/* Does the dossier's folder go elsewhere, as a whole? */
-static bool
-folder_moves(CsPushJob *push)
-{
-	CsPlan *plan = push->plan;
-
-	return plan->present && plan->from_folder != NULL && push->folder_there &&
-		   strcmp(plan->from_folder, plan->folder) != 0 &&
-		   !cs_path_is_below(plan->folder, plan->from_folder) &&
-		   !cs_path_is_below(plan->from_folder, plan->folder);
-}
-
 static void
 start_folder_move(CsPushJob *push)
 {
@@ -198,18 +136,18 @@ start_change(CsPushJob *push)
 	switch (push->step)
 	{
 		case CS_PUSH_MAKE_PARENT:
-			if (!folder_moves(push))
+			if (!cs_push_folder_moves(push))
 				return false;
 			start_path(push, CS_OP_MKDIR, cs_path_parent(push->plan->folder), false);
 			return true;
 		case CS_PUSH_MOVE_FOLDER:
-			if (!folder_moves(push))
+			if (!cs_push_folder_moves(push))
 				return false;
 			push->job.phase = "move";
 			start_folder_move(push);
 			return true;
 		case CS_PUSH_MAKE_FOLDER:
-			if (!needs_folder(push) &&
+			if (!cs_push_needs_folder(push) &&
 				(!push->plan->present || strcmp(push->plan->from_folder ? push->plan->from_folder : push->plan->folder,
 												push->plan->folder) == 0))
 				return false;
@@ -519,7 +457,7 @@ take_step(CsPushJob *push, TimestampTz now)
 	if (push->step == CS_PUSH_DISCARD)
 		push->discards = cs_push_leftovers(push);
 	else if (push->step == CS_PUSH_SUBFOLDERS)
-		list_subfolders(push);
+		cs_push_list_subfolders(push);
 	else if (push->step == CS_PUSH_SEND)
 		cs_push_fill_queue(push);
 	else if (push->step == CS_PUSH_MANIFEST)

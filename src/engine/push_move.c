@@ -273,3 +273,65 @@ cs_push_folder_moved(CsPushJob *push, const char *remote_id)
 	plan->from_folder = plan->folder;
 	plan->folder_id = remote_id ? pstrdup(remote_id) : NULL;
 }
+
+/* Folders below the dossier's that files will be moved or sent into. */
+void
+cs_push_list_subfolders(CsPushJob *push)
+{
+	ListCell *cell;
+
+	push->subfolders = NIL;
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+		char *parent;
+		ListCell *other;
+		bool listed = false;
+
+		if (file->state != CS_FILE_WAITING || file->path == NULL ||
+			file->plan->action == CS_ACTION_TRASH ||
+			(file->plan->action != CS_ACTION_CREATE && file->plan->action != CS_ACTION_UPDATE &&
+			 (file->now_at == NULL || strcmp(file->now_at, file->path) == 0)))
+			continue;
+		parent = cs_path_parent(file->path);
+		if (push->plan->folder != NULL && strcmp(parent, push->plan->folder) == 0)
+			continue;
+		foreach (other, push->subfolders)
+			listed = listed || strcmp(lfirst(other), parent) == 0;
+		if (!listed)
+			push->subfolders = lappend(push->subfolders, parent);
+	}
+}
+
+/* Is the folder to be made, or only still to be there? */
+bool
+cs_push_needs_folder(CsPushJob *push)
+{
+	ListCell *cell;
+
+	if (push->plan->folder == NULL || !push->plan->present || push->folder_there)
+		return false;
+	if (!push->plan->recorded)
+		return true;
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (file->plan->action == CS_ACTION_CREATE || file->plan->action == CS_ACTION_UPDATE ||
+			file->plan->action == CS_ACTION_MOVE)
+			return true;
+	}
+	return push->looks == NIL;
+}
+
+/* Does the dossier's folder go elsewhere, as a whole? */
+bool
+cs_push_folder_moves(CsPushJob *push)
+{
+	CsPlan *plan = push->plan;
+
+	return plan->present && plan->from_folder != NULL && push->folder_there &&
+		   strcmp(plan->from_folder, plan->folder) != 0 &&
+		   !cs_path_is_below(plan->folder, plan->from_folder) &&
+		   !cs_path_is_below(plan->from_folder, plan->folder);
+}

@@ -1,0 +1,133 @@
+/*
+ * push_intent.c
+ *	  What a push writes down before it acts: intents before the first byte, size
+ *	  and SHA-256 before a file becomes visible, so that after a crash ours can be
+ *	  told from somebody else's (design decision 4).
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "cloudsync/path.h"
+#include "push_args.h"
+
+/*
+ * A name under which nobody looks for files. The one of an attempt that a crash
+ * cut off is used again, so that what that attempt wrote is written over.
+ */
+static char *
+temp_name(CsPushJob *push, const CsPushFile *file)
+{
+	const CsRecord *record = file->plan->record;
+	uint64 number;
+
+	if (record != NULL && record->intent_temp != NULL && !file->marked)
+		return MemoryContextStrdup(push->job.context, record->intent_temp);
+	if (!pg_strong_random(&number, sizeof(number)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg("could not generate a random number")));
+	return MemoryContextStrdup(
+		push->job.context,
+		psprintf(".cloudsync-%016llx.part", (unsigned long long) number));
+}
+
+/* In a transaction: what is about to be brought where. */
+void
+cs_push_write_intent(CsPushJob *push, CsPushFile *file)
+{
+	Args args = {0};
+
+	file->temp = temp_name(push, file);
+	add_file(&args, push, file);
+	add_int64(&args, push->job.run_id, false);
+	add_text(&args, file->path);
+	add_text(&args, file->temp);
+	execute("INSERT INTO cloudsync.pushed_file AS f (destination_id, dossiers_id, dossier, source_id, file_key, "
+			"state, intent_run_id, intent_path, intent_temp) "
+			"VALUES ($1, $2, $3, $4, $5, 'sending', $6, $7, $8) "
+			"ON CONFLICT (destination_id, dossiers_id, dossier, source_id, file_key) DO UPDATE "
+			"SET intent_run_id = $6, intent_path = $7, intent_temp = $8, "
+			"intent_size = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) $7 THEN f.intent_size END, "
+			"intent_sha256 = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) $7 THEN f.intent_sha256 END, "
+			"state = CASE WHEN f.state IN ('failed', 'removed_there', 'trashed', 'skipped') THEN 'sending' ELSE f.state END",
+			&args);
+}
+
+/* Counts against cloudsync.max_trash from now on, and only once. */
+static void
+write_trash_intent(CsPushJob *push, CsPushFile *file)
+{
+	Args args = {0};
+
+	add_file(&args, push, file);
+	add_int64(&args, push->job.connection->connection_id, false);
+	execute("WITH file AS (UPDATE cloudsync.pushed_file SET state = 'to_trash', trash_confirmed = true "
+			"WHERE " THIS_FILE " RETURNING path) "
+			"INSERT INTO cloudsync.trash_log (connection_id, trashed_at, path) "
+			"SELECT $6, pg_catalog.clock_timestamp(), COALESCE(file.path, '') FROM file",
+			&args);
+	file->plan->record->trash_confirmed = true;
+}
+
+/*
+ * In the claim's transaction: the dossier's folder belongs to it from now on,
+ * and each file that will be sent has its intent.
+ */
+void
+cs_push_write_intents(CsPushJob *push)
+{
+	CsPlan *plan = push->plan;
+	bool moves = plan->from_folder != NULL && plan->folder != NULL &&
+				 strcmp(plan->from_folder, plan->folder) != 0;
+	ListCell *cell;
+
+	if (plan->folder == NULL)
+		return;
+	if (plan->present)
+	{
+		Args args = {0};
+
+		add_dossier(&args, push);
+		add_text(&args, plan->folder);
+		add_text(&args, key_of(push, plan->folder));
+		add_text(&args, plan->wanted);
+		add(&args, BOOLOID, BoolGetDatum(moves), false);
+		execute("INSERT INTO cloudsync.pushed_dossier (destination_id, dossiers_id, dossier, "
+				"folder, folder_key, wanted, state) VALUES ($1, $2, $3, $4, $5, $6, 'partial') "
+				"ON CONFLICT (destination_id, dossiers_id, dossier) DO UPDATE "
+				"SET intent_folder = CASE WHEN $7 THEN $4 END, intent_key = CASE WHEN $7 THEN $5 END",
+				&args);
+	}
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (file->plan->action == CS_ACTION_CREATE || file->plan->action == CS_ACTION_UPDATE)
+			cs_push_write_intent(push, file);
+		else if (file->plan->action == CS_ACTION_TRASH && !file->plan->record->trash_confirmed)
+			write_trash_intent(push, file);
+	}
+}
+
+/* Size and SHA-256 of what is about to become visible. */
+void
+cs_push_checkpoint(CsPushJob *push, List *files)
+{
+	ListCell *cell;
+
+	cs_begin("recording what is about to become visible");
+	foreach (cell, files)
+	{
+		CsPushFile *file = lfirst(cell);
+		Args args = {0};
+
+		add_file(&args, push, file);
+		add_int64(&args, file->transfer->result.size, false);
+		add_sha256(&args, file->transfer->result.sha256);
+		add_text(&args, file->path);
+		execute("UPDATE cloudsync.pushed_file SET intent_size = $6, intent_sha256 = $7, "
+				"intent_path = $8 WHERE " THIS_FILE,
+				&args);
+	}
+	cs_commit();
+}
