@@ -1,8 +1,8 @@
 /*
  * file.c
- *	  The requests of file.h, each in slices of a megabyte or a thousand entries
- *	  at most. What is written is durable when it is reported: file and folders
- *	  are synced. Only regular files are ever opened.
+ *	  The requests of file.h that move bytes or list, in slices of a megabyte or
+ *	  a thousand entries at most. What is written is durable when it is
+ *	  reported. Only regular files are ever opened.
  */
 #ifndef FRONTEND
 #include "postgres.h"
@@ -12,7 +12,6 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "cloudsync/crash.h"
@@ -90,21 +89,6 @@ body_write(CsFileTask *task, int64 n, CsFailure *failure)
 	return ok;
 }
 
-/* Answers with errno; always true, for the end of a slice. */
-static bool
-answer_errno(CsFileTask *task)
-{
-	int error = errno;
-	struct stat root;
-
-	/* Below a folder that was removed nothing can be said of any file. */
-	if (error == ENOENT && fstat(task->root, &root) == 0 && root.st_nlink == 0)
-		error = ENODEV;
-	task->response.error = error;
-	task->response.detail = pstrdup(strerror(error));
-	return true;
-}
-
 void
 cs_file_body_failed(CsFileTask *task, const CsFailure *failure)
 {
@@ -144,8 +128,8 @@ set_unfinished(CsFileTask *task, const char *path)
 	task->unfinished = path != NULL ? keep_string(task, path) : NULL;
 }
 
-static void
-forget_unfinished(CsFileTask *task, const char *path)
+void
+cs_file_forget_unfinished(CsFileTask *task, const char *path)
 {
 	if (task->unfinished != NULL && strcmp(task->unfinished, path) == 0)
 		set_unfinished(task, NULL);
@@ -172,153 +156,6 @@ cs_file_close(CsFileTask *task, bool remove_unfinished)
 		cs_hash_free(task->hash);
 	task->hash = NULL;
 }
-
-/* ---- requests of one slice ---- */
-
-static bool
-do_space(CsFileTask *task)
-{
-	struct statvfs space;
-	struct statx stat;
-	int64 used;
-
-	if (fstatvfs(task->root, &space) < 0 ||
-		cs_walk_stat(task->root, "", &stat) < 0)
-		return answer_errno(task);
-	if (stat.stx_nlink == 0)
-	{
-		errno = ENODEV;
-		return answer_errno(task);
-	}
-	used = (int64) (space.f_blocks - space.f_bfree) * (int64) space.f_frsize;
-	task->response.used_bytes = used;
-	task->response.quota_bytes =
-		used + (int64) space.f_bavail * (int64) space.f_frsize;
-	cs_entry_fill(&task->response.entry, "/", &stat);
-	return true;
-}
-
-/* The entry at path, as it is now, into the response. */
-static bool
-answer_entry(CsFileTask *task, int folder, const char *name, const char *path)
-{
-	struct statx stat;
-
-	if (cs_walk_stat(folder, name, &stat) < 0)
-		return answer_errno(task);
-	if (name[0] == '.' && name[1] == '\0' && stat.stx_nlink == 0)
-	{
-		errno = ENODEV;
-		return answer_errno(task);
-	}
-	cs_entry_fill(&task->response.entry, path, &stat);
-	return true;
-}
-
-static bool
-do_stat(CsFileTask *task, int folder, const char *name)
-{
-	return answer_entry(task, folder, name, task->request.path);
-}
-
-static bool
-do_mkdir(CsFileTask *task, int folder, const char *name)
-{
-	mode_t mask = umask(0027);
-	int result = mkdirat(folder, name, 0750);
-
-	umask(mask);
-	if (result < 0 || cs_walk_sync(folder) < 0)
-		return answer_errno(task);
-	return true;
-}
-
-static bool
-do_unlink(CsFileTask *task, int folder, const char *name)
-{
-	if (unlinkat(folder, name, 0) < 0)
-		return answer_errno(task);
-	forget_unfinished(task, task->request.path);
-	return true;
-}
-
-/*
- * For file systems without RENAME_NOREPLACE: a second link never replaces. For
- * folders, and where there are no links, a look just before must do.
- */
-static int
-rename_without_flag(int from, const char *name, int to, const char *to_name)
-{
-	struct statx stat;
-
-	if (cs_walk_stat(from, name, &stat) < 0)
-		return -1;
-	if (S_ISREG(stat.stx_mode))
-	{
-		if (linkat(from, name, to, to_name, 0) == 0)
-			return unlinkat(from, name, 0);
-		if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS &&
-			errno != EMLINK)
-			return -1;
-	}
-	if (cs_walk_stat(to, to_name, &stat) == 0)
-	{
-		errno = EEXIST;
-		return -1;
-	}
-	if (errno != ENOENT)
-		return -1;
-	return renameat(from, name, to, to_name);
-}
-
-static int
-rename_noreplace(int from, const char *name, int to, const char *to_name)
-{
-	if (renameat2(from, name, to, to_name, RENAME_NOREPLACE) == 0)
-		return 0;
-	if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
-		return -1;
-	return rename_without_flag(from, name, to, to_name);
-}
-
-static bool
-same_folder(const char *a, const char *b)
-{
-	size_t len = strrchr(a, '/') - a;
-
-	return len == strrchr(b, '/') - b && memcmp(a, b, len) == 0;
-}
-
-static bool
-do_rename(CsFileTask *task, int folder, const char *name)
-{
-	const char *to_name;
-	int to = cs_walk_parent(task->root, task->request.to_path, &to_name);
-	int result;
-
-	if (to < 0)
-		return answer_errno(task);
-	result = task->request.replace
-				 ? renameat(folder, name, to, to_name)
-				 : rename_noreplace(folder, name, to, to_name);
-	if (result == 0)
-	{
-		CS_CRASH_POINT("transfer.renamed");
-		forget_unfinished(task, task->request.path);
-		result = cs_walk_sync(to);
-	}
-	if (result == 0 &&
-		!same_folder(task->request.path, task->request.to_path))
-		result = cs_walk_sync(folder);
-	if (result < 0)
-		answer_errno(task);
-	else
-		answer_entry(task, to, to_name, task->request.to_path);
-	cs_fd_close(to);
-	return true;
-}
-
-/* ---- requests of many slices ---- */
 
 static void
 start_hash(CsFileTask *task)
@@ -348,11 +185,11 @@ begin_write(CsFileTask *task, int folder, const char *name)
 {
 	/* A leftover is removed, not written into: it may have a second name. */
 	if (unlinkat(folder, name, 0) < 0 && errno != ENOENT)
-		return answer_errno(task);
+		return cs_file_answer_errno(task);
 	task->fd = cs_fd_openat(folder, name,
 							O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0640);
 	if (task->fd < 0)
-		return answer_errno(task);
+		return cs_file_answer_errno(task);
 	set_unfinished(task, task->request.path);
 	start_hash(task);
 	task->done = 0;
@@ -384,7 +221,7 @@ finish_write(CsFileTask *task)
 	struct statx stat;
 
 	if (cs_fd_sync(task->fd) < 0 || cs_walk_stat(task->fd, "", &stat) < 0)
-		answer_errno(task);
+		cs_file_answer_errno(task);
 	else
 		cs_entry_fill(&task->response.entry, task->request.path, &stat);
 	close_file(task);
@@ -423,7 +260,7 @@ slice_write(CsFileTask *task)
 		return finish_write(task);
 	if (!write_all(task->fd, task->buffer, n))
 	{
-		answer_errno(task);
+		cs_file_answer_errno(task);
 		close_file(task);
 		return true;
 	}
@@ -469,23 +306,23 @@ static bool
 begin_read(CsFileTask *task, int folder, const char *name)
 {
 	if (cs_walk_stat(folder, name, &task->before) < 0)
-		return answer_errno(task);
+		return cs_file_answer_errno(task);
 	errno = S_ISREG(task->before.stx_mode)	 ? 0
 			: S_ISDIR(task->before.stx_mode) ? EISDIR
 			: S_ISLNK(task->before.stx_mode) ? ELOOP
 											 : EOPNOTSUPP;
 	if (errno != 0)
-		return answer_errno(task);
+		return cs_file_answer_errno(task);
 	task->fd = cs_fd_openat(folder, name,
 							O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 	if (task->fd < 0)
-		return answer_errno(task);
+		return cs_file_answer_errno(task);
 	if (cs_walk_stat(task->fd, "", &task->before) < 0 ||
 		!S_ISREG(task->before.stx_mode))
 	{
 		close_file(task);
 		errno = ESTALE;
-		return answer_errno(task);
+		return cs_file_answer_errno(task);
 	}
 	start_hash(task);
 	if (task->request.kind == CS_REQ_FILE_HASH)
@@ -511,12 +348,12 @@ finish_read(CsFileTask *task)
 	struct statx after;
 
 	if (cs_walk_stat(task->fd, "", &after) < 0)
-		answer_errno(task);
+		cs_file_answer_errno(task);
 	else if (!cs_entry_unchanged(&task->before, &after) ||
 			 task->offset != (int64) after.stx_size)
 	{
 		errno = ESTALE;
-		answer_errno(task);
+		cs_file_answer_errno(task);
 	}
 	else
 		cs_entry_fill(&task->response.entry, task->request.path, &after);
@@ -542,7 +379,7 @@ slice_read(CsFileTask *task)
 	}
 	if (n < 0)
 	{
-		answer_errno(task);
+		cs_file_answer_errno(task);
 		close_file(task);
 		return true;
 	}
@@ -572,12 +409,12 @@ begin_list(CsFileTask *task)
 	close_folder(task);
 	fd = cs_walk_folder(task->root, task->request.path);
 	if (fd < 0)
-		return answer_errno(task);
+		return cs_file_answer_errno(task);
 	task->dir = fdopendir(fd);
 	if (task->dir == NULL)
 	{
 		cs_fd_close(fd);
-		return answer_errno(task);
+		return cs_file_answer_errno(task);
 	}
 	task->dir_path = keep_string(task, task->request.path);
 	return false;
@@ -586,7 +423,7 @@ begin_list(CsFileTask *task)
 static bool
 list_failed(CsFileTask *task)
 {
-	answer_errno(task);
+	cs_file_answer_errno(task);
 	task->response.n_entries = 0;
 	close_folder(task);
 	return true;
@@ -655,20 +492,20 @@ begin_in_folder(CsFileTask *task)
 	bool done;
 
 	if (folder < 0)
-		return answer_errno(task);
+		return cs_file_answer_errno(task);
 	switch (task->request.kind)
 	{
 		case CS_REQ_FILE_STAT:
-			done = do_stat(task, folder, name);
+			done = cs_file_stat(task, folder, name);
 			break;
 		case CS_REQ_FILE_MKDIR:
-			done = do_mkdir(task, folder, name);
+			done = cs_file_mkdir(task, folder, name);
 			break;
 		case CS_REQ_FILE_UNLINK:
-			done = do_unlink(task, folder, name);
+			done = cs_file_unlink(task, folder, name);
 			break;
 		case CS_REQ_FILE_RENAME:
-			done = do_rename(task, folder, name);
+			done = cs_file_rename(task, folder, name);
 			break;
 		case CS_REQ_FILE_WRITE:
 			done = begin_write(task, folder, name);
@@ -688,7 +525,7 @@ begin_request(CsFileTask *task)
 	switch (task->request.kind)
 	{
 		case CS_REQ_FILE_SPACE:
-			return do_space(task);
+			return cs_file_space(task);
 		case CS_REQ_HASH_BODY:
 			start_hash(task);
 			return false;

@@ -57,6 +57,17 @@ extern void cs_file_body_failed(CsFileTask *task, const CsFailure *failure);
 /* Closes what is open; removes the unfinished file if asked to. Cannot fail. */
 extern void cs_file_close(CsFileTask *task, bool remove_unfinished);
 
+/* file_names.c: the requests of one slice; always true: the response is complete */
+extern bool cs_file_space(CsFileTask *task);
+extern bool cs_file_stat(CsFileTask *task, int folder, const char *name);
+extern bool cs_file_mkdir(CsFileTask *task, int folder, const char *name);
+extern bool cs_file_unlink(CsFileTask *task, int folder, const char *name);
+extern bool cs_file_rename(CsFileTask *task, int folder, const char *name);
+/* Answers with errno. */
+extern bool cs_file_answer_errno(CsFileTask *task);
+/* file.c: the file at path is no longer unfinished. */
+extern void cs_file_forget_unfinished(CsFileTask *task, const char *path);
+
 /* walk.c: descriptors, counted; a process has few of them. */
 extern int cs_fd_openat(int folder, const char *name, int flags, mode_t mode);
 extern void cs_fd_close(int fd);
