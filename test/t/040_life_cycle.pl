@@ -1,0 +1,157 @@
+# Workers start by themselves where the extension is, and stand in the way of no
+# command on databases or the extension, also in the middle of a run (W1, W8).
+use strict;
+use warnings;
+
+use CloudsyncTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $node = new_cluster('life', conf => "cloudsync.stability_delay = '5min'\n");
+my $root = local_root($node);
+
+sub processes
+{
+	my ($db) = @_;
+	return scalar_sql($node,
+		"SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'cloudsync %' AND datname = '$db'",
+		'template1');
+}
+
+# The scheduler of the database is there.
+sub scheduled
+{
+	my ($db) = @_;
+	return wait_for($node,
+		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'cloudsync scheduler' AND datname = '$db'",
+		't', 'template1');
+}
+
+# A run that waits for its file to be stable: somebody is in the middle of work.
+sub begin_run
+{
+	my ($db) = @_;
+	write_file("$root/in/$db.txt", 'still growing');
+	$node->safe_psql($db, <<"SQL");
+SELECT cloudsync_connect('local', 'store');
+SELECT cloudsync_add_recipient('clerk');
+SELECT cloudsync_create_channel('store', 'scans', ARRAY['/in'], 'clerk', 'tray', auto_collect => false);
+SQL
+	return go_on($db);
+}
+
+sub go_on
+{
+	my ($db) = @_;
+	my $run = $node->safe_psql($db, "SELECT cloudsync_collect('scans')");
+	wait_for($node, "SELECT state = 'running' FROM cloudsync.history WHERE run_id = $run", 't', $db)
+	  or return;
+	return $run;
+}
+
+# Runs a command in a session of its own and tells how long it took.
+sub timed
+{
+	my ($db, $sql) = @_;
+	my $start = time;
+	my ($rc, $out, $err) = $node->psql($db, $sql, timeout => 60);
+	return ($rc, $err, time - $start);
+}
+
+is(worker_pid($node, 'cloudsync launcher') > 0, 1, 'the launcher runs');
+$node->safe_psql('postgres', "CREATE DATABASE $_") foreach qw(one two plain);
+
+# --- CREATE EXTENSION --------------------------------------------------------------
+create_extension($node, 'one');
+create_extension($node, 'two');
+ok(scheduled('one') && scheduled('two'), 'two databases with the extension have a scheduler each');
+is(processes('plain'), 0, 'a database without it has no process');
+
+$node->safe_psql('plain', "SET client_min_messages = error; BEGIN; CREATE EXTENSION cloudsync; ROLLBACK");
+my $offset = log_offset($node);
+$node->safe_psql('postgres', 'CREATE DATABASE another');
+ok(wait_for($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'another'", 't', 'template1'),
+	'a new database is looked at');
+is(processes('plain'), 0, 'CREATE EXTENSION rolled back starts nothing');
+
+# --- while a run is under way --------------------------------------------------------
+ok(begin_run('one') && begin_run('two'), 'runs are under way in two databases at once');
+isnt(worker_pid($node, 'cloudsync worker', 'one'), worker_pid($node, 'cloudsync worker', 'two'),
+	'by workers of their own');
+
+my ($rc, $err, $took) = timed('postgres', 'DROP DATABASE another');
+is($rc, 0, 'DROP DATABASE of another database') or diag($err);
+cmp_ok($took, '<', 3, '... at once');
+
+($rc, $err, $took) = timed('postgres', 'ALTER DATABASE one RENAME TO uno');
+is($rc, 0, 'RENAME in the middle of a run') or diag($err);
+cmp_ok($took, '<', 3, '... at once');
+ok(scheduled('uno'), '... and the workers come back');
+ok(wait_for($node, "SELECT count(*) = 1 FROM cloudsync.run WHERE state = 'running'", 't', 'uno'),
+	'... to the run that they left');
+
+($rc, $err) = timed('postgres', 'BEGIN; ALTER DATABASE uno RENAME TO eins; ROLLBACK');
+is($rc, 0, 'RENAME that is rolled back') or diag($err);
+ok(scheduled('uno'), '... brings the workers back');
+
+$node->safe_psql('postgres', 'CREATE ROLE nobody LOGIN');
+my $pid = worker_pid($node, 'cloudsync scheduler', 'uno');
+(undef, undef, $err) = $node->psql('postgres', 'DROP DATABASE uno', extra_params => [ '-U', 'nobody' ]);
+like($err, qr/must be owner/, 'who may not drop a database');
+is(worker_pid($node, 'cloudsync scheduler', 'uno'), $pid, '... disturbs nobody in it');
+
+# --- a copy ------------------------------------------------------------------------
+($rc, $err, $took) = timed('postgres', 'CREATE DATABASE copy TEMPLATE uno');
+is($rc, 0, 'CREATE DATABASE with it as template') or diag($err);
+ok(scheduled('copy') && scheduled('uno'), '... has workers, and so has the template again');
+like($node->safe_psql('copy', 'SELECT problem FROM cloudsync_status()'),
+	qr/suspended.*template/, 'the copy is suspended and says so');
+(undef, undef, $err) = $node->psql('copy', 'CALL cloudsync_run()');
+like($err, qr/cloudsync is suspended/, '... and does nothing when told to');
+is(scalar_sql($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'cloudsync worker' AND datname = 'copy'"),
+	0, '... nor by itself');
+$node->safe_psql('copy', 'SELECT cloudsync_resume()');
+is($node->safe_psql('copy', 'SELECT count(*) FROM cloudsync_status()'), 0, 'resumed, all is well');
+$node->safe_psql('copy', 'SELECT cloudsync_suspend()');
+like($node->safe_psql('copy', 'SELECT problem FROM cloudsync_status()'),
+	qr/suspended by postgres/, 'suspended by hand');
+$node->safe_psql('copy', "SET client_min_messages = error; SELECT cloudsync_resume(); SELECT cloudsync_detach()");
+is($node->safe_psql('copy', 'SELECT state FROM cloudsync.connections'), 'disabled',
+	'detaching disables the connections');
+
+# --- tablespace --------------------------------------------------------------------
+my $space = PostgreSQL::Test::Utils::tempdir();
+$node->safe_psql('postgres', "CREATE TABLESPACE elsewhere LOCATION '$space'");
+($rc, $err) = timed('postgres', 'ALTER DATABASE uno SET TABLESPACE elsewhere');
+is($rc, 0, 'SET TABLESPACE in the middle of a run') or diag($err);
+ok(scheduled('uno'), '... and the workers come back');
+
+# --- DROP ----------------------------------------------------------------------------
+($rc, $err) = timed('uno', 'BEGIN; DROP EXTENSION cloudsync CASCADE; ROLLBACK');
+is($rc, 0, 'DROP EXTENSION that is rolled back') or diag($err);
+ok(scheduled('uno'), '... brings the workers back');
+ok(wait_for($node, "SELECT count(*) = 1 FROM cloudsync.run WHERE state = 'running'", 't', 'uno'),
+	'... to the run that they left');
+($rc, $err, $took) = timed('uno', 'DROP EXTENSION cloudsync CASCADE');
+is($rc, 0, 'DROP EXTENSION in the middle of a run') or diag($err);
+cmp_ok($took, '<', 5, '... at once');
+ok(wait_for($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'cloudsync %' AND datname = 'uno'",
+		't', 'template1'), 'nothing is left in a database without the extension');
+create_extension($node, 'uno');
+ok(scheduled('uno'), 'made again, it works again');
+
+($rc, $err, $took) = timed('postgres', 'DROP DATABASE two');
+is($rc, 0, 'DROP DATABASE in the middle of a run') or diag($err);
+cmp_ok($took, '<', 3, '... at once');
+($rc, $err) = timed('postgres', 'DROP DATABASE copy WITH (FORCE)');
+is($rc, 0, 'DROP DATABASE WITH (FORCE)') or diag($err);
+
+unlike(slurp_file($node->logfile), qr/WARNING:  cloudsync|PANIC|TRAP|crash/, 'no warning in the log');
+
+# A launcher that starts anew finds what is there.
+$node->safe_psql('template1', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'cloudsync launcher'");
+ok(worker_pid($node, 'cloudsync launcher') && scheduled('uno'), 'the launcher comes back when it was ended');
+
+$node->stop('fast');
+done_testing();
