@@ -131,7 +131,7 @@ typedef struct CsStart
 typedef struct CsReport
 {
 	CsLeft left;
-	bool done;
+	bool done; /* a scheduler: it found the extension */
 	char error[512];
 } CsReport;
 
@@ -164,7 +164,7 @@ extern Latch *cs_find_process(Oid database, CsProcessKind kind, pid_t *pid);
 
 typedef enum CsLockClass
 {
-	CS_LOCK_LEASE = 0xC510, /* a connection */
+	CS_LOCK_LEASE = 0x4353, /* a connection */
 	CS_LOCK_SCHEDULER,		/* there is one scheduler */
 	CS_LOCK_PASS			/* one process folds and schedules */
 } CsLockClass;

@@ -120,12 +120,18 @@ scheduler_ended(Known *entry, TimestampTz now)
 {
 	CsDatabase *slot = cs_database_slot(entry->database, false);
 	CsLeft left = CS_LEFT_NOT;
+	bool served = false;
 	int delay;
 
 	if (slot != NULL)
 		left = slot->left;
 	else if (entry->report != NULL)
-		left = ((CsReport *) dsm_segment_address(entry->report))->left;
+	{
+		CsReport *report = dsm_segment_address(entry->report);
+
+		left = report->left;
+		served = report->done;
+	}
 	drop_report(entry);
 	if (entry->handle != NULL)
 		pfree(entry->handle);
@@ -137,7 +143,8 @@ scheduler_ended(Known *entry, TimestampTz now)
 		if (!OidIsValid(only_database))
 			return;
 		/* the transaction that makes it and started us may not be over yet */
-		if (TimestampDifferenceExceeds(launched_at, now, KEEP_LOOKING_MS))
+		if (served ||
+			TimestampDifferenceExceeds(launched_at, now, KEEP_LOOKING_MS))
 			proc_exit(0);
 		entry->wanted = true;
 		entry->start_at = TimestampTzPlusMilliseconds(now, 1000);

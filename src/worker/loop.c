@@ -320,6 +320,7 @@ cs_server_pass(CsServer *server, bool woken, TimestampTz until)
 	{
 		next = Min(next, until);
 		timeout = TimestampDifferenceMilliseconds(now, next) + 1;
+		cs_activity_tell(connections_of(server));
 	}
 	(void) WaitEventSetWait(server->events, timeout, &event, 1,
 							server->wait_event);

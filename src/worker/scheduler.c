@@ -402,6 +402,8 @@ become_scheduler(Scheduler *scheduler, CsReport *report)
 		proc_exit(0);
 	if (cs_look_here(&why) == CS_HERE_NOT)
 		leave(scheduler, report, CS_LEFT_NOTHING_HERE);
+	if (report != NULL)
+		report->done = true;
 	if (scheduler->slot != NULL)
 	{
 		LWLockAcquire(cs_shared->lock, LW_EXCLUSIVE);

@@ -1,0 +1,135 @@
+# Workers are stopped, killed and started again, one connection is served by one
+# of them at a time, and what was under way is done once (W2, W5, W7, W9).
+use strict;
+use warnings;
+
+use CloudsyncTest;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $node = new_cluster('processes', conf => "cloudsync.stability_delay = '5min'\nrestart_after_crash = on\n");
+my $root = local_root($node);
+create_extension($node);
+
+sub workers
+{
+	return worker_pids($node, 'cloudsync worker', 'postgres');
+}
+
+# How long until the condition holds.
+sub within
+{
+	my ($sql) = @_;
+	my $start = time;
+	wait_for($node, $sql, 't', 'template1') or return 1e9;
+	return time - $start;
+}
+
+sub of_type
+{
+	my ($type) = @_;
+	return "SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'cloudsync $type'";
+}
+
+for my $n (1 .. 4)
+{
+	write_file("$root/in$n/file.txt", "file $n");
+	$node->safe_psql('postgres', <<"SQL");
+SELECT cloudsync_connect('local', 'store$n', options => '{"path": "/in$n"}');
+SELECT cloudsync_add_recipient('clerk') WHERE $n = 1;
+SELECT cloudsync_create_channel('store$n', 'scans$n', ARRAY['/'], 'clerk', 'tray', auto_collect => false);
+SQL
+}
+
+# --- start and end ----------------------------------------------------------------
+is(scalar_sql($node, of_type('worker'), 'template1'), 'f', 'nobody works when there is no work');
+my $rolled_back = $node->safe_psql('postgres', "BEGIN; SELECT cloudsync_collect('scans1'); ROLLBACK");
+my $run = $node->safe_psql('postgres', "SELECT cloudsync_collect('scans1')");
+ok(wait_for($node, "SELECT state = 'running' FROM cloudsync.history WHERE run_id = $run"), 'work starts by itself');
+my $late = scalar_sql($node,
+	"SELECT started_at - requested_at < '1 second' FROM cloudsync.history WHERE run_id = $run");
+is($late, 't', '... within a second of the commit');
+
+for my $type (qw(worker scheduler launcher))
+{
+	my $old = worker_pid($node, "cloudsync $type");
+	$node->safe_psql('template1', "SELECT pg_terminate_backend($old, 5000)");
+	is(scalar_sql($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $old", 'template1'), 0,
+		"the $type ends when told to");
+	cmp_ok(within(of_type($type) . " AND pid <> $old"), '<', 15, "the $type comes back");
+}
+ok(wait_for($node, "SELECT state = 'running' FROM cloudsync.history WHERE run_id = $run"),
+	'the run goes on under its number');
+
+# --- reload --------------------------------------------------------------------------
+$node->safe_psql('postgres', "ALTER SYSTEM SET cloudsync.enabled = off");
+$node->reload;
+ok(wait_for($node, "SELECT NOT (" . of_type('worker') . ")"), 'cloudsync.enabled = off ends the workers');
+is(run_state($node, $run), 'queued', '... and what they did is queued again');
+$node->safe_psql('postgres', "ALTER SYSTEM SET cloudsync.enabled = on");
+$node->safe_psql('postgres', "ALTER SYSTEM SET cloudsync.stability_delay = 0");
+$node->reload;
+$node->safe_psql('postgres', "SELECT cloudsync_suspend(); SELECT cloudsync_resume()");
+ok(wait_run($node, $run), '... until it is on again');
+is(scalar_sql($node, "SELECT count(*) FROM cloudsync.document WHERE name = 'file.txt'"), 1, 'collected once');
+
+# --- one connection, one worker; many connections, several --------------------------------
+$node->safe_psql('postgres', "ALTER SYSTEM SET cloudsync.stability_delay = '5min'");
+$node->reload;
+write_file("$root/in$_/more.txt", "more $_") foreach 1 .. 4;
+$node->safe_psql('postgres', "SELECT cloudsync_collect('scans$_')") foreach 1 .. 4;
+ok(wait_for($node, "SELECT count(*) = 4 FROM cloudsync.history WHERE state = 'running'"), 'four connections are served');
+is(scalar_sql($node, <<'SQL'), 4, 'each by one lease');
+SELECT count(DISTINCT objid) FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid > 2 AND objid > 0 AND granted AND mode = 'ExclusiveLock'
+  AND pid IN (SELECT pid FROM pg_stat_activity WHERE backend_type = 'cloudsync worker')
+SQL
+is(scalar_sql($node, <<'SQL'), 0, '... and none by two');
+SELECT count(*) FROM (SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND objsubid > 2 AND objid > 0 AND granted
+  GROUP BY objid HAVING count(*) > 1) twice
+SQL
+my ($rc, $out, $err) = $node->psql('postgres', 'SELECT pg_advisory_lock(1), pg_advisory_lock(0, 1), pg_advisory_lock(0, 2)',
+	timeout => 10);
+is($rc, 0, 'locks that SQL takes are others');
+is(scalar_sql($node, "SELECT count(*) FROM cloudsync.activity WHERE phase <> '' AND pid > 0"), 4, 'cloudsync.activity shows them');
+like($node->safe_psql('postgres', "SELECT string_agg(query, ' ') FROM pg_stat_activity WHERE backend_type = 'cloudsync worker'"),
+	qr/for connection "store\d"/, 'pg_stat_activity names the connection');
+is(scalar_sql($node, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%store%'"), 0, '... but not in application_name');
+
+# --- disabling and cancelling -----------------------------------------------------------
+my $last = scalar_sql($node, "SELECT max(run_id) FROM cloudsync.history");
+is($node->safe_psql('postgres', "SELECT cloudsync_cancel($last)"), 't', 'a run is cancelled');
+ok(wait_for($node, "SELECT state = 'cancelled' FROM cloudsync.history WHERE run_id = $last"), '... by the worker');
+
+# --- kill -9 and fast shutdown in the middle of it ------------------------------------------
+kill 9, (workers())[0];
+ok(wait_for($node, "SELECT count(*) = 3 FROM cloudsync.run WHERE state = 'running'"),
+	'after kill -9 of a worker (and the crash of the server) the runs go on');
+my $start = time;
+$node->stop('fast');
+cmp_ok(time - $start, '<', 5, 'fast shutdown in the middle of runs');
+$node->append_conf('postgresql.conf', "cloudsync.stability_delay = 0\n");
+unlink $node->data_dir . '/postgresql.auto.conf';
+$node->start;
+ok(wait_for($node, "SELECT count(*) = 0 FROM cloudsync.run WHERE state IN ('running', 'queued')"), 'started again, they are done');
+is(scalar_sql($node, "SELECT count(*), count(DISTINCT (connection_id, name)) FROM cloudsync.document"), '6|6', 'each file once');
+
+# --- in the middle of bytes --------------------------------------------------------------
+system('truncate', '-s', '200M', "$root/in2/large.bin") == 0 or die 'truncate failed';
+$run = $node->safe_psql('postgres', "SELECT cloudsync_collect('scans2')");
+ok(wait_for($node, 'SELECT count(*) > 3 FROM cloudsync.chunk c JOIN cloudsync.staging s USING (content_id)'), 'bytes move');
+like($node->safe_psql('postgres', "SELECT cloudsync_progress($run)"), qr/^collect $run /, 'cloudsync_progress is a line');
+$start = time;
+my $worker = (workers())[0];
+$node->safe_psql('postgres', 'SELECT pg_terminate_backend(pid, 3000) FROM pg_stat_activity WHERE backend_type = \'cloudsync worker\'');
+cmp_ok(time - $start, '<', 2, 'a worker ends within a second, also in the middle of a transfer');
+ok(wait_run($node, $run), 'another one finishes the run');
+is(scalar_sql($node, "SELECT count(*) FROM cloudsync.document WHERE name = 'large.bin'"), 1, 'the file is there once');
+is(scalar_sql($node, "SELECT count(*) FROM cloudsync.staging"), 0, 'nothing is left half received');
+
+# --- idle ------------------------------------------------------------------------------------
+cmp_ok(within("SELECT NOT (" . of_type('worker') . ")"), '<', 90, 'idle workers leave');
+is(scalar_sql($node, of_type('scheduler')), 't', 'the scheduler stays');
+
+$node->stop('fast');
+done_testing();
