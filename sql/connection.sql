@@ -190,7 +190,7 @@ BEGIN
         WHERE r.connection_id = old.connection_id AND r.state = 'queued';
     UPDATE cloudsync.run r SET cancel_requested = true
         WHERE r.connection_id = old.connection_id AND r.state = 'running' AND NOT r.cancel_requested;
-    UPDATE cloudsync.channel h SET deleted_at = clock_timestamp(), next_collect_at = NULL
+    UPDATE cloudsync.channel h SET deleted_at = clock_timestamp(), next_collect_at = NULL, retry_at = NULL
         WHERE h.connection_id = old.connection_id AND h.deleted_at IS NULL;
     UPDATE cloudsync.destination d SET connection_id = NULL WHERE d.connection_id = old.connection_id;
     DELETE FROM cloudsync.due d WHERE d.connection_id = old.connection_id;

@@ -424,15 +424,16 @@ BEGIN
         WHERE h.deleted_at IS NULL AND f.state IN ('failed', 'gone') AND c.state = 'active' AND c.failures = 0
           AND cloudsync.sees(h.tenant);
     RETURN QUERY
-    SELECT 'error', format('channel %s', h.name), coalesce(r.error, 'its last collection failed'),
+    SELECT 'error', format('channel %s', h.name), coalesce(r.error, 'its last collection did not succeed'),
            format('SELECT cloudsync_retry(%s);', r.run_id)
         FROM cloudsync.channel h
         JOIN cloudsync.connection c ON c.connection_id = h.connection_id
         JOIN cloudsync.run r ON r.run_id = h.last_run_id
-        WHERE h.deleted_at IS NULL AND r.state = 'failed' AND c.state = 'active' AND c.failures = 0
+        WHERE h.deleted_at IS NULL AND r.state IN ('failed', 'partial') AND c.state = 'active' AND c.failures = 0
           AND cloudsync.sees(h.tenant)
           AND NOT EXISTS (SELECT FROM cloudsync.channel_folder f
-                          WHERE f.channel_id = h.channel_id AND f.state IN ('failed', 'gone'));
+                          WHERE f.channel_id = h.channel_id AND f.state IN ('failed', 'gone'))
+          AND NOT EXISTS (SELECT FROM cloudsync.item i WHERE i.channel_id = h.channel_id AND i.state = 'failed');
     RETURN QUERY
     SELECT CASE i.state WHEN 'failed' THEN 'error' ELSE 'info' END, format('channel %s', h.name),
            CASE i.state

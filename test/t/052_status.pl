@@ -102,6 +102,16 @@ status_becomes('a document that could not be collected is named', '^error\|chann
 action('could not be collected');
 $node->safe_psql('postgres', "CREATE OR REPLACE FUNCTION app.refuse(bigint) RETURNS void LANGUAGE sql AS 'SELECT'");
 ok(wait_run($node, scalar_sql($node, "SELECT cloudsync_collect('Post')")), 'collected after all');
+# Collecting pauses while the disk is nearly full.
+$node->append_conf('postgresql.conf', 'cloudsync.min_free_disk = 99');
+$node->reload;
+write_file("$root/Inbox/three.txt", 'three');
+wait_run($node, scalar_sql($node, "SELECT cloudsync_collect('Post')"), 'partial');
+status_becomes('a pause is said', '^error\|channel Post\|.*collecting pauses.*min_free_disk.*\|SELECT cloudsync_retry\([0-9]+\);');
+$node->append_conf('postgresql.conf', 'cloudsync.min_free_disk = 0');
+$node->reload;
+action('collecting pauses');
+ok(wait_for($node, "SELECT count(*) = 3 FROM cloudsync.inbox"), 'and then collected');
 unlink "$root/Inbox/one.txt";
 wait_run($node, scalar_sql($node, "SELECT cloudsync_collect('Post')"));
 status_becomes('and then nothing is to say');
@@ -117,7 +127,7 @@ ok(-d "$root/CloudSync/Renamed", 'it moved');
 # Ended and connected again under another name: taken up, nothing is sent twice.
 my $last = scalar_sql($node, "SELECT cloudsync_disconnect('Drive'); SELECT max(run_id) FROM cloudsync.history");
 $last =~ s/^\n//;
-is(scalar_sql($node, 'SELECT count(*) FROM cloudsync.inbox'), 2, 'documents stay');
+is(scalar_sql($node, 'SELECT count(*) FROM cloudsync.inbox'), 3, 'documents stay');
 is(scalar_sql($node, 'SELECT count(*) FROM cloudsync.dossiers'), 0, 'nothing is pushed');
 $node->safe_psql('postgres', <<'SQL');
 SELECT cloudsync_connect('local', 'Again');
@@ -129,7 +139,7 @@ ok(wait_for($node, "SELECT count(*) FILTER (WHERE state = 'synced') = 4 FROM clo
 ok(wait_run($node, scalar_sql($node, "SELECT cloudsync_collect('Post')")), 'and collected');
 is(scalar_sql($node, "SELECT coalesce(sum(bytes_sent), 0) + coalesce(sum(bytes_received), 0) FROM cloudsync.history WHERE run_id > $last"),
 	0, 'no byte travelled again');
-is(scalar_sql($node, 'SELECT count(*) FROM cloudsync.inbox'), 2, 'no document came twice');
+is(scalar_sql($node, 'SELECT count(*) FROM cloudsync.inbox'), 3, 'no document came twice');
 status_becomes('all is well');
 
 # Suspended, it says so; nothing else is told besides.
