@@ -139,9 +139,14 @@ folder_is_taken(CsPlan *plan, const char *key, List *taken)
 	values[1] = CStringGetTextDatum(key);
 	values[2] = Int32GetDatum(plan->dossiers_id);
 	values[3] = CStringGetTextDatum(plan->dossier);
+	/* one look into an index each: an OR would read the whole destination */
 	return cs_execute("SELECT FROM cloudsync.pushed_dossier "
 					  "WHERE destination_id OPERATOR(pg_catalog.=) $1 "
-					  "AND (folder_key OPERATOR(pg_catalog.=) $2 OR intent_key OPERATOR(pg_catalog.=) $2) "
+					  "AND folder_key OPERATOR(pg_catalog.=) $2 "
+					  "AND NOT (dossiers_id OPERATOR(pg_catalog.=) $3 AND dossier OPERATOR(pg_catalog.=) $4) "
+					  "UNION ALL SELECT FROM cloudsync.pushed_dossier "
+					  "WHERE destination_id OPERATOR(pg_catalog.=) $1 "
+					  "AND intent_key OPERATOR(pg_catalog.=) $2 "
 					  "AND NOT (dossiers_id OPERATOR(pg_catalog.=) $3 AND dossier OPERATOR(pg_catalog.=) $4) "
 					  "LIMIT 1",
 					  4, types, values, NULL, true) > 0;
