@@ -62,5 +62,26 @@ EXECUTE q;
 SQL
 is($session, "of a\nof b", 'a kept plan follows the tenant');
 
+# The reference has every function, view, column and setting.
+SKIP:
+{
+	my $tree = $ENV{CLOUDSYNC_TREE} or skip 'runs from test/run.sh', 1;
+	my $reference = read_file("$tree/docs/reference.md");
+	my @names = split /\n/, $node->safe_psql('postgres', <<'SQL');
+LOAD 'cloudsync';
+SELECT p.proname FROM pg_proc p WHERE p.proname LIKE 'cloudsync\_%' AND p.pronamespace = 'public'::regnamespace
+UNION
+SELECT unnest(p.proargnames) FROM pg_proc p WHERE p.proname LIKE 'cloudsync\_%' AND p.pronamespace = 'public'::regnamespace
+UNION
+SELECT c.relname FROM pg_class c WHERE c.relkind = 'v' AND c.relnamespace = 'cloudsync'::regnamespace
+UNION
+SELECT a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+	WHERE c.relkind = 'v' AND c.relnamespace = 'cloudsync'::regnamespace AND a.attnum > 0
+UNION
+SELECT s.name FROM pg_settings s WHERE s.name LIKE 'cloudsync.%' AND s.name <> 'cloudsync.crash_point'
+SQL
+	is_deeply([ grep { $reference !~ /(?<![\w.])\Q$_\E\b/ } @names ], [], 'docs/reference.md has every name');
+}
+
 $node->stop('fast');
 done_testing();
