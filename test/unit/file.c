@@ -1,7 +1,7 @@
 /* sources: src/transfer/[efw]*.c src/provider/[lr]*.c src/base/[a-z]*.c */
 /*
- * File requests and endpoints on a real folder: what conversations ask for is
- * done there, nothing leaves the folder, and no descriptor stays open.
+ * File requests on a real folder: what conversations ask for is done there,
+ * nothing leaves the folder, and no descriptor stays open.
  */
 #include "postgres_fe.h"
 
@@ -18,80 +18,15 @@
 
 #include "../../src/transfer/endpoint.h"
 #include "../../src/transfer/file.h"
+#include "memory_body.h"
 #include "tap.h"
 
 #define TEMP ".cloudsync-0123456789abcdef.part"
 
-static char top[64];   /* a temporary folder */
-static char root[128]; /* local_root in it */
+static char top[128];  /* a temporary folder */
+static char root[160]; /* local_root in it */
 static CsEndpoint *endpoint;
 static char *buffer;
-
-/* ---- a body in memory ---- */
-
-typedef struct MemoryBody
-{
-	CsBody body;
-	char *bytes;
-	int64 size;
-	int64 room;
-	int64 fail_at; /* -1: never */
-	void (*meanwhile)(void);
-} MemoryBody;
-
-static int64
-memory_read(CsBody *body, int64 offset, char *buf, int64 cap,
-			CsFailure *failure)
-{
-	MemoryBody *memory = body->owner;
-	int64 n = Min(cap, memory->size - offset);
-
-	if (memory->fail_at >= 0 && offset >= memory->fail_at)
-	{
-		cs_failure_set(failure, CS_FAIL_CHANGED, NULL, "the value changed");
-		return -1;
-	}
-	memcpy(buf, memory->bytes + offset, n);
-	return n;
-}
-
-static bool
-memory_write(CsBody *body, const char *buf, int64 len, CsFailure *failure)
-{
-	MemoryBody *memory = body->owner;
-
-	if (memory->fail_at >= 0 && memory->size + len > memory->fail_at)
-	{
-		cs_failure_set(failure, CS_FAIL_QUOTA, NULL, "the database is full");
-		return false;
-	}
-	memcpy(memory->bytes + memory->size, buf, len);
-	memory->size += len;
-	if (memory->meanwhile != NULL)
-		memory->meanwhile();
-	return true;
-}
-
-static bool
-memory_restart(CsBody *body, CsFailure *failure)
-{
-	((MemoryBody *) body->owner)->size = 0;
-	return true;
-}
-
-static MemoryBody *
-new_body(int64 size, char fill)
-{
-	MemoryBody *memory = palloc0(sizeof(MemoryBody));
-
-	memory->body = (CsBody){memory_read, memory_write, memory_restart, memory};
-	memory->room = Max(size, 8 * 1024 * 1024);
-	memory->bytes = palloc0(memory->room);
-	memset(memory->bytes, fill, size);
-	memory->size = size;
-	memory->fail_at = -1;
-	return memory;
-}
 
 /* ---- carrying out operations ---- */
 
@@ -552,61 +487,6 @@ test_full(void)
 			   WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
-static void
-opens(const char *local_root, const char *tenant, const char *path, bool good,
-	  const char *what)
-{
-	CsFailure failure = {0};
-	CsEndpoint *opened = cs_endpoint_open_below(
-		psprintf("%s/data", top), local_root, tenant, path, true, &failure);
-
-	if (!tap_ok((opened != NULL) == good, "endpoint: %s", what))
-		printf("# %s: %s\n", failure.message, failure.detail);
-	if (!good)
-		tap_ok(failure.failure_class == CS_FAIL_UNREACHABLE &&
-				   failure.message[0] != '\0',
-			   "endpoint: %s: says why", what);
-	if (opened != NULL)
-		cs_endpoint_close(opened);
-}
-
-static void
-test_endpoint(void)
-{
-	struct stat st;
-
-	mkdir(psprintf("%s/data", top), 0700);
-	mkdir(psprintf("%s/data/pg_tblspc", top), 0700);
-	mkdir(psprintf("%s/space", top), 0700);
-	mkdir(psprintf("%s/space/sub", top), 0700);
-	if (symlink(psprintf("%s/space", top),
-				psprintf("%s/data/pg_tblspc/16384", top)) != 0 ||
-		symlink(root, psprintf("%s/by-link", top)) != 0 ||
-		symlink(psprintf("%s/data", top), psprintf("%s/to-data", top)) != 0)
-		tap_ok(false, "links could not be made");
-	opens(root, "", NULL, true, "the root itself");
-	opens(root, "acme", "/in/box", true, "tenant and path are made");
-	tap_ok(stat(real("/acme/in/box"), &st) == 0, "they are there");
-	opens(psprintf("%s/by-link", top), "", "", true, "a root that is a link");
-	opens("", "", NULL, false, "no root is set");
-	opens(NULL, "", NULL, false, "no root at all");
-	opens(psprintf("%s/missing", top), "", NULL, false, "a missing root");
-	opens(root, "..", NULL, false, "a tenant \"..\"");
-	opens(root, "a/b", NULL, false, "a tenant with \"/\"");
-	opens(root, "a\nb", NULL, false, "a tenant with a line feed");
-	opens(root, "", "a/../..", false, "\"..\" in the path");
-	opens(root, "", "/out", false, "a link below the root");
-	opens(root, "", "/out/x", false, "a folder beyond a link");
-	opens(root, "", "/d/f.txt", false, "a file");
-	opens(psprintf("%s/data", top), "", NULL, false, "the data directory");
-	opens(psprintf("%s/to-data", top), "", NULL, false, "a link to it");
-	opens(psprintf("%s/data/pg_tblspc", top), "", NULL, false, "inside of it");
-	opens(top, "", NULL, false, "around it");
-	opens(psprintf("%s/space", top), "", NULL, false, "a tablespace");
-	opens(psprintf("%s/space/sub", top), "", NULL, false, "inside of one");
-	opens("/", "", NULL, false, "everything");
-}
-
 /* The folder is removed, and made anew, under an open endpoint. */
 static void
 test_refresh(void)
@@ -656,7 +536,6 @@ main(void)
 	test_get();
 	test_limits();
 	test_full();
-	test_endpoint();
 	test_refresh();
 	tap_ok(cs_fd_count() == 1, "one descriptor is open in the end");
 	cs_endpoint_close(endpoint);
