@@ -57,6 +57,9 @@ INSERT INTO dossier VALUES (1, 'one');
 SELECT state FROM cloudsync_connect('local', 'Drive', options => '{"path": "sql_refusals"}');
 SELECT cloudsync_set_push('Drive', auto_sync => false);
 SELECT cloudsync_track('dossier', 'file') > 0;
+-- the root's preparation, so that no worker changes anything from here on
+SELECT max(run_id) AS run FROM cloudsync.history \gset
+CALL cloudsync_wait(:run);
 SELECT everything() AS before \gset
 
 -- connections (C1)
