@@ -60,6 +60,11 @@ UPDATE cloudsync.due SET claimed = generation WHERE dossier = '1';
 INSERT INTO file VALUES (9, 1, 'new', 'x');
 SELECT cloudsync.fold();
 SELECT generation, claimed, changes, changed_at > '2026-01-01 12:00' AS anew FROM cloudsync.due WHERE dossier = '1';
+-- and a change of one that waits only because it existed is a live one
+UPDATE cloudsync.due SET backfill = true, claimed = NULL, changed_at = '2026-01-01 12:00', start_at = '2026-01-01 12:00' WHERE dossier = '1';
+INSERT INTO file VALUES (10, 1, 'newer', 'x');
+SELECT cloudsync.fold();
+SELECT backfill, changed_at > '2026-01-01 12:00' AS anew FROM cloudsync.due WHERE dossier = '1';
 ROLLBACK;
 
 -- a tenant that changed, a dossier that is gone: the old connection, too, if it has it
