@@ -67,6 +67,7 @@ typedef struct CsPushFile
 	bool settled;	/* what came of it is recorded */
 	const char *did; /* for history; NULL: nothing that is told */
 	char *now_at;	/* where ours is now; NULL: nowhere */
+	char *now_key;	/* of it, while it stands in the way of others' moves */
 	char *path;		/* where it goes */
 	char *temp;		/* name under which it is written first */
 	bool marked;	/* beside somebody else's */
@@ -126,6 +127,7 @@ typedef struct CsPushJob
 	/* moving and sending */
 	List *files;	   /* of CsPushFile */
 	CsPushFile *moving;
+	HTAB *in_the_way; /* MOVES: now_key of what is still to be moved */
 	char *moved_from;  /* where the folder was before this push moved it */
 	char *detour;	   /* MOVES: where to on the way, when names are swapped */
 	List *subfolders;  /* still to be made */

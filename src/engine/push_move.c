@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "utils/memutils.h"
 
 #include "cloudsync/path.h"
@@ -20,23 +21,76 @@ to_be_moved(const CsPushFile *file)
 		   strcmp(file->now_at, file->path) != 0;
 }
 
+typedef struct InTheWay
+{
+	const char *key; /* hash key by content */
+	CsPushFile *file;
+} InTheWay;
+
+static uint32
+text_hash(const void *key, Size keysize)
+{
+	const char *text = *(const char *const *) key;
+
+	return DatumGetUInt32(hash_any((const unsigned char *) text, (int) strlen(text)));
+}
+
+static int
+text_match(const void *key1, const void *key2, Size keysize)
+{
+	return strcmp(*(const char *const *) key1, *(const char *const *) key2);
+}
+
+static void
+stand_in_the_way(CsPushJob *push, CsPushFile *file)
+{
+	InTheWay *entry;
+
+	file->now_key = cs_name_key(file->now_at, &push->setting->provider->names);
+	entry = hash_search(push->in_the_way, &file->now_key, HASH_ENTER, NULL);
+	entry->file = file;
+}
+
+/* It has moved, or never will. */
+static void
+leave_the_way(CsPushJob *push, CsPushFile *file)
+{
+	if (file->now_key != NULL && push->in_the_way != NULL)
+		hash_search(push->in_the_way, &file->now_key, HASH_REMOVE, NULL);
+	file->now_key = NULL;
+}
+
+/* All that is still to be moved stands where it is. */
+static void
+list_what_is_in_the_way(CsPushJob *push)
+{
+	HASHCTL ctl = {0};
+	ListCell *cell;
+
+	ctl.keysize = sizeof(char *);
+	ctl.entrysize = sizeof(InTheWay);
+	ctl.hash = text_hash;
+	ctl.match = text_match;
+	ctl.hcxt = push->job.context;
+	push->in_the_way = hash_create("cloudsync moves", 64, &ctl,
+								   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+	foreach (cell, push->files)
+	{
+		if (to_be_moved(lfirst(cell)))
+			stand_in_the_way(push, lfirst(cell));
+	}
+}
+
 /* Does another file that is still to be moved away stand where this one goes? */
 static bool
 way_is_free(CsPushJob *push, const CsPushFile *file)
 {
-	const CsNameRules *rules = &push->setting->provider->names;
-	char *target = cs_name_key(file->path, rules);
-	ListCell *cell;
+	char *target = cs_name_key(file->path, &push->setting->provider->names);
+	InTheWay *other = hash_search(push->in_the_way, &target, HASH_FIND, NULL);
+	bool is_free = other == NULL || other->file == file;
 
-	foreach (cell, push->files)
-	{
-		CsPushFile *other = lfirst(cell);
-
-		if (other != file && to_be_moved(other) &&
-			strcmp(cs_name_key(other->now_at, rules), target) == 0)
-			return false;
-	}
-	return true;
+	pfree(target);
+	return is_free;
 }
 
 /*
@@ -48,9 +102,11 @@ cs_push_next_move(CsPushJob *push)
 {
 	CsPushFile *first = NULL;
 	ListCell *cell;
-	uint64 number;
+	uint32 number;
 
 	push->detour = NULL;
+	if (push->in_the_way == NULL)
+		list_what_is_in_the_way(push);
 	foreach (cell, push->files)
 	{
 		CsPushFile *file = lfirst(cell);
@@ -64,11 +120,13 @@ cs_push_next_move(CsPushJob *push)
 	}
 	if (first != NULL)
 	{
+		/* a name that listings show, so that a crash does not lose it */
 		if (!pg_strong_random(&number, sizeof(number)))
-			number = (uint64) push->job.run_id;
+			number = (uint32) push->job.run_id;
 		push->detour = cs_path_join(
 			cs_path_parent(first->now_at),
-			psprintf(".cloudsync-%016llx.part", (unsigned long long) number));
+			cs_name_marked(cs_path_name(first->now_at), psprintf("%08x", number), 1,
+						   &push->setting->provider->names));
 	}
 	return first;
 }
@@ -186,9 +244,12 @@ cs_push_moved(CsPushJob *push, CsPushFile *file, const CsTransfer *transfer,
 	const CsFailure *failure = &transfer->result.failure;
 	bool sends = file->plan->action == CS_ACTION_UPDATE;
 
+	leave_the_way(push, file);
 	if (transfer->state == CS_TRANSFER_DONE)
 	{
 		file->now_at = push->detour ? push->detour : file->path;
+		if (push->detour != NULL)
+			stand_in_the_way(push, file);
 		keep_entry(file, &transfer->result.entry);
 		if (file->plan->record != NULL && file->remote_version != NULL)
 			file->plan->record->remote_version = file->remote_version;
@@ -201,7 +262,10 @@ cs_push_moved(CsPushJob *push, CsPushFile *file, const CsTransfer *transfer,
 	}
 	if (failure->failure_class == CS_FAIL_CONFLICT && file->marks < 20 &&
 		is_as_we_left_it(file))
+	{
 		next_name(push, file);
+		stand_in_the_way(push, file);
+	}
 	else if (sends && (failure->failure_class == CS_FAIL_CONFLICT ||
 					   failure->failure_class == CS_FAIL_GONE))
 	{

@@ -262,6 +262,7 @@ read_source(CsSource *source, const char *key, const CsTemplate *template,
 		file->name = cs_get_text(i, 2);
 		file->tags = row_tags(template, i, 3);
 		content = SPI_getbinval(result->vals[i], result->tupdesc, 4, &isnull);
+		file->size = -1;
 		if (!isnull)
 			file->version = cs_content_version(source->kind, content, &file->size);
 		if (file->key != NULL)
