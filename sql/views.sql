@@ -53,33 +53,47 @@ COMMENT ON VIEW cloudsync.channels IS 'rules that collect from remote folders, w
 
 /*
  * The keys of all tracked dossiers whose tenant the session sees, read as the
- * owner of each table; one that cannot be read now is left out.
+ * owner of each table; one that cannot be read now is left out. Nothing, without
+ * a look, unless they are wanted.
  */
-CREATE FUNCTION cloudsync.tracked_keys() RETURNS TABLE (dossiers_id integer, dossier text, tenant text)
+CREATE FUNCTION cloudsync.tracked_keys(wanted boolean) RETURNS TABLE (dossiers_id integer, dossier text, tenant text)
     LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'cloudsync_tracked_keys';
 
 /*
- * The last arm reads every key of the tracked tables, to show those that were
- * never pushed; a condition on another state leaves it out.
+ * A change counts as soon as it is committed, before the scheduler has made it
+ * due. With automatic push every dossier has been noted once the backfill is
+ * through; only a connection without it (or with a backfill under way) has
+ * dossiers that were never pushed, and only for those the last arm reads the keys
+ * of the tracked tables. A condition on another state leaves that arm out: its
+ * columns have exactly the types of the first.
  */
 CREATE VIEW cloudsync.dossiers WITH (security_barrier) AS
     WITH pushing AS (
-        SELECT c.*, p.auto_sync FROM cloudsync.connection c
+        SELECT c.*, p.auto_sync, p.every,
+               p.auto_sync AND NOT EXISTS (SELECT FROM cloudsync.backfill b WHERE b.connection_id = c.connection_id) AS all_noted
+        FROM cloudsync.connection c
         JOIN cloudsync.push_setting p ON p.connection_id = c.connection_id
         WHERE c.state <> 'disconnected' AND cloudsync.sees(c.tenant)
+    ), changed AS (
+        SELECT c.connection_id, g.dossiers_id, g.dossier, pg_catalog.count(*) AS changes,
+               pg_catalog.min(g.changed_at) + c.every AS due_at, pg_catalog.bool_or(g.tenant IS NOT NULL) AS of_tenant
+        FROM pushing c JOIN cloudsync.change g ON g.tenant IS NULL OR g.tenant = c.tenant
+        WHERE c.auto_sync AND g.dossier IS NOT NULL
+        GROUP BY c.connection_id, c.every, g.dossiers_id, g.dossier
     )
     SELECT t.dossiers, known.dossier, c.connection_id, c.name AS connection,
            CASE
                WHEN due.claimed IS NOT NULL OR asked.running THEN 'running'
-               WHEN (due.dossier IS NOT NULL OR asked.waiting)
-                    AND (c.state <> 'active' OR c.retry_at > pg_catalog.clock_timestamp()) THEN 'blocked'
-               WHEN asked.waiting OR due.attempts = 0 THEN 'waiting'
+               WHEN (due.dossier IS NOT NULL OR changed.dossier IS NOT NULL OR asked.waiting)
+                    AND (c.state <> 'active' OR c.retry_at > pg_catalog.statement_timestamp()) THEN 'blocked'
+               WHEN asked.waiting OR changed.dossier IS NOT NULL OR due.attempts = 0 THEN 'waiting'
                WHEN due.attempts > 0 AND p.state IS DISTINCT FROM 'partial' THEN 'failed'
                ELSE p.state
            END AS state,
-           p.last_pushed_at, COALESCE(due.changes, 0) AS changes, due.due_at,
-           CASE WHEN c.state <> 'active' OR c.retry_at > pg_catalog.clock_timestamp() THEN COALESCE(c.reason, due.last_error, p.last_error)
+           p.last_pushed_at, COALESCE(due.changes, 0) + COALESCE(changed.changes, 0) AS changes,
+           LEAST(due.due_at, changed.due_at) AS due_at,
+           CASE WHEN c.state <> 'active' OR c.retry_at > pg_catalog.statement_timestamp() THEN COALESCE(c.reason, due.last_error, p.last_error)
                 ELSE COALESCE(due.last_error, p.last_error) END AS last_error,
            p.web_url
     FROM (
@@ -90,12 +104,16 @@ CREATE VIEW cloudsync.dossiers WITH (security_barrier) AS
         WHERE s.connection_id IS NOT NULL
         UNION
         SELECT r.connection_id, r.dossiers_id, r.dossier
-        FROM cloudsync.run r WHERE r.state IN ('queued', 'running') AND r.kind = 'push' AND r.dossier IS NOT NULL
+        FROM cloudsync.run r WHERE r.state IN ('queued', 'running') AND r.kind = 'push'
+        UNION
+        SELECT g.connection_id, g.dossiers_id, g.dossier FROM changed g WHERE g.of_tenant
     ) known
     JOIN pushing c ON c.connection_id = known.connection_id
     JOIN cloudsync.dossier_table t ON t.dossiers_id = known.dossiers_id
     LEFT JOIN cloudsync.due due ON due.connection_id = known.connection_id
         AND due.dossiers_id = known.dossiers_id AND due.dossier = known.dossier
+    LEFT JOIN changed ON changed.connection_id = known.connection_id
+        AND changed.dossiers_id = known.dossiers_id AND changed.dossier = known.dossier
     LEFT JOIN (
         SELECT r.connection_id, r.dossiers_id, r.dossier,
                pg_catalog.bool_or(r.state = 'running') AS running, pg_catalog.bool_or(r.state = 'queued') AS waiting
@@ -107,12 +125,14 @@ CREATE VIEW cloudsync.dossiers WITH (security_barrier) AS
         ON s.connection_id = known.connection_id
         AND p.dossiers_id = known.dossiers_id AND p.dossier = known.dossier
     UNION ALL
-    SELECT t.dossiers, k.dossier, c.connection_id, c.name, 'never', NULL, 0, NULL, NULL, NULL
-    FROM cloudsync.tracked_keys() k
+    SELECT t.dossiers, k.dossier, c.connection_id, c.name, 'never'::text, NULL::timestamptz, 0::bigint, NULL::timestamptz, NULL::text, NULL::text
+    FROM cloudsync.tracked_keys(EXISTS (SELECT FROM pushing w WHERE NOT w.all_noted)) k
     JOIN cloudsync.dossier_table t ON t.dossiers_id = k.dossiers_id
-    JOIN pushing c ON c.tenant = k.tenant
+    JOIN pushing c ON c.tenant = k.tenant AND NOT c.all_noted
     WHERE NOT EXISTS (SELECT FROM cloudsync.due d WHERE d.connection_id = c.connection_id
                       AND d.dossiers_id = k.dossiers_id AND d.dossier = k.dossier)
+      AND NOT EXISTS (SELECT FROM changed g WHERE g.connection_id = c.connection_id
+                      AND g.dossiers_id = k.dossiers_id AND g.dossier = k.dossier AND g.of_tenant)
       AND NOT EXISTS (SELECT FROM cloudsync.pushed_dossier p
                       JOIN cloudsync.destination s ON s.destination_id = p.destination_id
                       WHERE s.connection_id = c.connection_id AND p.dossiers_id = k.dossiers_id AND p.dossier = k.dossier)

@@ -144,6 +144,8 @@ cloudsync_tracked_keys(PG_FUNCTION_ARGS)
 	KeyScan *scans;
 
 	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0) || !PG_GETARG_BOOL(0))
+		return (Datum) 0;
 	SPI_connect();
 	tables = cs_execute(tables_query, 0, NULL, NULL, NULL, true);
 	scans = palloc0(sizeof(KeyScan) * (tables + 1));

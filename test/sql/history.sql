@@ -69,6 +69,7 @@ UPDATE cloudsync.run SET dossiers_id = 2 WHERE run_id = 5;
 SELECT cloudsync_retry(5);
 
 -- how the dossiers stand
+UPDATE cloudsync.push_setting SET auto_sync = false;
 SET cloudsync.capture = off;
 INSERT INTO dossier SELECT g FROM generate_series(1, 12) g;
 INSERT INTO cloudsync.pushed_dossier (destination_id, dossiers_id, dossier, folder, folder_key, wanted, state, last_error)
@@ -83,6 +84,26 @@ SELECT dossiers, dossier, connection, state, changes, last_error FROM cloudsync.
 UPDATE cloudsync.connection SET state = 'active';
 SELECT dossier, state, last_error FROM cloudsync.dossiers WHERE dossier::integer > 6 ORDER BY dossier::integer;
 SELECT count(*) FROM cloudsync.dossiers WHERE state = 'never';
+UPDATE cloudsync.push_setting SET auto_sync = true;
+-- a change shows before the scheduler has taken it; one of a file only where the dossier is known
+INSERT INTO cloudsync.change (dossiers_id, dossier, tenant) VALUES (1, '7', NULL), (1, '12', ''), (1, '12', ''), (1, '4711', 'other');
+SELECT dossier, state, changes, due_at > now() AS due FROM cloudsync.dossiers WHERE dossier::integer > 6 ORDER BY dossier::integer;
+DELETE FROM cloudsync.change;
+-- with automatic push and no backfill under way, every dossier has been noted
+SELECT count(*) FROM cloudsync.dossiers WHERE state = 'never';
+INSERT INTO cloudsync.backfill (connection_id, dossiers_id) VALUES (1, 1);
+SELECT count(*) FROM cloudsync.dossiers WHERE state = 'never';
+DELETE FROM cloudsync.backfill;
+-- a condition on another state leaves the tracked tables unread
+CREATE FUNCTION pg_temp.reads_keys(query text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (FORMAT JSON) ' || query INTO plan;
+    RETURN plan::text LIKE '%tracked_keys%';
+END $$;
+SELECT pg_temp.reads_keys('SELECT * FROM cloudsync.dossiers') AS all_states,
+       pg_temp.reads_keys($$SELECT * FROM cloudsync.dossiers WHERE state = 'failed'$$) AS failed;
 
 -- lag: of what waits, not of what was there before
 SELECT cloudsync_lag() BETWEEN '10 min' AND '11 min', cloudsync_lag('Archive') BETWEEN '10 min' AND '11 min';

@@ -86,7 +86,7 @@ INSERT INTO cloudsync.connection (tenant, name, provider, account_id, state, cre
 INSERT INTO cloudsync.destination (account_id, root, connection_id)
     SELECT a.account_id, 'root ' || a.tenant, c.connection_id FROM cloudsync.account a JOIN cloudsync.connection c USING (account_id);
 INSERT INTO cloudsync.push_setting
-    SELECT d.connection_id, d.destination_id, true, d.root, '{dossier_label}', '15 min', 'keep_both', 'keep', false, 'UTC'
+    SELECT d.connection_id, d.destination_id, false, d.root, '{dossier_label}', '15 min', 'keep_both', 'keep', false, 'UTC'
     FROM cloudsync.destination d;
 INSERT INTO cloudsync.procedure_folder SELECT c.connection_id, 'proc', '/' || c.tenant FROM cloudsync.connection c;
 CREATE TABLE dossier (id text PRIMARY KEY, tenant text);
