@@ -56,7 +56,7 @@ COMMENT ON VIEW cloudsync.channels IS 'rules that collect from remote folders, w
  * owner of each table; one that cannot be read now is left out. Nothing, without
  * a look, unless they are wanted.
  */
-CREATE FUNCTION cloudsync.tracked_keys(wanted boolean) RETURNS TABLE (dossiers_id integer, dossier text, tenant text)
+CREATE FUNCTION cloudsync.tracked_keys(wanted boolean DEFAULT true) RETURNS TABLE (dossiers_id integer, dossier text, tenant text)
     LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'cloudsync_tracked_keys';
 
