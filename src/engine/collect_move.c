@@ -4,6 +4,11 @@
  *	  written down with the document; here it goes there, and is tried again by
  *	  the next run until it is done. A name that is taken there gets a number,
  *	  written down before the move, so that a crash in between is recognised.
+ *
+ * "The target of move: is never collected" (L7) holds for what was moved there:
+ * the file's id and version are in the dedup records, wherever it lies. What
+ * somebody else puts into that folder has no record; where the folder lies below
+ * the channel's own it is listed, collected, and stays where it is (L12).
  */
 #include "postgres.h"
 

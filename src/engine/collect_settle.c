@@ -241,7 +241,6 @@ insert_document(Settling *s, int64 document_id)
 	values[14] = cs_text_from_utf8(s->c->recipient);
 	values[15] = cs_text_from_utf8(s->c->binder);
 	values[16] = Int64GetDatum(f->document_id);
-	values[5] = Int64GetDatum(s->c->job.run_id);
 	cs_execute("INSERT INTO cloudsync.document (document_id, tenant, account_id, connection_id, channel_id, "
 			   "run_id, name, size, sha256, media_type, remote_id, remote_path, remote_version, "
 			   "remote_modified_at, recipient, binder, version) "
@@ -269,7 +268,7 @@ away_path(const CsCollect *c, const CsFetch *f)
 	return cs_path_join(c->move_folder, f->name);
 }
 
-/* The item's row after it was received; state NULL leaves state and reason. */
+/* The item's row after it was received. */
 static void
 set_item(Settling *s, CsItemState state, const char *reason,
 		 int64 document_id, const char *move_to, bool same_bytes)

@@ -35,6 +35,7 @@ SELECT * FROM plans('1 day', '01:45', 'Australia/Lord_Howe', '2026-04-03 03:00+0
 SELECT * FROM plans('1 day', '02:00', 'Pacific/Apia', '2011-12-28 20:00+00', 3);
 -- a local time that the clock jumps over at midnight does not skip the day after
 SELECT * FROM plans('1 day', '23:30', 'America/Scoresbysund', '2025-03-28 12:00+00', 4);
+SELECT * FROM plans('2 days', '23:30', 'America/Scoresbysund', '2025-03-27 12:00+00', 3);
 
 -- every local date of a year has exactly one
 SELECT zone, at, count(*) AS plans, count(DISTINCT local::date) AS dates, min(local::date), max(local::date)
