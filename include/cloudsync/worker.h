@@ -17,4 +17,11 @@ extern void cs_worker_init(void);
 /* Was the library preloaded, so that shared memory is there? */
 extern bool cs_have_shmem(void);
 
+/*
+ * For other background workers of ours, before they connect: commands that they
+ * would stand in the way of end them too. Does not return while such a command
+ * is under way.
+ */
+extern void cs_process_join(Oid database);
+
 #endif

@@ -26,6 +26,7 @@
 #include "cloudsync/db.h"
 #include "cloudsync/settings.h"
 #include "cloudsync/transfer.h"
+#include "cloudsync/worker.h"
 
 #define ASK_QUEUE_SIZE 65536
 #define ASK_QUEUE_OFFSET MAXALIGN(sizeof(CsAsk))
@@ -368,6 +369,7 @@ cloudsync_ask_main(Datum main_arg)
 						ASK_QUEUE_OFFSET);
 	shm_mq_set_sender(queue, MyProc);
 	sender = shm_mq_attach(queue, segment, NULL);
+	cs_process_join(ask.database);
 	BackgroundWorkerInitializeConnectionByOid(ask.database, InvalidOid, 0);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET,
 					PGC_S_OVERRIDE);

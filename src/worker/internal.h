@@ -28,7 +28,8 @@ typedef enum CsProcessKind
 {
 	CS_LAUNCHER,
 	CS_SCHEDULER,
-	CS_WORKER
+	CS_WORKER,
+	CS_OTHER /* asks a provider for a waiting session (ask.c) */
 } CsProcessKind;
 
 /* How a scheduler left; in the database's slot, or in its starter's report. */

@@ -137,6 +137,15 @@ cs_process_begin(CsProcessKind kind, CsStart *start, CsReport **report)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
+/* See worker.h. */
+void
+cs_process_join(Oid database)
+{
+	cs_process_attach(CS_OTHER, database);
+	if (cs_is_held(database))
+		proc_exit(0);
+}
+
 void
 cs_process_reload(void)
 {

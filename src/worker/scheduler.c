@@ -263,25 +263,39 @@ provide_workers(Scheduler *scheduler, int due, TimestampTz now)
 	return true;
 }
 
-/* A bounded piece of the worker's loop, so that the work goes on (W9). */
+/*
+ * A bounded piece of the worker's loop, so that the work goes on (W9). What was
+ * begun is gone on with by later passes; then the leases are given back, for
+ * workers may be had again.
+ */
 static void
 work_inline(Scheduler *scheduler)
 {
 	TimestampTz until =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), INLINE_MS);
+	bool woken = true;
 
 	if (scheduler->server == NULL)
 		scheduler->server = cs_server_create(CS_INLINE);
 	do
 	{
-		bool woken = MyLatch->is_set;
-
-		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		cs_process_reload();
 		cs_server_pass(scheduler->server, woken, until);
+		woken = MyLatch->is_set;
+		ResetLatch(MyLatch);
 	} while (!cs_server_idle(scheduler->server) &&
 			 GetCurrentTimestamp() < until);
+	if (cs_server_idle(scheduler->server))
+	{
+		cs_server_leave(scheduler->server);
+		scheduler->server = NULL;
+	}
+	/* a wake-up that came meanwhile is still to be heard */
+	if (scheduler->slot != NULL &&
+		(pg_atomic_read_u32(&scheduler->slot->urgent) != 0 ||
+		 pg_atomic_read_u32(&scheduler->slot->changes) != 0))
+		SetLatch(MyLatch);
 }
 
 /* What the flags of committed transactions and the clock ask for. */
@@ -315,14 +329,16 @@ pass(Scheduler *scheduler, TimestampTz now, bool fold)
 	List *due;
 	TimestampTz next;
 	bool was_failing = scheduler->failing;
+	bool alone = false;
 
 	scheduler->failing = !cs_schedule_pass(now, fold);
 	if (!scheduler->failing && was_failing)
 		cs_problem_set(MyDatabaseId, NULL, NULL);
 	due = cs_due_connections(now, Max(cs_max_workers, 16));
 	if (due != NIL || cs_count_processes(MyDatabaseId, CS_WORKER, NULL) > 0)
-		if (!provide_workers(scheduler, list_length(due), now))
-			work_inline(scheduler);
+		alone = !provide_workers(scheduler, list_length(due), now);
+	if (alone || scheduler->server != NULL)
+		work_inline(scheduler);
 	cs_notify_send();
 	next = cs_next_due(now);
 	if (scheduler->failing)
@@ -330,11 +346,11 @@ pass(Scheduler *scheduler, TimestampTz now, bool fold)
 		scheduler->fold_at = TimestampTzPlusMilliseconds(now, FAILING_MS);
 		next = Max(next, scheduler->fold_at);
 	}
-	if (next <= now || due != NIL)
+	if (next <= now || due != NIL || scheduler->server != NULL)
 	{
 		TimestampTz again = TimestampTzPlusMilliseconds(now, RETRY_LOOK_MS);
 
-		if (scheduler->server != NULL && !cs_server_idle(scheduler->server))
+		if (scheduler->server != NULL)
 			again = now;
 		next = next <= now ? again : Min(next, again);
 	}
