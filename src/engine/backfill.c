@@ -153,8 +153,8 @@ make_due(const Walk *walk, Datum *keys, int count, TimestampTz now)
 
 	values[0] = Int64GetDatum(walk->connection_id);
 	values[1] = Int32GetDatum(walk->dossiers_id);
-	values[2] = PointerGetDatum(construct_array(keys, count, TEXTOID, -1, false,
-												TYPALIGN_INT));
+	values[2] = PointerGetDatum(
+		construct_array(keys, count, TEXTOID, -1, false, TYPALIGN_INT));
 	values[3] = TimestampTzGetDatum(now);
 	cs_execute(sql, 4, types, values, NULL, false);
 }

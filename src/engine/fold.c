@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -77,13 +78,13 @@ array_of(Datum *values, bool *nulls, int count, Oid type)
 {
 	int dims[1] = {count};
 	int bounds[1] = {1};
-	bool text = type == TEXTOID;
+	int16 length;
+	bool by_value;
+	char align;
 
+	get_typlenbyvalalign(type, &length, &by_value, &align);
 	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, bounds,
-											  type, text ? -1 : type == INT4OID ? 4 : 8,
-											  !text, text ? TYPALIGN_INT
-											  : type == INT4OID ? TYPALIGN_INT
-																: TYPALIGN_DOUBLE));
+											  type, length, by_value, align));
 }
 
 /*
@@ -235,7 +236,8 @@ add_found(Notes *to, const Notes *from)
  * A change made while its dossier is being pushed begins a new wait; one made
  * while it waits already shares it.
  */
-#define BEGINS_ANEW "q.backfill OR q.claimed OPERATOR(pg_catalog.=) q.generation"
+#define BEGINS_ANEW                                                            \
+	"q.backfill OR q.claimed OPERATOR(pg_catalog.=) q.generation"
 #define MERGE                                                                  \
 	"ON CONFLICT (connection_id, dossiers_id, dossier) DO UPDATE SET "         \
 	"generation = q.generation OPERATOR(pg_catalog.+) 1, "                     \
@@ -295,9 +297,9 @@ make_due(Notes *notes, Notes *found, TimestampTz seen_until)
 		"pg_catalog.sum(changes)::pg_catalog.int8 AS changes FROM concerns "
 		"GROUP BY connection_id, dossiers_id, dossier) t "
 		"ORDER BY connection_id, dossiers_id, dossier " MERGE;
-	Oid types[9] = {INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	Oid types[9] = {INT4ARRAYOID,		 TEXTARRAYOID, TEXTARRAYOID,
 					TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT4ARRAYOID,
-					TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID};
+					TEXTARRAYOID,		 TEXTARRAYOID, TIMESTAMPTZOID};
 	Datum values[9];
 	int n = notes->count;
 
@@ -366,9 +368,9 @@ cs_fold_batch(uint32 *block, TimestampTz now, TimestampTz seen_until,
 	make_due(&notes, &found, seen_until);
 	for (int i = 0; i < notes.count; i++)
 		if (notes.dossier_null[i])
-			make_all_due(DatumGetInt32(notes.dossiers_id[i]),
-						 Max(DatumGetTimestampTz(notes.changed_at[i]),
-							 seen_until));
+			make_all_due(
+				DatumGetInt32(notes.dossiers_id[i]),
+				Max(DatumGetTimestampTz(notes.changed_at[i]), seen_until));
 	return taken;
 }
 
@@ -434,8 +436,8 @@ cs_fold_changes(TimestampTz now)
 		taken = cs_fold_batch(&block, now, seen_until, skip, &broken, &error);
 		if (taken < 0)
 		{
-			char *text = MemoryContextStrdup(TopMemoryContext,
-											 cs_error_text(error));
+			char *text =
+				MemoryContextStrdup(TopMemoryContext, cs_error_text(error));
 
 			cs_rollback();
 			record_broken(broken, text);

@@ -43,9 +43,9 @@ PG_FUNCTION_INFO_V1(cloudsync_capture_change);
 /* How a column's value becomes the text that value::text gives. */
 typedef enum TextVia
 {
-	VIA_TEXT,	/* it is text already */
-	VIA_CAST,	/* a cast function */
-	VIA_OUTPUT	/* the type's output function */
+	VIA_TEXT,  /* it is text already */
+	VIA_CAST,  /* a cast function */
+	VIA_OUTPUT /* the type's output function */
 } TextVia;
 
 typedef struct Column
@@ -165,8 +165,8 @@ find_column(Column *column, Relation rel, Oid tracked, bool by_number,
 	if (attnum <= 0)
 		return false;
 	column->attnum = attnum;
-	find_text_form(column, TupleDescAttr(RelationGetDescr(rel),
-										 attnum - 1)->atttypid);
+	find_text_form(column,
+				   TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atttypid);
 	return true;
 }
 
@@ -220,9 +220,9 @@ field_column(Column *column, int at, Relation rel, Oid tracked, int resolved)
 	number = DatumGetInt16(field(at, &isnull));
 	if (isnull)
 		return false;
-	return find_column(column, rel, tracked, by_number, number,
-					   SPI_getvalue(SPI_tuptable->vals[0],
-									SPI_tuptable->tupdesc, at + 1));
+	return find_column(
+		column, rel, tracked, by_number, number,
+		SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, at + 1));
 }
 
 /* Fills the capture from the row that columns_sql found, or says why not. */
@@ -334,8 +334,8 @@ find_capture(TriggerData *data)
 
 		ctl.keysize = sizeof(CaptureKey);
 		ctl.entrysize = sizeof(Capture);
-		captures = hash_create("cloudsync captures", 32, &ctl,
-							   HASH_ELEM | HASH_BLOBS);
+		captures =
+			hash_create("cloudsync captures", 32, &ctl, HASH_ELEM | HASH_BLOBS);
 		CacheRegisterRelcacheCallback(at_relation_change, (Datum) 0);
 	}
 	key.relid = RelationGetRelid(data->tg_relation);
@@ -394,9 +394,8 @@ value_text(const Column *column, Datum value)
 		case VIA_TEXT:
 			return TextDatumGetCString(value);
 		case VIA_CAST:
-			return TextDatumGetCString(OidFunctionCall1Coll(column->function,
-															DEFAULT_COLLATION_OID,
-															value));
+			return TextDatumGetCString(OidFunctionCall1Coll(
+				column->function, DEFAULT_COLLATION_OID, value));
 		case VIA_OUTPUT:
 			break;
 	}
@@ -452,8 +451,9 @@ same_row(HeapTuple old, HeapTuple new)
 	HeapTupleHeader a = old->t_data;
 	HeapTupleHeader b = new->t_data;
 
-	return old->t_len == new->t_len && a->t_hoff == b->t_hoff &&
-		   HeapTupleHeaderGetNatts(a) == HeapTupleHeaderGetNatts(b) &&
+	return old->t_len == new->t_len &&
+		   a->t_hoff == b->t_hoff &&HeapTupleHeaderGetNatts(a) ==
+			   HeapTupleHeaderGetNatts(b) &&
 		   (a->t_infomask & ~HEAP_XACT_MASK) ==
 			   (b->t_infomask & ~HEAP_XACT_MASK) &&
 		   memcmp((char *) a + SizeofHeapTupleHeader,
@@ -520,9 +520,9 @@ cloudsync_capture_change(PG_FUNCTION_ARGS)
 	Capture *capture;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(data->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("cloudsync.capture_change is an AFTER trigger of tracked tables")));
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("cloudsync.capture_change is an AFTER trigger "
+							   "of tracked tables")));
 	if (kept_out())
 		return PointerGetDatum(NULL);
 

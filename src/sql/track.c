@@ -47,9 +47,9 @@ read_tracked(int32 dossiers_id)
 	CsTracked *tracked = cs_tracked_read(dossiers_id);
 
 	if (tracked == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("no tracked table has the number %d",
-							   dossiers_id)));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("no tracked table has the number %d", dossiers_id)));
 	return tracked;
 }
 
@@ -146,8 +146,8 @@ cloudsync_look_up(PG_FUNCTION_ARGS)
 		values[2] = CStringGetTextDatum(tenant ? tenant : "");
 	MemoryContextSwitchTo(spi);
 	SPI_finish();
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
-													  values, nulls)));
+	PG_RETURN_DATUM(HeapTupleGetDatum(
+		heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
 /* One batch, here and now. */

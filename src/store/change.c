@@ -144,14 +144,13 @@ begin_noting(void)
 		RegisterSubXactCallback(at_subtransaction_end, NULL);
 		registered = true;
 	}
-	noted.context = AllocSetContextCreate(TopTransactionContext,
-										  "cloudsync changes",
-										  ALLOCSET_DEFAULT_SIZES);
+	noted.context = AllocSetContextCreate(
+		TopTransactionContext, "cloudsync changes", ALLOCSET_DEFAULT_SIZES);
 	noted.table = NULL;
 	noted.count = 0;
 	noted.size = NOTED_FEW;
-	noted.order = MemoryContextAlloc(noted.context,
-									 noted.size * sizeof(NoteAt));
+	noted.order =
+		MemoryContextAlloc(noted.context, noted.size * sizeof(NoteAt));
 }
 
 /* From now on, found by hash. */
@@ -165,9 +164,9 @@ make_table(void)
 	ctl.hash = note_hash;
 	ctl.match = note_compare;
 	ctl.hcxt = noted.context;
-	noted.table = hash_create("cloudsync changes", 256, &ctl,
-							  HASH_ELEM | HASH_FUNCTION | HASH_COMPARE |
-								  HASH_CONTEXT);
+	noted.table =
+		hash_create("cloudsync changes", 256, &ctl,
+					HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 	for (int i = 0; i < noted.count; i++)
 		(void) hash_search(noted.table, &noted.order[i].note, HASH_ENTER, NULL);
 }
@@ -214,8 +213,8 @@ already_noted(StringInfo buffer)
 		make_table();
 	if (noted.count == noted.size)
 	{
-		noted.order = repalloc_huge(noted.order,
-									(Size) noted.size * 2 * sizeof(NoteAt));
+		noted.order =
+			repalloc_huge(noted.order, (Size) noted.size * 2 * sizeof(NoteAt));
 		noted.size *= 2;
 	}
 	copy = MemoryContextAlloc(noted.context, note.length);
@@ -237,8 +236,8 @@ static void
 append_row(int32 dossiers_id, int32 source_id, const char *dossier,
 		   const char *file_key, const char *tenant)
 {
-	Oid relid = get_relname_relid("change", get_namespace_oid("cloudsync",
-															  false));
+	Oid relid =
+		get_relname_relid("change", get_namespace_oid("cloudsync", false));
 	Relation rel;
 	HeapTuple tuple;
 	Datum values[NATTS] = {0};

@@ -55,8 +55,8 @@ column_sql(Oid relid, AttrNumber number, const char *last_name)
 }
 
 static void
-read_catalogs(CsTracked *tracked, Oid relid, AttrNumber key,
-			  AttrNumber tenant, const char *key_name, const char *tenant_name)
+read_catalogs(CsTracked *tracked, Oid relid, AttrNumber key, AttrNumber tenant,
+			  const char *key_name, const char *tenant_name)
 {
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Form_pg_class form;
@@ -77,9 +77,8 @@ read_catalogs(CsTracked *tracked, Oid relid, AttrNumber key,
 		tracked->tenant = column_sql(relid, tenant, tenant_name);
 	type_oid = getBaseType(get_atttype(relid, key));
 	/* a type with its length given, or not: character alone is character(1) */
-	tracked->key_type = format_type_extended(type_oid, -1,
-											 FORMAT_TYPE_TYPEMOD_GIVEN |
-												 FORMAT_TYPE_FORCE_QUALIFY);
+	tracked->key_type = format_type_extended(
+		type_oid, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
 	type = lookup_type_cache(type_oid, TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR);
 	tracked->key_equal = operator_sql(type->eq_opr);
 	tracked->key_less = operator_sql(type->lt_opr);
