@@ -170,6 +170,23 @@ ok(wait_for($node, "SELECT state IN ('cancelled', 'succeeded') FROM cloudsync.hi
   or diag(sql("SELECT state, error FROM cloudsync.history WHERE run_id = $run"));
 push_now(30);
 is(sql(q{SELECT count(*) FROM cloudsync.pushed_file p JOIN app.dossier_file f ON f.id = 300 WHERE p.file_key = '300' AND p.sha256 = sha256(f.content)}), 1, 'another push sends it');
+
+# --- changed while it is read (P13): what travels stood at one moment ----------------------
+sql(q{UPDATE app.dossier_file SET content = decode(repeat('80', 100 * 1048576), 'hex') WHERE id = 300});
+$run = sql(q{SELECT cloudsync_push_dossier('30', 'Archive')});
+for (1 .. 6000)
+{
+	last if grep { m{\.part$} && -s "$root/$_" } files_below($root, parts => 1);
+	select undef, undef, undef, 0.01;
+}
+sql(q{UPDATE app.dossier_file SET content = 'short by now' WHERE id = 300});
+ok(wait_for($node, "SELECT finished_at IS NOT NULL FROM cloudsync.history WHERE run_id = $run"), 'the run ends');
+isnt(run_state($node, $run), 'succeeded', 'and has not sent a mixture');
+like(error_of($run), qr/changed in the database/, 'it says why');
+ok(wait_for($node, q{SELECT size = 12 AND state = 'synced' FROM cloudsync.files WHERE file_key = '300'}), 'the newer content goes with the next push, at once');
+my $path = sql(q{SELECT path FROM cloudsync.files WHERE file_key = '300'});
+ok(read_file("$root/archive$path") eq 'short by now', 'it is there');
+like($path, qr{/Huge/huge \(CloudSync }, 'beside the forgotten one, which could not be told from a stranger\'s');
 is_deeply([ grep { m{\.part$} } files_below($root, parts => 1) ], [], 'nothing half-written is left');
 
 $node->stop;
