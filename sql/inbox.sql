@@ -68,8 +68,7 @@ DECLARE
     result cloudsync.document;
 BEGIN
     SELECT d.* INTO result FROM cloudsync.document d
-        WHERE d.document_id = readable_document.document_id AND cloudsync.sees(d.tenant)
-          AND (cloudsync.acting_has_role('cloudsync_operator') OR d.recipient = cloudsync.acting_user());
+        WHERE d.document_id = readable_document.document_id AND cloudsync.sees_document(d.tenant, d.recipient);
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('document %s does not exist', readable_document.document_id),
