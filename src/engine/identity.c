@@ -7,7 +7,11 @@
  * a path that never was gone is the same file changed in place. Where ids last,
  * the id alone decides.
  */
+#ifndef FRONTEND
 #include "postgres.h"
+#else
+#include "postgres_fe.h"
+#endif
 
 #include "cloudsync/identity.h"
 
