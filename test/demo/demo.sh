@@ -24,6 +24,7 @@ drive=$work/cloud/drive
 finish() {
 	local status=$?
 	trap - EXIT INT TERM
+	cd "$work"
 	if [ -f "$data/postmaster.pid" ]; then
 		"${as_user[@]}" "$bindir/pg_ctl" -D "$data" -m fast -w stop >/dev/null ||
 			"${as_user[@]}" "$bindir/pg_ctl" -D "$data" -m immediate -w stop >/dev/null || true
@@ -39,6 +40,7 @@ finish() {
 		say "data directory  $data (the server is stopped; nothing is left running)"
 		say "remove it all   rm -rf $work"
 	else
+		cd /
 		rm -rf "$work"
 	fi
 	exit $status
@@ -90,9 +92,10 @@ stage=${CLOUDSYNC_STAGE:-$work/stage}	# the tests have theirs already
 [ -n "${CLOUDSYNC_STAGE:-}" ] ||
 	build_in "$repository/build/demo" "$work/make.log" DESTDIR="$stage" all install
 [ ${#as_user[@]} -eq 0 ] || chown -R postgres "$work"
+cp test/demo/make_files.pl test/demo/schema.sql "$work/"
+cd "$work"	# the clone may be where the server's user cannot go
 as initdb -D "$data" -U postgres -A trust -E UTF8 --no-locale >"$work/initdb.log"
 as mkdir -p "$drive/Scans"
-cp test/demo/make_files.pl test/demo/schema.sql "$work/"
 as perl "$work/make_files.pl" "$work/files"
 {
 	stage_settings "$stage"
