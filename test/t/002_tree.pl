@@ -70,6 +70,20 @@ my ($table) = read_file("$tree/docs/internals.md") =~ /^## Crash points(.*?)^## 
 my @documented = $table =~ /^\| `([^`]+)` \|/mg;
 is_deeply([ sort @documented ], [ sort keys %points ], 'docs/internals.md lists the crash points');
 
+# Links between the pages lead somewhere.
+my @dead;
+foreach my $page ('README.md', map { "docs/$_" } grep { /\.md$/ } files_below("$tree/docs"))
+{
+	my $text = read_file("$tree/$page");
+	(my $folder = $page) =~ s{[^/]*$}{};
+	while ($text =~ /\]\(([^)#:\s]+)(?:#[^)]*)?\)/g)
+	{
+		my $to = $1;
+		push @dead, "$page: $to" if $to =~ /\.md$/ && !-e "$tree/$folder$to";
+	}
+}
+is(join("\n", @dead), '', 'links between pages lead somewhere');
+
 SKIP:
 {
 	skip 'cppcheck is not installed', 1
