@@ -44,7 +44,7 @@ SET client_min_messages = error;
 CREATE EXTENSION cloudsync;
 SELECT cloudsync_add_recipient('clerk');
 SELECT cloudsync_connect('local', 'store ' || n, options => jsonb_build_object('path', '/c' || n)) FROM generate_series(1, 1000) n;
-SELECT cloudsync_create_channel('store ' || n, 'scans ' || n, ARRAY['/in'], 'clerk', 'tray') FROM generate_series(1, 1000) n;
+SELECT cloudsync_create_channel('store ' || n, 'scans ' || n, ARRAY['/'], 'clerk', 'tray') FROM generate_series(1, 1000) n;
 SELECT cloudsync_set_push('store ' || n) FROM generate_series(1, 1000) n;
 SQL
 # what creating them set off is over, and the workers have gone
