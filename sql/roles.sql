@@ -10,6 +10,14 @@ DO $$
 DECLARE
     functions text := pg_catalog.current_schema();
 BEGIN
+    -- names and paths of all services are UTF-8, and none of them may be lost
+    IF pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.<>) 'UTF8' THEN
+        RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+            MESSAGE = 'cloudsync needs a database with encoding UTF8',
+            DETAIL = pg_catalog.format('This database has encoding %s, which cannot hold every name of a remote file.',
+                                       pg_catalog.getdatabaseencoding()),
+            HINT = 'Create the database with ENCODING ''UTF8''.';
+    END IF;
     IF functions OPERATOR(pg_catalog.=) 'cloudsync' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_schema_name',
             MESSAGE = 'the functions of cloudsync cannot be created in schema "cloudsync"',

@@ -24,7 +24,8 @@ typedef struct CsSource
 	char *relation; /* schema.table */
 	char *key;
 	char *name;
-	char *content;
+	char *content;	   /* NULL: it was dropped */
+	char *content_was; /* its name as it was tracked */
 	char *of_dossier; /* condition: f's dossier is $1 */
 	char *of_key;	  /* condition: f's key is $1 */
 	char kind;		  /* 'b' bytea, 'o' large object, 't' text */

@@ -44,19 +44,37 @@ relation_name(Oid relid)
 									  get_rel_name(relid));
 }
 
-/* The column's present name, quoted; an error if it was dropped. */
+static void
+column_is_gone(Oid relid, const char *was)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("column \"%s\" of tracked table %s does not exist any more",
+					was ? was : "", relation_name(relid)),
+			 errhint("Track the table again with cloudsync_track().")));
+}
+
+/* The column's present name, quoted; NULL if it was dropped. */
 static char *
-column_name(Oid relid, AttrNumber column, const char *was)
+present_name(Oid relid, AttrNumber column)
 {
 	char *name = column > 0 ? get_attname(relid, column, true) : NULL;
 
-	if (name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of tracked table %s does not exist any more",
-						was ? was : "", relation_name(relid)),
-				 errhint("Track the table again with cloudsync_track().")));
+	/* a dropped column has a name by number, and no number by name */
+	if (name == NULL || get_attnum(relid, name) != column)
+		return NULL;
 	return pstrdup(quote_identifier(name));
+}
+
+/* The same; an error if it was dropped. */
+static char *
+column_name(Oid relid, AttrNumber column, const char *was)
+{
+	char *name = present_name(relid, column);
+
+	if (name == NULL)
+		column_is_gone(relid, was);
+	return name;
 }
 
 /*
@@ -105,11 +123,13 @@ source_from_row(uint64 row)
 				  column_name(source->files, dossier, cs_get_text(row, 6)));
 	source->name = column_name(source->files, (AttrNumber) cs_get_int64(row, 7, 0),
 							   cs_get_text(row, 8));
-	source->content = column_name(source->files, (AttrNumber) cs_get_int64(row, 9, 0),
-								  cs_get_text(row, 10));
+	/* without it the dossier can be found, though not its files be read */
+	source->content = present_name(source->files, (AttrNumber) cs_get_int64(row, 9, 0));
+	source->content_was = cs_get_text(row, 10);
 	source->kind = cs_get_text(row, 11)[0];
-	source->content_sql = psprintf("SELECT f.%s FROM %s f WHERE %s", source->content,
-								   source->relation, source->of_key);
+	if (source->content != NULL)
+		source->content_sql = psprintf("SELECT f.%s FROM %s f WHERE %s", source->content,
+									   source->relation, source->of_key);
 	return source;
 }
 
@@ -242,6 +262,8 @@ read_source(CsSource *source, const char *key, const CsTemplate *template,
 	uint64 n;
 	uint64 i;
 
+	if (source->content == NULL)
+		column_is_gone(source->files, source->content_was);
 	cs_enter_owner(&owner, source->owner, time_zone);
 	sql = psprintf("SELECT f.%s::pg_catalog.text, f.%s::pg_catalog.text, %s, f.%s "
 				   "FROM %s f WHERE %s ORDER BY f.%s",

@@ -62,6 +62,11 @@ EXECUTE q;
 SQL
 is($session, "of a\nof b", 'a kept plan follows the tenant');
 
+# A database whose encoding cannot hold every remote name is refused.
+$node->safe_psql('postgres', "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+my (undef, undef, $refusal) = $node->psql('latin', 'CREATE EXTENSION cloudsync');
+like($refusal, qr/needs a database with encoding UTF8/, 'a database in LATIN1 is refused');
+
 # The reference has every function, view, column and setting.
 SKIP:
 {

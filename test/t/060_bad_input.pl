@@ -66,7 +66,7 @@ $node->safe_psql('postgres', 'ALTER TABLE app.dossier DROP COLUMN "The Title"');
 like(push_now(1), qr/^failed: .*(dropped|does not exist any more)/, 'a dropped label fails the push');
 $node->safe_psql('postgres', "SELECT cloudsync_set_push('Drive', folder => '{dossier_key}')");
 $node->safe_psql('postgres', 'ALTER TABLE app."Files" DROP COLUMN "Bytes"');
-like(push_now(1), qr/^failed: column .* does not exist/,
+like(push_now(1), qr/^failed: column "Bytes" of tracked table .* does not exist any more/,
 	'a dropped content fails the push');
 ok(-f "$root/One/b.txt", 'what was pushed stays');
 $node->safe_psql('postgres', 'DROP TABLE app."Files", app.dossier');
