@@ -24,8 +24,7 @@ typedef struct CsSource
 	char *relation; /* schema.table */
 	char *key;
 	char *name;
-	char *content;	   /* NULL: it was dropped */
-	char *content_was; /* its name as it was tracked */
+	char *content;
 	char *of_dossier; /* condition: f's dossier is $1 */
 	char *of_key;	  /* condition: f's key is $1 */
 	char kind;		  /* 'b' bytea, 'o' large object, 't' text */
@@ -48,9 +47,10 @@ typedef struct CsDossierTable
 
 /*
  * The table, looked up in the catalogs; everything in the current context. SPI
- * must be connected. Raises an error if the table or a column of it is gone.
+ * must be connected. Raises an error if the table or a column of it is gone;
+ * not complete: only what finds a dossier and its tenant is looked up.
  */
-extern CsDossierTable *cs_dossier_table_open(int dossiers_id);
+extern CsDossierTable *cs_dossier_table_open(int dossiers_id, bool complete);
 
 /* A dossier. tags are the values of a template's tags for it. */
 typedef struct CsDossierRow

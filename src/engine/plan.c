@@ -509,7 +509,7 @@ cs_plan_dossier(CsPushSetting *setting, int dossiers_id, const char *dossier,
 	plan->setting = setting;
 	plan->dossiers_id = dossiers_id;
 	plan->dossier = pstrdup(dossier);
-	plan->table = cs_dossier_table_open(dossiers_id);
+	plan->table = cs_dossier_table_open(dossiers_id, true);
 	row = cs_dossier_read(plan->table, dossier, setting->template, setting->time_zone);
 	plan->present = row != NULL && strcmp(row->tenant, setting->tenant) == 0;
 	records = cs_records_read(setting->destination_id, dossiers_id, dossier);

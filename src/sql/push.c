@@ -93,7 +93,7 @@ cloudsync_find_dossier(PG_FUNCTION_ARGS)
 	ArrayType *result = NULL;
 
 	SPI_connect();
-	table = cs_dossier_table_open(PG_GETARG_INT32(0));
+	table = cs_dossier_table_open(PG_GETARG_INT32(0), false);
 	row = cs_dossier_read(table, text_to_cstring(PG_GETARG_TEXT_PP(1)),
 						  cs_tags_parse("{dossier_key}"), NULL);
 	if (row != NULL)

@@ -44,37 +44,20 @@ relation_name(Oid relid)
 									  get_rel_name(relid));
 }
 
-static void
-column_is_gone(Oid relid, const char *was)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("column \"%s\" of tracked table %s does not exist any more",
-					was ? was : "", relation_name(relid)),
-			 errhint("Track the table again with cloudsync_track().")));
-}
-
-/* The column's present name, quoted; NULL if it was dropped. */
+/* The column's present name, quoted; an error if it was dropped. */
 static char *
-present_name(Oid relid, AttrNumber column)
+column_name(Oid relid, AttrNumber column, const char *was)
 {
 	char *name = column > 0 ? get_attname(relid, column, true) : NULL;
 
 	/* a dropped column has a name by number, and no number by name */
 	if (name == NULL || get_attnum(relid, name) != column)
-		return NULL;
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of tracked table %s does not exist any more",
+						was ? was : "", relation_name(relid)),
+				 errhint("Track the table again with cloudsync_track().")));
 	return pstrdup(quote_identifier(name));
-}
-
-/* The same; an error if it was dropped. */
-static char *
-column_name(Oid relid, AttrNumber column, const char *was)
-{
-	char *name = present_name(relid, column);
-
-	if (name == NULL)
-		column_is_gone(relid, was);
-	return name;
 }
 
 /*
@@ -123,13 +106,11 @@ source_from_row(uint64 row)
 				  column_name(source->files, dossier, cs_get_text(row, 6)));
 	source->name = column_name(source->files, (AttrNumber) cs_get_int64(row, 7, 0),
 							   cs_get_text(row, 8));
-	/* without it the dossier can be found, though not its files be read */
-	source->content = present_name(source->files, (AttrNumber) cs_get_int64(row, 9, 0));
-	source->content_was = cs_get_text(row, 10);
+	source->content = column_name(source->files, (AttrNumber) cs_get_int64(row, 9, 0),
+								  cs_get_text(row, 10));
 	source->kind = cs_get_text(row, 11)[0];
-	if (source->content != NULL)
-		source->content_sql = psprintf("SELECT f.%s FROM %s f WHERE %s", source->content,
-									   source->relation, source->of_key);
+	source->content_sql = psprintf("SELECT f.%s FROM %s f WHERE %s", source->content,
+								   source->relation, source->of_key);
 	return source;
 }
 
@@ -164,7 +145,7 @@ optional_column(Oid relid, uint64 row, int number, int name, AttrNumber *column)
 
 /* See appdata.h. */
 CsDossierTable *
-cs_dossier_table_open(int dossiers_id)
+cs_dossier_table_open(int dossiers_id, bool complete)
 {
 	Oid types[1] = {INT4OID};
 	Datum values[1] = {Int32GetDatum(dossiers_id)};
@@ -186,8 +167,10 @@ cs_dossier_table_open(int dossiers_id)
 	table->tags.key = (AttrNumber) cs_get_int64(0, 2, 0);
 	table->key = column_name(relid, table->tags.key, cs_get_text(0, 3));
 	table->of_key = column_is(relid, table->tags.key, "d", table->key);
-	(void) optional_column(relid, 0, 4, 5, &table->tags.label);
 	table->tenant = optional_column(relid, 0, 6, 7, NULL);
+	if (!complete)
+		return table;
+	(void) optional_column(relid, 0, 4, 5, &table->tags.label);
 	table->procedure = optional_column(relid, 0, 8, 9, &table->tags.procedure);
 	table->sources = read_sources(dossiers_id);
 	return table;
@@ -262,8 +245,6 @@ read_source(CsSource *source, const char *key, const CsTemplate *template,
 	uint64 n;
 	uint64 i;
 
-	if (source->content == NULL)
-		column_is_gone(source->files, source->content_was);
 	cs_enter_owner(&owner, source->owner, time_zone);
 	sql = psprintf("SELECT f.%s::pg_catalog.text, f.%s::pg_catalog.text, %s, f.%s "
 				   "FROM %s f WHERE %s ORDER BY f.%s",
