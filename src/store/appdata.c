@@ -170,7 +170,8 @@ cs_dossier_table_open(int dossiers_id, bool complete)
 	table->tenant = optional_column(relid, 0, 6, 7, NULL);
 	if (!complete)
 		return table;
-	(void) optional_column(relid, 0, 4, 5, &table->tags.label);
+	/* a label that was dropped matters only to a template that has it */
+	table->tags.label = (AttrNumber) cs_get_int64(0, 4, 0);
 	table->procedure = optional_column(relid, 0, 8, 9, &table->tags.procedure);
 	table->sources = read_sources(dossiers_id);
 	return table;
