@@ -141,6 +141,7 @@ take_leases(CsServer *server, TimestampTz now)
 		else
 			taken = adopt(server, id, now);
 	}
+	server->more = more;
 	if (taken || more)
 		server->retries = 0;
 	if (more || taken)
@@ -316,6 +317,8 @@ cs_server_pass(CsServer *server, bool woken, TimestampTz until)
 	show(server, now);
 	if (cs_server_jobs(server) > 0)
 		server->idle_since = now;
+	else if (server->more)
+		server->look_at = now; /* nothing to do here: the next one */
 	if (!busy && !can_go_on(server, now, &next))
 	{
 		next = Min(next, until);

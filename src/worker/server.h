@@ -28,6 +28,7 @@ struct CsServer
 	TimestampTz look_at;   /* for further connections; DT_NOEND: when woken */
 	int retries;
 	bool others; /* work is due that others serve */
+	bool more;	 /* and more that nobody serves yet */
 	TimestampTz idle_since;
 	TimestampTz publish_at;
 	TimestampTz tell_at;
