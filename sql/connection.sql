@@ -38,6 +38,9 @@ CREATE TABLE cloudsync.connection (
     bytes_per_second bigint,
     requests_per_second real,
     max_bytes_per_day bigint,
+    -- what was collected on that day, kept where there is such a limit
+    collected_day date,
+    collected_bytes bigint NOT NULL DEFAULT 0,
     created_by text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     last_used_at timestamptz

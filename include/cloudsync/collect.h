@@ -127,6 +127,7 @@ typedef struct CsCollect
 	TimestampTz oldest_arrival;
 	int64 arrived_bytes;
 	char *paused; /* why nothing more is received */
+	char *day_used_up; /* why nothing more would be started today */
 
 	/* moving */
 	List *moves; /* of CsAway */
@@ -142,6 +143,12 @@ typedef struct CsCollect
 
 /* Each goes on as far as it can; true when its phase is done. */
 extern bool cs_collect_list(CsCollect *c, TimestampTz now);
+/* Receives nothing more in this run, for a reason that is not a failure (L7). */
+extern void cs_collect_pause(CsCollect *c, const char *why);
+/* SQL, over cloudsync.connection: why it pauses when its bytes of the day are up. */
+#define CS_DAY_USED_UP                                                         \
+	"format('collecting pauses: the %s bytes a day of the connection are used up', max_bytes_per_day)"
+
 extern bool cs_collect_receive(CsCollect *c, TimestampTz now);
 extern bool cs_collect_move(CsCollect *c, TimestampTz now);
 

@@ -70,6 +70,34 @@ read_fetch(CsCollect *c, uint64 row)
 	"i.modified_at, i.unchanged_since, i.document_id, i.verify, i.sha256, "    \
 	"i.attempts FROM cloudsync.item i WHERE i.channel_id = $1 AND i.kind = 'file' "
 
+/* See collect.h. */
+void
+cs_collect_pause(CsCollect *c, const char *why)
+{
+	if (c->paused != NULL)
+		return;
+	c->paused = MemoryContextStrdup(c->job.context, why);
+	cs_collect_note_error(c, c->paused);
+}
+
+/*
+ * Nothing more is received once the connection's bytes of the day are used up
+ * (L7); what is larger than what is left of them still ends. In a transaction.
+ */
+static void
+check_day(CsCollect *c)
+{
+	Oid types[1] = {INT8OID};
+	Datum values[1] = {Int64GetDatum(c->job.connection->connection_id)};
+
+	if (cs_execute("SELECT " CS_DAY_USED_UP " "
+				   "FROM cloudsync.connection WHERE connection_id = $1 "
+				   "AND collected_day = current_date AND collected_bytes >= max_bytes_per_day",
+				   1, types, values, NULL, true) > 0)
+		c->day_used_up =
+			MemoryContextStrdup(c->job.context, cs_get_text(0, 1));
+}
+
 /* The next items to fetch. What to collect is read from the items alone (L8). */
 static void
 load_todo(CsCollect *c, TimestampTz now)
@@ -108,6 +136,8 @@ load_todo(CsCollect *c, TimestampTz now)
 		c->todo = lappend(c->todo, f);
 	}
 	MemoryContextSwitchTo(old);
+	if (n > 0)
+		check_day(c);
 	cs_commit();
 	if (c->recollect != 0 && n == 0)
 		cs_collect_note_error(c, "the file of the document is not in the folder any more");
@@ -126,11 +156,9 @@ check_disk(CsCollect *c)
 	percent = cs_free_disk_percent();
 	if (percent < 0 || percent >= cs_min_free_disk)
 		return;
-	c->paused = MemoryContextAlloc(c->job.context, 160);
-	snprintf(c->paused, 160,
-			 "collecting pauses: %d %% of the disk are free, less than cloudsync.min_free_disk (%d %%)",
-			 percent, cs_min_free_disk);
-	cs_collect_note_error(c, c->paused);
+	cs_collect_pause(
+		c, psprintf("collecting pauses: %d %% of the disk are free, less than cloudsync.min_free_disk (%d %%)",
+					percent, cs_min_free_disk));
 }
 
 static bool
@@ -329,6 +357,11 @@ start_more(CsCollect *c, TimestampTz now)
 				return;
 			load_todo(c, now);
 			continue;
+		}
+		if (c->day_used_up != NULL)
+		{
+			cs_collect_pause(c, c->day_used_up);
+			return;
 		}
 		if (!cs_collect_slot(c))
 			return;

@@ -470,6 +470,24 @@ count(CsCollect *c, const Counts *counts)
 			   6, types, values, NULL, false);
 }
 
+/* What a connection that has a limit collected today (L7). */
+static void
+count_today(CsCollect *c, int64 bytes)
+{
+	Oid types[2] = {INT8OID, INT8OID};
+	Datum values[2] = {Int64GetDatum(c->job.connection->connection_id),
+					   Int64GetDatum(bytes)};
+
+	if (cs_execute("UPDATE cloudsync.connection SET collected_day = current_date, collected_bytes = $2 + "
+				   "CASE WHEN collected_day = current_date THEN collected_bytes ELSE 0 END "
+				   "WHERE connection_id = $1 AND max_bytes_per_day IS NOT NULL "
+				   "RETURNING collected_bytes >= max_bytes_per_day, " CS_DAY_USED_UP,
+				   2, types, values, NULL, false) > 0 &&
+		cs_get_bool(0, 1, false))
+		c->day_used_up =
+			MemoryContextStrdup(c->job.context, cs_get_text(0, 2));
+}
+
 /* See collect.h. */
 void
 cs_collect_settle(CsCollect *c, TimestampTz now)
@@ -482,6 +500,7 @@ cs_collect_settle(CsCollect *c, TimestampTz now)
 	foreach (cell, c->arrived)
 		settle_one(c, lfirst(cell), &counts, now);
 	count(c, &counts);
+	count_today(c, counts.bytes);
 	CS_CRASH_POINT("collect.before_settle_commit");
 	cs_commit();
 	CS_CRASH_POINT("collect.after_settle");

@@ -39,7 +39,7 @@ my %above = (
 	store => 'provider|transfer|engine|push|collect|worker',
 	engine => 'worker');
 my (@up, @long, @rude, %points);
-foreach my $file (files_below("$tree/src"), map { "../include/$_" } files_below("$tree/include"))
+foreach my $file (grep({ /\.[ch]$/ } files_below("$tree/src")), map { "../include/$_" } files_below("$tree/include"))
 {
 	my $text = read_file("$tree/src/$file");
 	push @long, $file if ($text =~ tr/\n//) > 600;

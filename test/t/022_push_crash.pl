@@ -26,6 +26,7 @@ sub crash_here
 	my ($point) = @_;
 	$node->append_conf('postgresql.conf', "cloudsync.crash_point = '$point'\n");
 	$node->reload;
+	crash_point_in_force($node, $point) if $point;
 	return;
 }
 

@@ -242,16 +242,13 @@ application_schema($node);
 sql(q{INSERT INTO app.dossier (title) VALUES ('Dupont'); INSERT INTO app.dossier_file (dossier_id, name, content) VALUES (1, 'sent.txt', 'sent');
 	SELECT cloudsync_track('app.dossier', 'app.dossier_file');
 	SELECT cloudsync_set_push('Elsewhere', root => 'Out', every => '1 second')});
-SKIP:
-{
-	wait_for($node, q{SELECT count(*) > 0 FROM cloudsync.files WHERE state = 'synced'}) or skip 'nothing was pushed', 3;
-	sql(q{SELECT cloudsync_create_channel('Elsewhere', 'out', ARRAY['/Out'], 'ann', 'Mail', auto_collect => false)});
-	write_file("$root/Out/theirs.txt", 'theirs');
-	is(counts(collect('out')), '1|0|0', 'a folder we push to: only what somebody else put there');
-	is(item('/Out/Dupont/sent.txt'), 'excluded', 'what was pushed is excluded');
-	rename "$root/Out/Dupont/sent.txt", "$root/Out/taken.txt" or die;
-	is(counts(collect('out')), '0|0|0', 'also when it was moved');
-}
+ok(wait_for($node, q{SELECT count(*) > 0 FROM cloudsync.files WHERE state = 'synced'}), 'something is pushed');
+sql(q{SELECT cloudsync_create_channel('Elsewhere', 'out', ARRAY['/Out'], 'ann', 'Mail', auto_collect => false)});
+write_file("$root/Out/theirs.txt", 'theirs');
+is(counts(collect('out')), '1|0|0', 'a folder we push to: only what somebody else put there');
+is(item('/Out/Dupont/sent.txt'), 'excluded', 'what was pushed is excluded');
+rename "$root/Out/Dupont/sent.txt", "$root/Out/taken.txt" or die;
+is(counts(collect('out')), '0|0|0', 'also when it was moved');
 
 # --- little free disk
 $node->safe_psql('postgres', 'ALTER SYSTEM SET cloudsync.min_free_disk = 99');
@@ -263,6 +260,18 @@ $node->safe_psql('postgres', 'ALTER SYSTEM RESET cloudsync.min_free_disk');
 $node->append_conf('postgresql.conf', 'cloudsync.min_free_disk = 0');
 $node->reload;
 is(counts(collect('pat')), '1|0|0', 'and goes on');
+
+# --- the bytes of a day
+my $connection = sql("SELECT connection FROM cloudsync.folders WHERE channel = 'pat'");
+sql("SELECT cloudsync_set_limits('$connection', NULL, NULL, 1000)");
+write_file("$root/Pat/first.pdf", 'x' x 1500);
+is(counts(collect('pat')), '1|0|0', 'a document that is larger than what is left of the day');
+write_file("$root/Pat/second.pdf", 'y' x 10);
+$run = collect('pat', 'partial');
+like(sql("SELECT error FROM cloudsync.history WHERE run_id = $run"), qr{collecting pauses: the 1000 bytes a day}, 'the next waits for another day, and says so');
+sql("UPDATE cloudsync.connection SET collected_day = collected_day - 1 WHERE name = '$connection'");
+is(counts(collect('pat')), '1|0|0', 'on another day it goes on');
+sql("SELECT cloudsync_set_limits('$connection', NULL, NULL, NULL)");
 
 $node->stop('fast');
 done_testing();

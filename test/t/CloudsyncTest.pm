@@ -21,7 +21,7 @@ use Test::More;
 
 our @EXPORT = qw(new_cluster create_extension local_root wait_for wait_run
   run_state history worker_pid worker_pids scalar_sql files_below tree
-  write_file read_file inode application_schema crash_at log_offset);
+  write_file read_file inode application_schema crash_at crash_point_in_force log_offset);
 
 # A started cluster. Options: conf (text for postgresql.conf), preload => 0,
 # start => 0, init => { arguments of init() }. The superuser is "postgres"
@@ -235,6 +235,18 @@ sub crash_at
 	$node->safe_psql('template1',
 		"ALTER SYSTEM SET cloudsync.crash_point = '$point'");
 	$node->reload;
+	crash_point_in_force($node, $point) if $point;
+	return;
+}
+
+# A new session sees it: so the postmaster has read it and told the others,
+# before anything that is done from now on wakes them.
+sub crash_point_in_force
+{
+	my ($node, $point) = @_;
+	$node->poll_query_until('template1',
+		"SELECT current_setting('cloudsync.crash_point') = '$point'")
+	  or die "crash point $point is not in force";
 	return;
 }
 
