@@ -26,6 +26,7 @@ char *cs_conflict_name = NULL;
 int cs_max_document_size_mb = 1024;
 int cs_min_free_disk = 10;
 int cs_hook_timeout = 10000;
+int cs_read_timeout = 60000;
 int cs_stability_delay = 10000;
 #ifdef CLOUDSYNC_CRASH_POINTS
 char *cs_crash_point = NULL;
@@ -161,6 +162,11 @@ define_limit_settings(void)
 							"Time an application's function may take for one "
 							"document.",
 							NULL, &cs_hook_timeout, 10000, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("cloudsync.read_timeout",
+							"Time a worker's read of an application's table may "
+							"take.",
+							NULL, &cs_read_timeout, 60000, 1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("cloudsync.stability_delay",
 							"Time without a change after which a file in a "

@@ -23,6 +23,7 @@ extern char *cs_conflict_name;		  /* mark of a file put beside another's */
 extern int cs_max_document_size_mb;	  /* MB */
 extern int cs_min_free_disk;		  /* percent */
 extern int cs_hook_timeout;			  /* ms */
+extern int cs_read_timeout;			  /* ms */
 extern int cs_stability_delay;		  /* ms: cloudsync.stability_delay */
 #ifdef CLOUDSYNC_CRASH_POINTS
 extern char *cs_crash_point; /* cloudsync.crash_point: kill -9 here */

@@ -17,6 +17,7 @@
 #include "cloudsync/change.h"
 #include "cloudsync/db.h"
 #include "cloudsync/engine.h"
+#include "cloudsync/limit.h"
 
 /*
  * Keys read in a step; more where those of other tenants are passed over.
@@ -37,6 +38,7 @@ typedef struct Walk
 	int32 dossiers_id;
 	char *tenant;
 	/* in a step */
+	const CsTracked *tracked;
 	char *last_key;
 	int limit;
 	int read;
@@ -101,8 +103,10 @@ read_walk(Walk *walk)
  * order's column is qualified: by itself it would mean the text that is read.)
  */
 static void
-read_keys(Walk *walk, const CsTracked *tracked)
+read_keys(void *arg)
 {
+	Walk *walk = arg;
+	const CsTracked *tracked = walk->tracked;
 	CsOwnerContext owner;
 	Oid types[1] = {TEXTOID};
 	Datum values[1] = {0};
@@ -174,7 +178,8 @@ step(void *arg)
 	/* without tenants, dossiers are those of connections without one */
 	if (tracked == NULL || (tracked->tenant == NULL && walk->tenant[0] != '\0'))
 		return;
-	read_keys(walk, tracked);
+	walk->tracked = tracked;
+	cs_limited_read(tracked->table, read_keys, walk);
 	walk->read = (int) SPI_processed;
 	if (walk->read == 0)
 		return;

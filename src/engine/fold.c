@@ -23,6 +23,7 @@
 #include "cloudsync/crash.h"
 #include "cloudsync/db.h"
 #include "cloudsync/engine.h"
+#include "cloudsync/limit.h"
 
 #define BATCH 10000
 
@@ -140,15 +141,16 @@ typedef struct Lookup
 	int32 dossiers_id;
 	const Notes *notes;
 	Notes found; /* changed_at and changes unused */
+	CsTracked *tracked;
 } Lookup;
 
-/* In a subtransaction: may raise whatever the application's table raises. */
+/* The tenants of the dossiers that the changes are of, read as the owner. */
 static void
-look_up_tenants(void *arg)
+read_tenants(void *arg)
 {
 	Lookup *lookup = arg;
 	const Notes *notes = lookup->notes;
-	CsTracked *tracked = cs_tracked_read(lookup->dossiers_id);
+	CsTracked *tracked = lookup->tracked;
 	Datum *keys = palloc(notes->count * sizeof(Datum));
 	int nkeys = 0;
 	CsOwnerContext owner;
@@ -156,9 +158,6 @@ look_up_tenants(void *arg)
 	Datum values[1];
 	int ret;
 
-	notes_init(&lookup->found, 0);
-	if (tracked == NULL)
-		return;
 	for (int i = 0; i < notes->count; i++)
 		if (DatumGetInt32(notes->dossiers_id[i]) == lookup->dossiers_id &&
 			!notes->dossier_null[i] && notes->tenant_null[i])
@@ -185,6 +184,18 @@ look_up_tenants(void *arg)
 		notes_add(&lookup->found, lookup->dossiers_id, cs_get_text(i, 1),
 				  tenant ? tenant : "", 0, 0);
 	}
+}
+
+/* In a subtransaction: may raise whatever the application's table raises. */
+static void
+look_up_tenants(void *arg)
+{
+	Lookup *lookup = arg;
+
+	notes_init(&lookup->found, 0);
+	lookup->tracked = cs_tracked_read(lookup->dossiers_id);
+	if (lookup->tracked != NULL)
+		cs_limited_read(lookup->tracked->table, read_tenants, lookup);
 }
 
 /* The tables of which a dossier's tenant is not known. */
@@ -355,7 +366,7 @@ cs_fold_batch(uint32 *block, TimestampTz now, TimestampTz seen_until,
 	notes_init(&found, notes.count);
 	foreach (lc, tables_to_look_up(&notes))
 	{
-		Lookup lookup = {lfirst_int(lc), &notes, {0}};
+		Lookup lookup = {lfirst_int(lc), &notes, {0}, NULL};
 
 		if (!cs_try(look_up_tenants, &lookup, error))
 		{

@@ -30,6 +30,7 @@
 #include "cloudsync/appcontent.h"
 #include "cloudsync/db.h"
 #include "cloudsync/hash.h"
+#include "cloudsync/limit.h"
 
 static char *
 sha256_hex(const void *bytes, size_t length)
@@ -226,20 +227,26 @@ read_value(CsContent *content, Datum value, int64 offset, char *buf, int64 cap)
 	return n;
 }
 
-/* See appdata.h. */
-int64
-cs_content_read(CsContent *content, int64 offset, char *buf, int64 cap)
+typedef struct SliceRead
 {
+	CsContent *content;
+	int64 offset;
+	char *buf;
+	int64 cap;
+	int64 n; /* what was read */
+} SliceRead;
+
+static void
+read_slice(void *arg)
+{
+	SliceRead *slice = arg;
+	CsContent *content = slice->content;
 	CsOwnerContext owner;
 	Oid types[1] = {TEXTOID};
 	Datum values[1];
 	MemoryContext context = CurrentMemoryContext;
-	int64 n = -1;
 	int ret;
 
-	if (content->whole != NULL)
-		return copy_part(VARDATA_ANY(content->whole), VARSIZE_ANY_EXHDR(content->whole),
-						 offset, buf, cap);
 	values[0] = CStringGetTextDatum(content->key);
 	cs_enter_owner(&owner, content->source->owner, NULL);
 	ret = SPI_execute_with_args(content->source->content_sql, 1, types, values, NULL,
@@ -254,8 +261,20 @@ cs_content_read(CsContent *content, int64 offset, char *buf, int64 cap)
 									&isnull);
 
 		if (!isnull)
-			n = read_value(content, value, offset, buf, cap);
+			slice->n = read_value(content, value, slice->offset, slice->buf, slice->cap);
 	}
 	cs_leave_owner(&owner);
-	return n;
+}
+
+/* See appdata.h. */
+int64
+cs_content_read(CsContent *content, int64 offset, char *buf, int64 cap)
+{
+	SliceRead slice = {content, offset, buf, cap, -1};
+
+	if (content->whole != NULL)
+		return copy_part(VARDATA_ANY(content->whole), VARSIZE_ANY_EXHDR(content->whole),
+						 offset, buf, cap);
+	cs_limited_read(content->source->relation, read_slice, &slice);
+	return slice.n;
 }

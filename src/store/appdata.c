@@ -20,6 +20,7 @@
 #include "cloudsync/appdata.h"
 #include "cloudsync/appcontent.h"
 #include "cloudsync/db.h"
+#include "cloudsync/limit.h"
 
 static Oid
 relation_owner(Oid relid)
@@ -205,54 +206,79 @@ row_tags(const CsTemplate *template, uint64 row, int column)
 	return cs_tags_values(template, array, isnull);
 }
 
-/* See appdata.h. */
-CsDossierRow *
-cs_dossier_read(CsDossierTable *table, const char *key,
-				const CsTemplate *template, const char *time_zone)
+/* A read within the limit of time: what of, and what came of it. */
+typedef struct Read
 {
+	CsDossierTable *table;
+	CsSource *source;
+	const char *key;
+	const CsTemplate *template;
+	const char *time_zone;
+	CsDossierRow *row;
+	List *files;
+} Read;
+
+static void
+read_dossier(void *arg)
+{
+	Read *read = arg;
+	CsDossierTable *table = read->table;
+	const CsTemplate *template = read->template;
 	CsOwnerContext owner;
-	CsDossierRow *row = NULL;
 	char *sql;
 
-	cs_enter_owner(&owner, table->owner, time_zone);
+	cs_enter_owner(&owner, table->owner, read->time_zone);
 	sql = psprintf("SELECT %s%s::pg_catalog.text, %s%s::pg_catalog.text, %s, "
 				   "d.%s::pg_catalog.text FROM %s d WHERE %s",
 				   table->tenant ? "d." : "", table->tenant ? table->tenant : "NULL",
 				   table->procedure ? "d." : "", table->procedure ? table->procedure : "NULL",
 				   cs_tags_dossier_expr(template, &table->tags, "d"),
 				   table->key, table->relation, table->of_key);
-	if (execute_as_owner(sql, key) > 0)
+	if (execute_as_owner(sql, read->key) > 0)
 	{
+		CsDossierRow *row = palloc0(sizeof(CsDossierRow));
 		char *tenant = cs_get_text(0, 1);
 
-		row = palloc0(sizeof(CsDossierRow));
+		read->row = row;
 		row->tenant = tenant ? tenant : pstrdup("");
 		row->procedure = cs_get_text(0, 2);
 		row->tags = row_tags(template, 0, 3);
 		row->key = cs_get_text(0, 4);
 	}
 	cs_leave_owner(&owner);
-	return row;
+}
+
+/* See appdata.h. */
+CsDossierRow *
+cs_dossier_read(CsDossierTable *table, const char *key,
+				const CsTemplate *template, const char *time_zone)
+{
+	Read read = {table, NULL, key, template, time_zone, NULL, NIL};
+
+	cs_limited_read(table->relation, read_dossier, &read);
+	return read.row;
 }
 
 /* The files of one table, appended to the list. */
-static List *
-read_source(CsSource *source, const char *key, const CsTemplate *template,
-			const char *time_zone, List *files)
+static void
+read_source(void *arg)
 {
+	Read *read = arg;
+	CsSource *source = read->source;
+	const CsTemplate *template = read->template;
 	CsOwnerContext owner;
 	SPITupleTable *result;
 	char *sql;
 	uint64 n;
 	uint64 i;
 
-	cs_enter_owner(&owner, source->owner, time_zone);
+	cs_enter_owner(&owner, source->owner, read->time_zone);
 	sql = psprintf("SELECT f.%s::pg_catalog.text, f.%s::pg_catalog.text, %s, f.%s "
 				   "FROM %s f WHERE %s ORDER BY f.%s",
 				   source->key, source->name,
 				   cs_tags_file_expr(template, source->files, "f"),
 				   source->content, source->relation, source->of_dossier, source->key);
-	n = execute_as_owner(sql, key);
+	n = execute_as_owner(sql, read->key);
 	result = SPI_tuptable;
 	for (i = 0; i < n; i++)
 	{
@@ -270,11 +296,10 @@ read_source(CsSource *source, const char *key, const CsTemplate *template,
 		if (!isnull)
 			file->version = cs_content_version(source->kind, content, &file->size);
 		if (file->key != NULL)
-			files = lappend(files, file);
+			read->files = lappend(read->files, file);
 	}
 	SPI_freetuptable(result);
 	cs_leave_owner(&owner);
-	return files;
 }
 
 /* See appdata.h. */
@@ -282,10 +307,13 @@ List *
 cs_files_read(CsDossierTable *table, const char *key,
 			  const CsTemplate *template, const char *time_zone)
 {
-	List *files = NIL;
+	Read read = {table, NULL, key, template, time_zone, NULL, NIL};
 	ListCell *cell;
 
 	foreach (cell, table->sources)
-		files = read_source(lfirst(cell), key, template, time_zone, files);
-	return files;
+	{
+		read.source = lfirst(cell);
+		cs_limited_read(read.source->relation, read_source, &read);
+	}
+	return read.files;
 }
