@@ -465,7 +465,9 @@ BEGIN
                 'file_name', s.name_name, 'content', s.content_name));
         -- where push is on already, what exists goes there now
         INSERT INTO cloudsync.backfill AS b (connection_id, dossiers_id)
-            SELECT p.connection_id, d.dossiers_id FROM cloudsync.push_setting p WHERE p.auto_sync
+            SELECT p.connection_id, d.dossiers_id FROM cloudsync.push_setting p
+            JOIN cloudsync.connection c ON c.connection_id = p.connection_id AND c.state <> 'disconnected'
+            WHERE p.auto_sync
             ON CONFLICT (connection_id, dossiers_id) DO UPDATE SET last_key = NULL, noted = 0, started_at = clock_timestamp();
         PERFORM cloudsync.wake(false);
     END IF;

@@ -61,37 +61,6 @@ COMMENT ON FUNCTION @extschema@.cloudsync_suspend() IS
     'holds all work in this database until cloudsync_resume';
 
 /*
- * Numbers of columns change when a dump is restored; names do not. A column
- * that is not there any more is an error of its table, shown there.
- */
-CREATE FUNCTION cloudsync.resolve_columns() RETURNS void
-    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS
-$$
-DECLARE
-    one record;
-BEGIN
-    FOR one IN
-        SELECT t.tab, t.number_column, t.name_column
-        FROM (VALUES ('dossier_table', 'key_column', 'key_name'), ('dossier_table', 'label_column', 'label_name'),
-                     ('dossier_table', 'tenant_column', 'tenant_name'), ('dossier_table', 'procedure_column', 'procedure_name'),
-                     ('source', 'key_column', 'key_name'), ('source', 'dossier_column', 'dossier_name'),
-                     ('source', 'name_column', 'name_name'), ('source', 'content_column', 'content_name'))
-            t(tab, number_column, name_column)
-    LOOP
-        EXECUTE format(
-            'UPDATE cloudsync.%1$I s SET %2$I = a.attnum FROM pg_attribute a
-             WHERE a.attrelid = s.%4$I AND a.attname = s.%3$I AND NOT a.attisdropped AND a.attnum <> s.%2$I',
-            one.tab, one.number_column, one.name_column, CASE one.tab WHEN 'source' THEN 'files' ELSE 'dossiers' END);
-        EXECUTE format(
-            'UPDATE cloudsync.%1$I s SET last_error = format(''column "%%s" of %%s is missing'', s.%2$I, s.%3$I)
-             WHERE s.%2$I IS NOT NULL AND NOT EXISTS (SELECT FROM pg_attribute a
-                 WHERE a.attrelid = s.%3$I AND a.attname = s.%2$I AND NOT a.attisdropped)',
-            one.tab, one.name_column, CASE one.tab WHEN 'source' THEN 'files' ELSE 'dossiers' END);
-    END LOOP;
-END
-$$;
-
-/*
  * Makes this copy the one that acts. The queue is not in a dump, so in a copy
  * every dossier is looked at once; what is at the remote already is not sent.
  */
@@ -118,10 +87,12 @@ BEGIN
         FROM cloudsync.installation i, pg_control_system() c, pg_database d
         WHERE d.datname = current_database();
     IF NOT coalesce(same, false) THEN
-        PERFORM cloudsync.resolve_columns();
+        PERFORM cloudsync.reresolve_sources();
         INSERT INTO cloudsync.backfill (connection_id, dossiers_id)
             SELECT p.connection_id, t.dossiers_id
-            FROM cloudsync.push_setting p CROSS JOIN cloudsync.dossier_table t
+            FROM cloudsync.push_setting p
+            JOIN cloudsync.connection c ON c.connection_id = p.connection_id AND c.state <> 'disconnected'
+            CROSS JOIN cloudsync.dossier_table t
             WHERE p.auto_sync
             ON CONFLICT DO NOTHING;
     END IF;

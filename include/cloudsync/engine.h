@@ -95,14 +95,18 @@ extern int cs_collect_claim(CsConnection *connection, int max, TimestampTz now);
 
 /*
  * What a dead worker left on a connection whose lease we just took: running
- * runs go back to queued, claims are released, staged bytes without a document
+ * runs go back to queued (or end, when they were cancelled or the connection
+ * was disconnected meanwhile), claims are released, staged bytes without a document
  * are deleted. In a transaction of its own.
  */
-extern void cs_engine_recover(CsConnection *connection);
+extern void cs_engine_recover(int64 connection_id);
 
 /*
  * The scheduler's parts, in transactions of their own.
  * cs_fold_changes: change log to due rows; true if there was anything.
+ * cs_follow_renames: keeps the names of tracked columns up to date.
+ * cs_recover_orphans: what a dead worker left on a connection that nobody may
+ * serve.
  * cs_backfill_step: notes a further step of dossiers that existed.
  * cs_schedule_collections: queues a run for each channel whose time has come.
  * cs_next_due: earliest time at which any of this or a claim has work; 
@@ -111,6 +115,8 @@ extern void cs_engine_recover(CsConnection *connection);
  * (palloc'd list of int64 pointers in the current context).
  */
 extern bool cs_fold_changes(TimestampTz now);
+extern void cs_follow_renames(TimestampTz now);
+extern void cs_recover_orphans(TimestampTz now);
 extern bool cs_backfill_step(TimestampTz now);
 extern void cs_schedule_collections(TimestampTz now);
 extern TimestampTz cs_next_due(TimestampTz now);

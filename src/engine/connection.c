@@ -14,6 +14,7 @@
 
 #include "cloudsync/db.h"
 #include "cloudsync/engine.h"
+#include "cloudsync/notify.h"
 #include "cloudsync/push.h"
 #include "cloudsync/settings.h"
 
@@ -206,18 +207,45 @@ cs_connection_note(CsConnection *connection, const CsFailure *failure,
 	}
 }
 
-/* See engine.h. Intents stay: the next claim finds out what came of them. */
-void
-cs_engine_recover(CsConnection *connection)
+/*
+ * Runs that a dead worker left: queued again, but for those that nobody wants
+ * any more. Each end is an event, as if the worker had come to it.
+ */
+static void
+recover_runs(int64 connection_id)
 {
 	Oid types[1] = {INT8OID};
-	Datum values[1] = {Int64GetDatum(connection->connection_id)};
+	Datum values[1] = {Int64GetDatum(connection_id)};
+	uint64 n;
 
-	cs_begin("recovering");
+	n = cs_execute("UPDATE cloudsync.run r SET state = 'cancelled', finished_at = pg_catalog.clock_timestamp(), "
+				   "error = CASE c.state WHEN 'disconnected' THEN 'the connection was disconnected' "
+				   "ELSE COALESCE(r.error, 'cancelled') END "
+				   "FROM cloudsync.connection c "
+				   "WHERE c.connection_id OPERATOR(pg_catalog.=) $1 "
+				   "AND r.connection_id OPERATOR(pg_catalog.=) $1 "
+				   "AND r.state OPERATOR(pg_catalog.=) 'running' "
+				   "AND (r.cancel_requested OR c.state OPERATOR(pg_catalog.=) 'disconnected') "
+				   "RETURNING r.run_id, r.kind",
+				   1, types, values, NULL, false);
+	for (uint64 i = 0; i < n; i++)
+		cs_notify("run", "run_id", cs_get_int64(i, 1, 0), cs_get_text(i, 2),
+				  "cancelled");
 	cs_execute("UPDATE cloudsync.run SET state = 'queued', shared_run_id = NULL "
 			   "WHERE connection_id OPERATOR(pg_catalog.=) $1 "
 			   "AND state OPERATOR(pg_catalog.=) 'running'",
 			   1, types, values, NULL, false);
+}
+
+/* See engine.h. Intents stay: the next claim finds out what came of them. */
+void
+cs_engine_recover(int64 connection_id)
+{
+	Oid types[1] = {INT8OID};
+	Datum values[1] = {Int64GetDatum(connection_id)};
+
+	cs_begin("recovering");
+	recover_runs(connection_id);
 	cs_execute("UPDATE cloudsync.due SET claimed = NULL "
 			   "WHERE connection_id OPERATOR(pg_catalog.=) $1 AND claimed IS NOT NULL",
 			   1, types, values, NULL, false);

@@ -56,28 +56,38 @@ cs_next_due(TimestampTz now)
 }
 
 /*
- * Connections that a worker was serving and that nobody serves now: their lease
- * can be had.
+ * Connections that a worker was serving, among those that may be served or
+ * those that may not. In the current context, which must outlive the query.
  */
-static List *
-append_orphans(List *due)
+static int
+find_claimed(bool active, int64 **ids)
 {
+	Oid types[1] = {BOOLOID};
+	Datum values[1] = {BoolGetDatum(active)};
 	uint64 n;
-	uint64 i;
-	int64 *ids;
 
 	n = cs_execute(
 		"SELECT c.connection_id FROM cloudsync.connection c "
-		"WHERE c.state OPERATOR(pg_catalog.=) 'active' AND ("
+		"WHERE (c.state OPERATOR(pg_catalog.=) 'active') OPERATOR(pg_catalog.=) $1 AND ("
 		"EXISTS (SELECT FROM cloudsync.run r WHERE r.connection_id OPERATOR(pg_catalog.=) c.connection_id "
 		"AND r.state OPERATOR(pg_catalog.=) 'running') "
 		"OR EXISTS (SELECT FROM cloudsync.due d WHERE d.connection_id OPERATOR(pg_catalog.=) c.connection_id "
 		"AND d.claimed IS NOT NULL))",
-		0, NULL, NULL, NULL, true);
-	ids = palloc(sizeof(int64) * Max(n, 1));
-	for (i = 0; i < n; i++)
-		ids[i] = cs_get_int64(i, 1, 0);
-	for (i = 0; i < n; i++)
+		1, types, values, NULL, true);
+	*ids = palloc(sizeof(int64) * Max(n, 1));
+	for (uint64 i = 0; i < n; i++)
+		(*ids)[i] = cs_get_int64(i, 1, 0);
+	return (int) n;
+}
+
+/* Those that nobody serves now: their lease can be had. */
+static List *
+append_orphans(List *due)
+{
+	int64 *ids;
+	int n = find_claimed(true, &ids);
+
+	for (int i = 0; i < n; i++)
 	{
 		if (cs_lease_take(ids[i]))
 		{
@@ -86,6 +96,45 @@ append_orphans(List *due)
 		}
 	}
 	return due;
+}
+
+/* A lease is the session's: it must be given back whatever happens. */
+static void
+recover_and_release(int64 connection_id)
+{
+	PG_TRY();
+	{
+		cs_engine_recover(connection_id);
+	}
+	PG_CATCH();
+	{
+		cs_lease_release(connection_id);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	cs_lease_release(connection_id);
+}
+
+/*
+ * See engine.h. What may be served is recovered by the worker that serves it
+ * next; for a connection that was disabled meanwhile there is none.
+ */
+void
+cs_recover_orphans(TimestampTz now)
+{
+	MemoryContext context = CurrentMemoryContext;
+	int64 *found;
+	int64 *ids;
+	int n;
+
+	cs_begin("looking for what dead workers left");
+	n = find_claimed(false, &found);
+	ids = MemoryContextAlloc(context, sizeof(int64) * Max(n, 1));
+	memcpy(ids, found, sizeof(int64) * n);
+	cs_commit();
+	for (int i = 0; i < n; i++)
+		if (cs_lease_take(ids[i]))
+			recover_and_release(ids[i]);
 }
 
 static bool

@@ -30,6 +30,8 @@
 /* Names are compared with the catalogs after each fold, and else so often. */
 #define REFRESH_MS 10000
 
+static bool folded_anything = false;
+
 /* Columns of text, integers, ... that grow together, as arrays of SQL. */
 typedef struct Notes
 {
@@ -389,8 +391,9 @@ cs_fold_batch(uint32 *block, TimestampTz now, TimestampTz seen_until,
 void
 cs_refresh_column_names(void)
 {
-	cs_execute("SELECT cloudsync.refresh_column_names()", 0, NULL, NULL, NULL,
-			   false);
+	cs_execute("SELECT cloudsync.refresh_column_names() "
+			   "WHERE EXISTS (SELECT FROM cloudsync.dossier_table)",
+			   0, NULL, NULL, NULL, false);
 }
 
 /* The table's changes stay in the log until it can be read again. */
@@ -409,17 +412,20 @@ record_broken(int32 dossiers_id, const char *text)
 	cs_commit();
 }
 
-static void
-follow_renames(TimestampTz now, bool at_once)
+/* See engine.h. A fold that took anything, or could not, has it done at once. */
+void
+cs_follow_renames(TimestampTz now)
 {
 	static TimestampTz refreshed_at = 0;
 
-	if (!at_once && !TimestampDifferenceExceeds(refreshed_at, now, REFRESH_MS))
+	if (!folded_anything &&
+		!TimestampDifferenceExceeds(refreshed_at, now, REFRESH_MS))
 		return;
 	cs_begin("cloudsync: following renames of tracked tables");
 	cs_refresh_column_names();
 	cs_commit();
 	refreshed_at = now;
+	folded_anything = false;
 }
 
 /*
@@ -461,7 +467,7 @@ cs_fold_changes(TimestampTz now)
 		cs_commit();
 		any = any || taken > 0;
 	} while (taken < 0 || taken >= BATCH);
-	follow_renames(now, any || skip != NIL);
+	folded_anything = folded_anything || any || skip != NIL;
 	if (skip == NIL)
 		seen_until = began;
 	list_free(skip);

@@ -83,9 +83,9 @@ adopt(CsServer *server, int64 connection_id, TimestampTz now)
 
 	PG_TRY();
 	{
+		/* also what is not to be served now must not look as if it were */
+		cs_engine_recover(connection_id);
 		connection = cs_connection_open(connection_id, server->loop);
-		if (connection != NULL)
-			cs_engine_recover(connection);
 	}
 	PG_CATCH();
 	{
@@ -399,7 +399,7 @@ cs_server_leave(CsServer *server)
 			MemoryContextDelete(((CsJob *) lfirst(job_cell))->context);
 		connection->jobs = NIL;
 		if (working)
-			cs_engine_recover(connection);
+			cs_engine_recover(id);
 		cs_connection_close(connection);
 		cs_lease_release(id);
 	}

@@ -119,7 +119,11 @@ cs_schedule_pass(TimestampTz now, bool fold)
 	/* what is raised by guarded itself ends the process, and with it the lock
 	 */
 	if (fold)
+	{
 		ok = guarded(fold_changes, "folding changes", now);
+		ok = guarded(cs_follow_renames, "following renames", now) && ok;
+	}
+	ok = guarded(cs_recover_orphans, "recovering what was left", now) && ok;
 	ok = guarded(backfill, "noting existing dossiers", now) && ok;
 	ok = guarded(cs_schedule_collections, "scheduling collections", now) && ok;
 	cs_lock_release(CS_LOCK_PASS, 0);
