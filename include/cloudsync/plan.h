@@ -74,7 +74,7 @@ typedef enum CsAction
 
 typedef struct CsPlanFile
 {
-	CsFileRow *row;	  /* NULL: gone from the database */
+	CsFileRow *row;	  /* NULL: gone from the database, or untracked */
 	CsRecord *record; /* NULL: never pushed */
 	int source_id;
 	char *file_key;
@@ -83,6 +83,7 @@ typedef struct CsPlanFile
 	char *from_path; /* where it is now, after a move of the folder; or NULL */
 	char *wanted;	 /* below the dossier's folder, before a number */
 	int64 size;		 /* -1: unknown */
+	bool untracked;	 /* its table is no longer tracked: stays as it is */
 } CsPlanFile;
 
 typedef struct CsPlan

@@ -468,6 +468,36 @@ plan_rows(CsPlan *plan, CsDossierRow *dossier, HTAB *index, bool by_hand)
 	}
 }
 
+/* Is the table of files that the record is of tracked still? */
+static bool
+is_tracked(CsPlan *plan, int source_id)
+{
+	ListCell *cell;
+
+	if (source_id == CS_MANIFEST_SOURCE)
+		return true;
+	foreach (cell, plan->table->sources)
+	{
+		if (((CsSource *) lfirst(cell))->source_id == source_id)
+			return true;
+	}
+	return false;
+}
+
+/* A file of a table that is no longer tracked stays, with its dossier. */
+static void
+plan_untracked(CsPlan *plan, CsPlanFile *file)
+{
+	CsRecord *record = file->record;
+
+	file->size = record->size;
+	file->wanted = record->wanted ? record->wanted : pstrdup("");
+	if (is_there(record))
+		file->path = file->from_path = relocated(plan, record->path);
+	file->action = CS_ACTION_SKIP;
+	file->untracked = true;
+}
+
 /* One entry for each record that no file in the database has. */
 static void
 plan_records(CsPlan *plan, List *records, int64 *trash_left)
@@ -491,7 +521,10 @@ plan_records(CsPlan *plan, List *records, int64 *trash_left)
 		file->record = record;
 		file->source_id = record->source_id;
 		file->file_key = record->file_key;
-		plan_gone(plan, file, trash_left);
+		if (is_tracked(plan, file->source_id))
+			plan_gone(plan, file, trash_left);
+		else
+			plan_untracked(plan, file);
 		plan->files = lappend(plan->files, file);
 	}
 }

@@ -332,7 +332,7 @@ cs_push_settle_dossier(CsPushJob *push, const char *state, const char *error,
 		file.plan = plan;
 		add_file(&mark, push, &file);
 		/* gone here, and nothing of it there: nothing to be told of any more */
-		if (plan->row == NULL && plan->action == CS_ACTION_SKIP)
+		if (plan->row == NULL && plan->action == CS_ACTION_SKIP && !plan->untracked)
 			execute("DELETE FROM cloudsync.pushed_file WHERE " THIS_FILE
 					" AND state OPERATOR(pg_catalog.<>) 'trashed'",
 					&mark);
