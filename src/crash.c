@@ -1,7 +1,7 @@
 /*
  * crash.c
- *	  Named points at which tests kill the process that reaches them. Nothing in
- *	  ordinary builds.
+ *	  Named points at which tests kill the process that reaches them, or make
+ *	  something go wrong. Nothing in ordinary builds.
  */
 #include "postgres.h"
 
@@ -26,5 +26,12 @@ cs_crash_point_reached(const char *name)
 	kill(MyProcPid, SIGKILL);
 	for (;;)
 		pause();
+}
+
+/* Is what the name says to go wrong? */
+bool
+cs_fault_set(const char *name)
+{
+	return cs_crash_point != NULL && strcmp(cs_crash_point, name) == 0;
 }
 #endif

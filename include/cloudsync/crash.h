@@ -1,6 +1,7 @@
 /*
  * crash.h
- *	  Named points at which tests kill the process that reaches them (kill -9).
+ *	  Named points at which tests kill the process that reaches them (kill -9),
+ *	  or make something go wrong that hardware does (CS_FAULT).
  *	  Compiled in only with -DCLOUDSYNC_CRASH_POINTS; the setting
  *	  cloudsync.crash_point names one. docs/internals.md lists them. Plain
  *	  programs have none.
@@ -10,9 +11,12 @@
 
 #if defined(CLOUDSYNC_CRASH_POINTS) && !defined(FRONTEND)
 extern void cs_crash_point_reached(const char *name);
+extern bool cs_fault_set(const char *name);
 #define CS_CRASH_POINT(name) cs_crash_point_reached(name)
+#define CS_FAULT(name) cs_fault_set(name)
 #else
 #define CS_CRASH_POINT(name) ((void) 0)
+#define CS_FAULT(name) false
 #endif
 
 #endif

@@ -258,13 +258,15 @@ slice_write(CsFileTask *task)
 	}
 	if (n == 0)
 		return finish_write(task);
+	cs_hash_update(task->hash, task->buffer, n);
+	if (CS_FAULT("transfer.flip"))
+		task->buffer[n / 2] ^= 1;
 	if (!write_all(task->fd, task->buffer, n))
 	{
 		cs_file_answer_errno(task);
 		close_file(task);
 		return true;
 	}
-	cs_hash_update(task->hash, task->buffer, n);
 	task->offset += n;
 	task->done = task->offset;
 	CS_CRASH_POINT("transfer.slice_written");

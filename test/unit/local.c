@@ -575,6 +575,44 @@ test_small(void)
 	PLAY("stat below a file", &op, "STAT /x = ENOTDIR", "FAILED gone");
 }
 
+/* What a cut-off attempt left goes; nothing that has a name of somebody's. */
+static void
+test_discard(void)
+{
+	static const char *const names[] = {
+		"/d/f.txt",
+		"/",
+		"/d/",
+		"/d/.cloudsync-0123456789abcdef.part/f.txt",
+		"/d/.cloudsync-0123456789abcde.part",
+		"/d/.cloudsync-0123456789abcdef0.part",
+		"/d/.cloudsync-0123456789abcdeg.part",
+		"/d/.cloudsync-0123456789ABCDEF.part",
+		"/d/.cloudsync-0123456789abcdef.part2",
+		"/d/.cloudsync-0123456789abcdef.par",
+		"/d/x.cloudsync-0123456789abcdef.part",
+		"/d/cloudsync-0123456789abcdef.part",
+		"/d/.cloudsync-.part",
+		"/d/.cloudsync-01234567/9abcdef.part"};
+	CsOp op = {.kind = CS_OP_DISCARD, .path = T};
+
+	PLAY("discard", &op, "UNLINK " T " = ok", "DONE");
+	PLAY("discard of what is gone", &op, "UNLINK " T " = ENOENT", "DONE");
+	PLAY("discard in a folder that is gone", &op, "UNLINK " T " = ENOTDIR",
+		 "DONE");
+	PLAY("discard refused", &op, "UNLINK " T " = EACCES", "FAILED forbidden");
+	PLAY("discard of a folder", &op, "UNLINK " T " = EISDIR",
+		 "FAILED conflict");
+	op.path = "/.cloudsync-0123456789abcdef.part";
+	PLAY("discard in the root", &op,
+		 "UNLINK /.cloudsync-0123456789abcdef.part = ok", "DONE");
+	for (int i = 0; i < (int) lengthof(names); i++)
+	{
+		op.path = names[i];
+		PLAY(psprintf("discard of %s", names[i]), &op, "FAILED broken");
+	}
+}
+
 int
 main(void)
 {
@@ -588,5 +626,6 @@ main(void)
 	test_move();
 	test_trash();
 	test_small();
+	test_discard();
 	return tap_done();
 }
