@@ -8,6 +8,7 @@
 
 #include "postgres.h"
 
+#include "cloudsync/compat.h"
 #include "cloudsync/content.h"
 #include "cloudsync/engine.h"
 #include "cloudsync/identity.h"
@@ -160,7 +161,7 @@ extern bool cs_collect_slot(CsCollect *c);
 extern CsTransfer *cs_collect_start(CsCollect *c, CsOp *op, CsBody *body);
 extern void cs_collect_end(CsCollect *c, CsTransfer **transfer);
 /* Ends the run because the connection itself failed; raises an error. */
-pg_attribute_noreturn() extern void
+pg_noreturn extern void
 cs_collect_connection_failed(CsCollect *c, const CsFailure *failure);
 /* Keeps the first error for the run's own text. */
 extern void cs_collect_note_error(CsCollect *c, const char *text);

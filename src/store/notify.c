@@ -41,7 +41,7 @@ cs_notify(const char *event, const char *id_name, int64 id, const char *kind,
 	MemoryContext old;
 	StringInfoData payload;
 
-	if (!IsBackgroundWorker)
+	if (!AmBackgroundWorkerProcess())
 		return;
 	if (events_context == NULL)
 	{
