@@ -8,6 +8,7 @@
 
 #include "utils/memutils.h"
 
+#include "cloudsync/crash.h"
 #include "cloudsync/db.h"
 #include "cloudsync/path.h"
 #include "cloudsync/push.h"
@@ -333,6 +334,7 @@ end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
 	switch (push->step)
 	{
 		case CS_PUSH_MOVE_FOLDER:
+			CS_CRASH_POINT("push.after_folder_move");
 			if (done)
 				folder_is_at(push, true, now);
 			else if (single->result.failure.failure_class != CS_FAIL_CONFLICT &&
@@ -351,12 +353,14 @@ end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
 			push->discards = list_delete_first(push->discards);
 			return true;
 		case CS_PUSH_TRASH:
+			CS_CRASH_POINT("push.after_trash");
 			cs_push_trashed(push, push->moving, single);
 			return true;
 		case CS_PUSH_SUBFOLDERS:
 			push->subfolders = list_delete_first(push->subfolders);
 			return true; /* a failure shows again with the files */
 		case CS_PUSH_MOVES:
+			CS_CRASH_POINT("push.after_move");
 			cs_push_moved(push, push->moving, single, now);
 			return true;
 		default:

@@ -12,6 +12,8 @@
 #include "cloudsync/push.h"
 #include "cloudsync/settings.h"
 
+#define TRASH "/.trash"
+
 static bool
 to_be_moved(const CsPushFile *file)
 {
@@ -141,8 +143,14 @@ cs_push_next_trash(CsPushJob *push)
 	{
 		CsPushFile *file = lfirst(cell);
 
-		if (file->plan->action == CS_ACTION_TRASH && file->state == CS_FILE_WAITING)
+		if (file->plan->action != CS_ACTION_TRASH || file->state != CS_FILE_WAITING)
+			continue;
+		if (file->now_at == NULL || cs_path_below(file->now_at, TRASH) == NULL)
 			return file;
+		/* there already: an attempt did not live to say so, or somebody did it */
+		file->did = "trash";
+		file->path = file->now_at;
+		cs_push_file_done(push, file, 0);
 	}
 	return NULL;
 }
@@ -196,7 +204,7 @@ cs_push_leftovers(CsPushJob *push)
 char *
 cs_push_trash_path(CsPushJob *push, const char *path)
 {
-	return cs_path_join("/.trash", path);
+	return cs_path_join(TRASH, path);
 }
 
 static void
