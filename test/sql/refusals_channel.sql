@@ -112,7 +112,7 @@ SELECT refused($$ SELECT cloudsync_refresh_items('Scans') $$);
 SELECT refused($$ SELECT cloudsync_content(99) $$);
 SELECT refused($$ SELECT cloudsync_read(99, 0, 10) $$);
 SELECT refused($$ SELECT cloudsync_recollect(99) $$);
-SELECT refused($$ SELECT cloudsync_on_document('pg_catalog.random') $$);
+SELECT refused($$ SELECT cloudsync_on_document('pg_catalog.pi') $$);
 SELECT refused($$ SELECT cloudsync_on_document(NULL) $$);
 
 SELECT everything() = :'before' AS nothing_changed;
