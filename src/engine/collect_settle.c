@@ -488,6 +488,17 @@ count_today(CsCollect *c, int64 bytes)
 			MemoryContextStrdup(c->job.context, cs_get_text(0, 2));
 }
 
+/* Workers of two connections to an account write its dedup records in one order. */
+static int
+by_file(const ListCell *a, const ListCell *b)
+{
+	const CsFetch *x = lfirst(a);
+	const CsFetch *y = lfirst(b);
+
+	return strcmp(x->remote_id ? x->remote_id : x->path,
+				  y->remote_id ? y->remote_id : y->path);
+}
+
 /* See collect.h. */
 void
 cs_collect_settle(CsCollect *c, TimestampTz now)
@@ -496,6 +507,7 @@ cs_collect_settle(CsCollect *c, TimestampTz now)
 	ListCell *cell;
 
 	c->job.phase = "settle";
+	list_sort(c->arrived, by_file);
 	cs_begin("settling collected documents");
 	foreach (cell, c->arrived)
 		settle_one(c, lfirst(cell), &counts, now);
