@@ -94,7 +94,6 @@ CREATE TABLE cloudsync.pushed_dossier (
     UNIQUE (destination_id, folder_key)
 );
 -- what the fold asks: who has pushed this dossier before
--- who has it, for the fold: answered by the index alone
 CREATE INDEX pushed_dossier_by_key ON cloudsync.pushed_dossier (dossiers_id, dossier) INCLUDE (destination_id);
 CREATE INDEX pushed_dossier_intent ON cloudsync.pushed_dossier (destination_id, intent_key) WHERE intent_key IS NOT NULL;
 
