@@ -203,7 +203,25 @@ is_among(const List *ids, int64 id)
 	return false;
 }
 
-/* Ends what nobody wants any more. */
+/* What is under way goes back to the queue; the lease is still ours. */
+static void
+put_back_jobs(CsConnection *connection)
+{
+	ListCell *cell;
+
+	if (connection->jobs == NIL)
+		return;
+	/* transfers end with their jobs' memory */
+	foreach (cell, connection->jobs)
+		MemoryContextDelete(((CsJob *) lfirst(cell))->context);
+	connection->jobs = NIL;
+	cs_engine_recover(connection->connection_id);
+}
+
+/*
+ * Ends what nobody wants any more. What a disabled connection had under way
+ * waits until it is enabled; for a disconnected one it is cancelled.
+ */
 static void
 obey_wishes(CsServer *server, TimestampTz now)
 {
@@ -223,12 +241,15 @@ obey_wishes(CsServer *server, TimestampTz now)
 		{
 			CsJob *job = lfirst(cell);
 
-			if (ended || is_among(runs, job->run_id))
+			if (is_among(runs, job->run_id))
 				cs_job_fail(job, NULL, now);
 		}
 		cs_reap_jobs(served, now);
 		if (ended)
+		{
+			put_back_jobs(served->connection);
 			close_served(server, served);
+		}
 	}
 }
 
@@ -391,15 +412,8 @@ cs_server_leave(CsServer *server)
 	{
 		CsConnection *connection = ((CsServed *) lfirst(cell))->connection;
 		int64 id = connection->connection_id;
-		bool working = connection->jobs != NIL;
-		ListCell *job_cell;
 
-		/* transfers end with their jobs' memory */
-		foreach (job_cell, connection->jobs)
-			MemoryContextDelete(((CsJob *) lfirst(job_cell))->context);
-		connection->jobs = NIL;
-		if (working)
-			cs_engine_recover(id);
+		put_back_jobs(connection);
 		cs_connection_close(connection);
 		cs_lease_release(id);
 	}
