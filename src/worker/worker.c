@@ -93,6 +93,8 @@ cs_worker_main(Datum arg)
 			look_at = TimestampTzPlusMilliseconds(now, LOOK_EVERY_MS);
 			woken = true;
 		}
+		else if (woken) /* heard, and looked into a moment later */
+			look_at = Min(look_at, next_look);
 		cs_server_pass(
 			server, woken,
 			Min(until, Min(look_at, cs_server_idle_since(server) +
