@@ -16,8 +16,10 @@ many=${1:-10000000}
 few=${2:-10000}
 rounds=${3:-5}
 
-# Building the tables need not be safe; a scheduler would fold in between.
+# Building the tables need not be safe; a scheduler would fold in between. What
+# is looked at stands in memory on both sides, as on a server of that size.
 start_cluster "fsync = off" "wal_level = minimal" "max_wal_senders = 0" "max_wal_size = 2GB" \
+	"shared_buffers = 3GB" \
 	"maintenance_work_mem = 256MB" "autovacuum = off" "cloudsync.enabled = off"
 build() { # DATABASE ROWS
 	sql -c "CREATE DATABASE $1"
@@ -36,6 +38,8 @@ INSERT INTO cloudsync.pushed_dossier (destination_id, dossiers_id, dossier, fold
     SELECT d.destination_id, t.dossiers_id, i, 'd' || i, 'd' || i, 'd' || i, 'synced'
     FROM cloudsync.destination d, cloudsync.dossier_table t, generate_series(1, $2) i;
 VACUUM ANALYZE;
+CREATE EXTENSION pg_prewarm;
+SELECT pg_prewarm(c) FROM unnest('{dossier, dossier_pkey, file_pkey, cloudsync.pushed_dossier_by_key}'::regclass[]) c;
 SQL
 }
 echo "building tables of $few and $many dossiers ..."
