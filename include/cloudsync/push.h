@@ -156,7 +156,12 @@ extern void cs_push_end(CsPushJob *push, const CsFailure *failure, TimestampTz n
 /* push_plan.c: plans (anew), in a transaction; and writes the intents. */
 extern void cs_push_make_plan(CsPushJob *push, TimestampTz now);
 
-/* push_look.c */
+/*
+ * push_look.c. A table of entries that begin with a char *, found by the text
+ * it points to.
+ */
+extern HTAB *cs_push_text_table(const char *name, Size entrysize,
+								MemoryContext context);
 extern void cs_push_look_prepare(CsPushJob *push);
 extern void cs_push_look_page(CsPushJob *push);
 extern bool cs_push_look_missing(CsPushJob *push);

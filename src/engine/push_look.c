@@ -35,13 +35,14 @@ text_match(const void *key1, const void *key2, Size keysize)
 	return strcmp(*(const char *const *) key1, *(const char *const *) key2);
 }
 
-static HTAB *
-make_index(const char *name, MemoryContext context)
+/* See push.h. */
+HTAB *
+cs_push_text_table(const char *name, Size entrysize, MemoryContext context)
 {
 	HASHCTL ctl = {0};
 
 	ctl.keysize = sizeof(char *);
-	ctl.entrysize = sizeof(LookKey);
+	ctl.entrysize = entrysize;
 	ctl.hash = text_hash;
 	ctl.match = text_match;
 	ctl.hcxt = context;
@@ -97,8 +98,8 @@ cs_push_look_prepare(CsPushJob *push)
 	ListCell *cell;
 
 	push->looks = NIL;
-	push->by_path = make_index("cloudsync paths looked for", push->job.context);
-	push->by_id = make_index("cloudsync ids looked for", push->job.context);
+	push->by_path = cs_push_text_table("cloudsync paths looked for", sizeof(LookKey), push->job.context);
+	push->by_id = cs_push_text_table("cloudsync ids looked for", sizeof(LookKey), push->job.context);
 	if (push->plan->from_folder != NULL)
 		add_look(push, NULL, push->plan->from_folder, push->plan->folder_id);
 	foreach (cell, push->plan->files)

@@ -5,7 +5,6 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "utils/memutils.h"
 
 #include "cloudsync/path.h"
@@ -28,20 +27,6 @@ typedef struct InTheWay
 	const char *key; /* hash key by content */
 	CsPushFile *file;
 } InTheWay;
-
-static uint32
-text_hash(const void *key, Size keysize)
-{
-	const char *text = *(const char *const *) key;
-
-	return DatumGetUInt32(hash_any((const unsigned char *) text, (int) strlen(text)));
-}
-
-static int
-text_match(const void *key1, const void *key2, Size keysize)
-{
-	return strcmp(*(const char *const *) key1, *(const char *const *) key2);
-}
 
 static void
 stand_in_the_way(CsPushJob *push, CsPushFile *file)
@@ -66,16 +51,10 @@ leave_the_way(CsPushJob *push, CsPushFile *file)
 static void
 list_what_is_in_the_way(CsPushJob *push)
 {
-	HASHCTL ctl = {0};
 	ListCell *cell;
 
-	ctl.keysize = sizeof(char *);
-	ctl.entrysize = sizeof(InTheWay);
-	ctl.hash = text_hash;
-	ctl.match = text_match;
-	ctl.hcxt = push->job.context;
-	push->in_the_way = hash_create("cloudsync moves", 64, &ctl,
-								   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+	push->in_the_way = cs_push_text_table("cloudsync moves", sizeof(InTheWay),
+										  push->job.context);
 	foreach (cell, push->files)
 	{
 		if (to_be_moved(lfirst(cell)))
