@@ -1,18 +1,7 @@
 /*
- * channel.sql: recipients, channels, their folders and items, and the dedup
- * keys that make collection happen exactly once (L1 to L12).
+ * channel.sql: channels and their folders: what is collected for whom, where
+ * from and when (L1 to L3, L10, F1 to F4).
  */
-
-CREATE TABLE cloudsync.recipient (
-    recipient_id bigserial PRIMARY KEY,
-    tenant text NOT NULL,
-    name text NOT NULL CHECK (name OPERATOR(pg_catalog.<>) ''),
-    email text,
-    external boolean NOT NULL DEFAULT false,
-    created_by text NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    UNIQUE (tenant, name)
-);
 
 CREATE TABLE cloudsync.channel (
     channel_id bigserial PRIMARY KEY,
@@ -62,67 +51,6 @@ CREATE TABLE cloudsync.channel_folder (
     last_error text,
     listed_at timestamptz,
     PRIMARY KEY (channel_id, folder_no)
-);
-
--- What is in a channel's folders, as last listed; a folder has no state unless
--- it is gone. A row is written when something about it changed: listing is the
--- run that did, seen_at when. Kept in dumps, since it tells a path that was gone
--- from one that never was.
-CREATE TABLE cloudsync.item (
-    item_id bigserial PRIMARY KEY,
-    connection_id bigint NOT NULL,
-    channel_id bigint NOT NULL REFERENCES cloudsync.channel,
-    folder_no integer NOT NULL,
-    path text NOT NULL,
-    name text NOT NULL,
-    kind text NOT NULL CHECK (kind IN ('file', 'folder', 'other')),
-    size bigint,
-    modified_at timestamptz,
-    remote_id text,
-    remote_version text,
-    state text CHECK (state IN ('new', 'collected', 'duplicate', 'excluded', 'changed', 'failed', 'gone')
-        AND (state IS NOT NULL OR kind OPERATOR(pg_catalog.=) 'folder')),
-    reason text,
-    -- of what was collected, which what is there now may differ from; verify:
-    -- size and path are the same but the version is not, so the bytes are to be
-    -- compared by the next collection
-    sha256 bytea,
-    verify boolean NOT NULL DEFAULT false,
-    document_id bigint,
-    listing bigint NOT NULL,
-    seen_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    -- since when it has looked as it does: the stable-file rule (L9)
-    unchanged_since timestamptz,
-    -- still to be moved away after collection (L12): the whole target path
-    move_to text,
-    attempts integer NOT NULL DEFAULT 0,
-    next_try_at timestamptz,
-    UNIQUE (channel_id, path)
-) WITH (fillfactor = 80);
-CREATE INDEX item_todo ON cloudsync.item (channel_id) WHERE state IN ('new', 'failed') OR verify;
-CREATE INDEX item_move ON cloudsync.item (connection_id) WHERE move_to IS NOT NULL;
--- Is a file of ours in the folder? (L7)
-CREATE INDEX pushed_file_remote_id ON cloudsync.pushed_file (destination_id, remote_id) WHERE remote_id IS NOT NULL;
-CREATE INDEX pushed_file_intent_path ON cloudsync.pushed_file (destination_id, intent_path) WHERE intent_path IS NOT NULL;
-CREATE INDEX item_document ON cloudsync.item (document_id) WHERE document_id IS NOT NULL;
-
-/*
- * What was collected, for ever: the unique key is what makes "exactly once"
- * hold whatever else happens. kind 'item': key is the provider's file id;
- * 'content': the channel's name and the SHA-256; 'version': id or path, and
- * version or SHA-256. Belongs to the account, so that a connection or a channel
- * made again takes it up.
- */
-CREATE TABLE cloudsync.dedup (
-    account_id bigint NOT NULL REFERENCES cloudsync.account,
-    kind text NOT NULL CHECK (kind IN ('item', 'content', 'version')),
-    key text NOT NULL,
-    document_id bigint,
-    remote_version text,
-    size bigint,
-    sha256 bytea NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    PRIMARY KEY (account_id, kind, key)
 );
 
 -- A folder as it is kept: an absolute path, or id:... as given; an error if it
@@ -226,34 +154,6 @@ BEGIN
     END IF;
 END;
 $$;
-
-CREATE FUNCTION @extschema@.cloudsync_add_recipient(name text, email text DEFAULT NULL, external boolean DEFAULT false)
-    RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    own constant text := cloudsync.tenant();
-    old cloudsync.recipient;
-    result bigint;
-BEGIN
-    IF coalesce(btrim(cloudsync_add_recipient.name), '') = '' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a recipient needs a name',
-            HINT = 'For example: SELECT cloudsync_add_recipient(''alice'');';
-    END IF;
-    SELECT r.* INTO old FROM cloudsync.recipient r WHERE r.tenant = own AND r.name = cloudsync_add_recipient.name;
-    INSERT INTO cloudsync.recipient AS r (tenant, name, email, external, created_by)
-        VALUES (own, cloudsync_add_recipient.name, cloudsync_add_recipient.email,
-                coalesce(cloudsync_add_recipient.external, false), cloudsync.acting_user())
-        ON CONFLICT ON CONSTRAINT recipient_tenant_name_key DO UPDATE
-            SET email = coalesce(excluded.email, r.email), external = excluded.external
-        RETURNING r.recipient_id INTO result;
-    PERFORM cloudsync.note(own, 'add recipient', cloudsync_add_recipient.name,
-        CASE WHEN old.recipient_id IS NOT NULL THEN jsonb_build_object('email', old.email, 'external', old.external) END,
-        (SELECT jsonb_build_object('email', r.email, 'external', r.external) FROM cloudsync.recipient r WHERE r.recipient_id = result));
-    RETURN result;
-END;
-$$;
-COMMENT ON FUNCTION @extschema@.cloudsync_add_recipient(text, text, boolean) IS
-    'adds a person for whom documents are collected, or changes one';
 
 -- Raises the error that a channel's settings deserve (checked when set).
 CREATE FUNCTION cloudsync.check_channel(wanted cloudsync.channel, folders text[]) RETURNS void

@@ -4,40 +4,9 @@
 SET client_min_messages = warning;
 CREATE EXTENSION cloudsync;
 RESET client_min_messages;
-\set SHOW_CONTEXT never
-\pset format unaligned
-\pset tuples_only on
-
--- what is said to a refused statement, a line each
-CREATE FUNCTION refused(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    message text;
-    detail text;
-    hint text;
-    code text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'NOT REFUSED';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
-        detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(E'\n    ', code || ' ' || message, nullif(detail, ''), coalesce(nullif(hint, ''), 'NO HINT'));
-END
-$$;
--- every row of every table of the extension
-CREATE FUNCTION everything() RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    t regclass;
-    part text;
-    result text := '';
-BEGIN
-    FOR t IN SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'cloudsync'::regnamespace AND c.relkind = 'r' ORDER BY c.relname LOOP
-        EXECUTE format('SELECT md5(string_agg(x::text, '','' ORDER BY x::text)) FROM %s x', t) INTO part;
-        result := result || coalesce(t || part, '');
-    END LOOP;
-    RETURN md5(result);
-END
-$$;
+\set ECHO none
+\i sql/include/refused.sql
+\set ECHO all
 
 -- a channel that would be taken, but for the arguments given
 CREATE FUNCTION create_refused(more text) RETURNS text LANGUAGE sql AS $$

@@ -1,0 +1,42 @@
+/*
+ * recipient.sql: the people for whom documents are collected (L1).
+ */
+
+CREATE TABLE cloudsync.recipient (
+    recipient_id bigserial PRIMARY KEY,
+    tenant text NOT NULL,
+    name text NOT NULL CHECK (name OPERATOR(pg_catalog.<>) ''),
+    email text,
+    external boolean NOT NULL DEFAULT false,
+    created_by text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    UNIQUE (tenant, name)
+);
+
+CREATE FUNCTION @extschema@.cloudsync_add_recipient(name text, email text DEFAULT NULL, external boolean DEFAULT false)
+    RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    own constant text := cloudsync.tenant();
+    old cloudsync.recipient;
+    result bigint;
+BEGIN
+    IF coalesce(btrim(cloudsync_add_recipient.name), '') = '' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a recipient needs a name',
+            HINT = 'For example: SELECT cloudsync_add_recipient(''alice'');';
+    END IF;
+    SELECT r.* INTO old FROM cloudsync.recipient r WHERE r.tenant = own AND r.name = cloudsync_add_recipient.name;
+    INSERT INTO cloudsync.recipient AS r (tenant, name, email, external, created_by)
+        VALUES (own, cloudsync_add_recipient.name, cloudsync_add_recipient.email,
+                coalesce(cloudsync_add_recipient.external, false), cloudsync.acting_user())
+        ON CONFLICT ON CONSTRAINT recipient_tenant_name_key DO UPDATE
+            SET email = coalesce(excluded.email, r.email), external = excluded.external
+        RETURNING r.recipient_id INTO result;
+    PERFORM cloudsync.note(own, 'add recipient', cloudsync_add_recipient.name,
+        CASE WHEN old.recipient_id IS NOT NULL THEN jsonb_build_object('email', old.email, 'external', old.external) END,
+        (SELECT jsonb_build_object('email', r.email, 'external', r.external) FROM cloudsync.recipient r WHERE r.recipient_id = result));
+    RETURN result;
+END;
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_add_recipient(text, text, boolean) IS
+    'adds a person for whom documents are collected, or changes one';
