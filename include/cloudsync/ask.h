@@ -15,6 +15,7 @@
 
 #define CS_ASK_TIMEOUT_MS 30000
 #define CS_ASK_PATH_MAX 4096
+#define CS_ASK_ID "id:" /* before a remote id in the place of a path */
 
 /* What is asked, at the start of the shared segment; the queue follows. */
 typedef struct CsAsk
@@ -22,6 +23,7 @@ typedef struct CsAsk
 	Oid database;
 	int64 connection_id;
 	CsOpKind op; /* CS_OP_ABOUT or CS_OP_LIST */
+	/* of a folder, or id: and its remote id, as channels' folders are named */
 	char path[CS_ASK_PATH_MAX];
 } CsAsk;
 

@@ -96,22 +96,35 @@ put_entry(void *arg, char type, StringInfo message)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
+/* The address of a remote folder as a worker takes it, or an error. */
+static char *
+folder_address(char *given)
+{
+	const char *why = "is too long";
+	bool by_id = strncmp(given, CS_ASK_ID, strlen(CS_ASK_ID)) == 0 &&
+		given[strlen(CS_ASK_ID)] != '\0';
+	char *address =
+		by_id ? given : cs_path_normalize(given, CS_PATH_CONTROLS, &why);
+
+	if (address == NULL || strlen(address) >= CS_ASK_PATH_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("path \"%s\" %s", given, why),
+				 errhint("A remote path is like \"/Clients/Scans\", or id: and "
+						 "a folder's remote_id.")));
+	return address;
+}
+
 /* cloudsync_browse(connection, path): one level of a remote folder. */
 Datum
 cloudsync_browse(PG_FUNCTION_ARGS)
 {
 	char *connection = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char *given = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	const char *why = "is too long";
-	char *path = cs_path_normalize(given, CS_PATH_CONTROLS, &why);
+	char *path = folder_address(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	char *state;
 	char *account;
 	CsAsk ask;
 
-	if (path == NULL || strlen(path) >= CS_ASK_PATH_MAX)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("path \"%s\" %s", given, why),
-						errhint("A remote path is like \"/Clients/Scans\".")));
 	InitMaterializedSRF(fcinfo, 0);
 	ask_of(connection, CS_OP_LIST, path, &ask, &state, &account);
 	cs_ask(&ask, put_entry, fcinfo->resultinfo, NULL);

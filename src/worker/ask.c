@@ -226,7 +226,7 @@ send_failure(shm_mq_handle *queue, const CsFailure *failure)
 }
 
 static void
-send_entries(shm_mq_handle *queue, const CsResult *result)
+send_entries(void *queue, const CsResult *result)
 {
 	StringInfoData message;
 
@@ -285,8 +285,10 @@ read_subject(int64 connection_id, AskSubject *subject)
 	return found;
 }
 
-static void
-converse(shm_mq_handle *queue, CsTransfer *transfer, CsLoop *loop)
+/* False: it failed, and the session was told so. */
+static bool
+converse(shm_mq_handle *queue, CsTransfer *transfer, CsLoop *loop,
+		 void (*page)(void *arg, const CsResult *result), void *arg)
 {
 	for (;;)
 	{
@@ -297,19 +299,92 @@ converse(shm_mq_handle *queue, CsTransfer *transfer, CsLoop *loop)
 				(void) cs_loop_turn(loop, 50000);
 				break;
 			case CS_TRANSFER_PAGE:
-				send_entries(queue, &transfer->result);
+				page(arg, &transfer->result);
 				cs_transfer_continue(transfer);
 				break;
 			case CS_TRANSFER_CHECKPOINT:
 				cs_transfer_continue(transfer);
 				break;
 			case CS_TRANSFER_DONE:
-				return;
+				return true;
 			case CS_TRANSFER_FAILED:
 				send_failure(queue, &transfer->result.failure);
-				return;
+				return false;
 		}
 	}
+}
+
+typedef struct Sought
+{
+	const char *id;
+	char *path;
+	MemoryContext context;
+} Sought;
+
+/* Looks for the folder's id among a page of the whole account. */
+static void
+seek_in_page(void *arg, const CsResult *result)
+{
+	Sought *sought = arg;
+
+	for (int i = 0; i < result->n_entries && sought->path == NULL; i++)
+	{
+		const CsEntry *entry = &result->entries[i];
+
+		if (entry->kind == CS_ENTRY_FOLDER && entry->id != NULL &&
+			strcmp(entry->id, sought->id) == 0)
+			sought->path = MemoryContextStrdup(sought->context, entry->path);
+	}
+}
+
+/*
+ * Sets op's path to where the folder with the id named is now, or its id where
+ * the provider goes by ids. False: the session was told why not.
+ */
+static bool
+find_by_id(shm_mq_handle *queue, CsLoop *loop, const CsProvider *provider,
+		   CsEndpoint *endpoint, const char *id, CsOp *op)
+{
+	Sought sought = {.id = id, .context = CurrentMemoryContext};
+	CsOp list = {.kind = CS_OP_LIST, .path = "/", .recursive = true};
+	CsFailure failure = {0};
+	CsTransfer *transfer;
+	bool listed;
+
+	op->path = "/";
+	if (provider->stable_ids)
+	{
+		op->id = id;
+		return true;
+	}
+	transfer = cs_transfer_start(loop, provider, endpoint, &list, NULL, NULL);
+	listed = converse(queue, transfer, loop, seek_in_page, &sought);
+	cs_transfer_free(transfer);
+	op->path = sought.path;
+	if (!listed || sought.path != NULL)
+		return listed;
+	cs_failure_set(&failure, CS_FAIL_GONE, NULL,
+				   "no folder of the account has the id \"%.200s\"", id);
+	send_failure(queue, &failure);
+	return false;
+}
+
+static void
+hold_conversation(shm_mq_handle *queue, CsLoop *loop, const CsAsk *ask,
+				  const CsProvider *provider, CsEndpoint *endpoint)
+{
+	CsOp op = {.kind = ask->op, .path = ask->path};
+	CsTransfer *transfer;
+
+	if (strncmp(ask->path, CS_ASK_ID, strlen(CS_ASK_ID)) == 0 &&
+		!find_by_id(queue, loop, provider, endpoint,
+					ask->path + strlen(CS_ASK_ID), &op))
+		return;
+	transfer = cs_transfer_start(loop, provider, endpoint, &op, NULL, NULL);
+	if (converse(queue, transfer, loop, send_entries, queue) &&
+		ask->op == CS_OP_ABOUT)
+		send_about(queue, &transfer->result);
+	cs_transfer_free(transfer);
 }
 
 static void
@@ -319,8 +394,6 @@ answer(shm_mq_handle *queue, const CsAsk *ask)
 	CsFailure failure = {0};
 	CsEndpoint *endpoint;
 	CsLoop *loop;
-	CsTransfer *transfer;
-	CsOp op = {.kind = ask->op, .path = ask->path};
 
 	if (!read_subject(ask->connection_id, &subject))
 	{
@@ -338,12 +411,7 @@ answer(shm_mq_handle *queue, const CsAsk *ask)
 		return;
 	}
 	loop = cs_loop_create(cs_rollback);
-	transfer = cs_transfer_start(loop, subject.provider, endpoint, &op, NULL,
-								 NULL);
-	converse(queue, transfer, loop);
-	if (transfer->state == CS_TRANSFER_DONE && ask->op == CS_OP_ABOUT)
-		send_about(queue, &transfer->result);
-	cs_transfer_free(transfer);
+	hold_conversation(queue, loop, ask, subject.provider, endpoint);
 	cs_loop_destroy(loop);
 	cs_endpoint_close(endpoint);
 }

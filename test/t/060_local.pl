@@ -121,6 +121,29 @@ isnt(refused("SELECT * FROM cloudsync_browse('Box', '/link-to-folder')"), 'none'
 isnt(refused("SELECT * FROM cloudsync_browse('Box', '/../linked')"), 'none', '".." leads nowhere');
 like(refused("SELECT * FROM cloudsync_browse('Box', '/nothing')"), qr/nothing/, 'nor what is not there');
 
+# --- folders by their id ----------------------------------------------------------
+sub browse { return $node->safe_psql('postgres', "SELECT path FROM cloudsync_browse('Box', '$_[0]') ORDER BY path") }
+sub id_of { return $node->safe_psql('postgres', "SELECT remote_id FROM cloudsync_browse('Box', '$_[0]') WHERE name = '$_[1]'") }
+write_file("$box/sub/deep/er/last.txt", 'last');
+my $id = id_of('/sub/deep', 'er');
+is(browse("id:$id"), '/sub/deep/er/last.txt', 'a folder is listed by its id');
+rename "$box/sub/deep/er", "$box/moved" or die $!;
+is(browse("id:$id"), '/moved/last.txt', '... wherever it was moved to');
+is(refused("SELECT * FROM cloudsync_browse('Box', 'id:" . id_of('/', 'sub') . "')"), 'none', 'one that holds others');
+is(browse('id:' . id_of('/', 'sub')), "/sub/deep\n/sub/scan.txt", '... is listed one level deep');
+like(refused("SELECT * FROM cloudsync_browse('Box', 'id:4711:0')"),
+	qr/no folder of the account has the id "4711:0"/, 'an id that is not there');
+like(refused("SELECT * FROM cloudsync_browse('Box', 'id:" . id_of('/', 'letter.txt') . "')"),
+	qr/no folder of the account has the id/, 'or is a file\'s');
+like(refused("SELECT * FROM cloudsync_browse('Box', 'id:' || repeat('x', 5000))"), qr/is too long/, 'or is too long');
+$node->safe_psql('postgres', "SELECT cloudsync_connect('local', 'Sub', options => '{\"path\": \"box/sub\"}')");
+like(refused("SELECT * FROM cloudsync_browse('Sub', 'id:$id')"), qr/no folder of the account has the id/,
+	'or of a folder outside of the account');
+my $channel = $node->safe_psql('postgres', "SELECT cloudsync_add_recipient('clerk');
+	SELECT cloudsync_create_channel('Box', 'by id', ARRAY['id:$id'], 'clerk', 'tray', auto_collect => false); SELECT cloudsync_collect('by id')");
+ok(wait_run($node, (split /\n/, $channel)[-1]), 'a channel takes the same address');
+is($node->safe_psql('postgres', 'SELECT remote_path FROM cloudsync.document'), '/moved/last.txt', '... and collects from there');
+
 # --- the folder goes, and comes again ------------------------------------------------
 like(check('Box'), qr/^active\|/, 'the connection is well');
 rename $root, "$root.away" or die;
