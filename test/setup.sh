@@ -63,7 +63,7 @@ if [ -z "$major" ]; then
 fi
 
 packages=(gcc make libc6-dev perl "postgresql-$major" "postgresql-server-dev-$major"
-	libssl-dev libipc-run-perl cppcheck)
+	libssl-dev libcurl4-openssl-dev libexpat1-dev libipc-run-perl cppcheck)
 if [ "${1:-}" = --list ]; then
 	printf '%s\n' "${packages[@]}"
 	exit 0

@@ -23,6 +23,10 @@
  *that no real path has (an empty component), so that it stands for itself
  *alone.
  *
+ * Secrets are not a provider's business either: it names what is to be asked,
+ * and the carrier (transfer/) authenticates the request with what the
+ * connection's credentials are.
+ *
  * Include postgres.h or postgres_fe.h before this header.
  */
 #ifndef CLOUDSYNC_PROVIDER_H
@@ -96,12 +100,21 @@ typedef struct CsOp
 	int64 intended_size; /* or of what was pushed before */
 	uint8 intended_sha256[CS_SHA256_LENGTH];
 	const char *expect_version; /* GET: fail with CHANGED if it differs */
+
+	/*
+	 * PUT: the body's SHA-256, known beforehand and written down with the
+	 * intent already, so that no checkpoint is needed.
+	 */
+	bool has_sha256;
+	uint8 sha256[CS_SHA256_LENGTH];
+	bool fresh_folder; /* PUT: its folder was empty a moment ago, and ours */
+	const char *session; /* PUT: of an upload that was cut off (CsResult) */
 } CsOp;
 
 /*
  * What a conversation asks its carrier to do. File requests are carried out by
  * transfer/file.c below the account's root, which no path can leave and in
- * which no link is followed.
+ * which no link is followed; HTTP requests by transfer/http.c.
  */
 typedef enum CsRequestKind
 {
@@ -119,9 +132,37 @@ typedef enum CsRequestKind
 	CS_REQ_FILE_RENAME, /* path -> to_path, fsync of both folders -> entry;
 						 * EEXIST if target is there and !replace */
 	CS_REQ_FILE_UNLINK, /* path: ENOENT is an answer like any other */
-	CS_REQ_HASH_BODY	/* read the body once, without sending -> size, sha256;
-						 * the body is then rewound */
+	CS_REQ_HASH_BODY,	/* read from..from+length of the body without sending
+						 * it -> size, sha256; the body is then rewound */
+	CS_REQ_HTTP			/* one HTTP exchange -> status, headers, text, size */
 } CsRequestKind;
+
+typedef struct CsHeader
+{
+	const char *name;
+	const char *value;
+} CsHeader;
+
+/* What an HTTP request carries. */
+typedef enum CsSend
+{
+	CS_SEND_NOTHING,
+	CS_SEND_TEXT, /* text, text_len */
+	CS_SEND_BODY  /* from..from+length of the transfer's body */
+} CsSend;
+
+/* Where an HTTP answer's content goes. */
+typedef enum CsInto
+{
+	CS_INTO_MEMORY, /* to text, up to max_answer bytes; more is a failure */
+	CS_INTO_BODY,	/* if the status is body_status: written to the
+					 * transfer's body; otherwise to text */
+	CS_INTO_TAKE	/* if the status is body_status: given piece by piece to
+					 * the provider's take(); otherwise to text */
+} CsInto;
+
+#define CS_REQUEST_HEADERS 16
+#define CS_ANSWER_MAX (1024 * 1024)
 
 typedef struct CsRequest
 {
@@ -130,6 +171,32 @@ typedef struct CsRequest
 	const char *to_path;
 	bool replace; /* FILE_RENAME */
 	bool more;	  /* FILE_LIST: go on with the listing begun before */
+
+	/* HASH_BODY, and HTTP with CS_SEND_BODY */
+	int64 from;
+	int64 length;	  /* -1: to the end, of a length not known before */
+	bool part_sha256; /* part_sha256 of the answer is wanted */
+	bool md5;		  /* md5 of the answer is wanted, of these bytes */
+
+	/*
+	 * HTTP. The url is absolute and percent-encoded. The connection's
+	 * credentials are added only where its scheme, host and port are those of
+	 * the service (CsService's url), and never if anonymous is set.
+	 */
+	const char *method;
+	const char *url;
+	CsHeader headers[CS_REQUEST_HEADERS]; /* ended by a NULL name */
+	bool anonymous;
+	CsSend send;
+	const char *text;
+	int64 text_len;
+	const char *payload_sha256; /* for signatures: hexadecimal of what is sent,
+								 * or a word of the protocol; NULL: the carrier
+								 * computes it of text or of nothing */
+	CsInto into;
+	int body_status;  /* 200, 206, 207 */
+	bool append;	  /* INTO_BODY: goes on where the answer before ended */
+	int64 max_answer; /* bytes of text; 0: CS_ANSWER_MAX */
 } CsRequest;
 
 /*
@@ -150,14 +217,41 @@ typedef struct CsResponse
 	bool last_page;
 	int64 used_bytes; /* SPACE; -1 unknown */
 	int64 quota_bytes;
+
+	/*
+	 * HTTP. size and sha256 above are of the body: size the bytes that this
+	 * request sent or delivered to it; sha256, if has_sha256, of all its bytes
+	 * from the first to the last one sent, hashed or delivered so far, in
+	 * however many requests, in order and without a gap.
+	 *
+	 * status 0: there was no complete answer. failure says why (with error set
+	 * too, so that a non-zero error always means that the request failed), and
+	 * sent whether the server may have acted on the request: false only if no
+	 * byte of it can have arrived. size is then what was delivered until it
+	 * broke off, and complete headers may be there. body_failure and ECANCELED
+	 * as with files.
+	 */
+	int status;
+	const CsHeader *headers; /* of the last answer, names in lower case */
+	int n_headers;
+	const char *text; /* ended by a NUL not counted in text_len */
+	int64 text_len;
+	int64 retry_after_ms; /* as the server said, in either form; -1: did not */
+	const CsFailure *failure;
+	bool sent;
+	bool has_sha256;
+	uint8 part_sha256[CS_SHA256_LENGTH]; /* of this request's bytes */
+	uint8 md5[16];
+	int64 clock; /* microseconds since 1970-01-01 UTC when it ended */
 } CsResponse;
 
 /* What next() says. */
 typedef enum CsStep
 {
 	CS_STEP_REQUEST,	/* request is filled in: carry it out */
-	CS_STEP_CHECKPOINT, /* result has size, sha256: to be recorded before going
-						 * on; next(NULL answer) follows */
+	CS_STEP_CHECKPOINT, /* result has size, sha256 (size -1: not yet) and
+						 * session: to be recorded before going on; next(NULL
+						 * answer) follows */
 	CS_STEP_PAGE,		/* result has a page of entries: to be stored before
 						 * going on; next(NULL answer) follows */
 	CS_STEP_DONE,		/* result is final */
@@ -177,12 +271,35 @@ typedef struct CsResult
 	bool incomplete;	/* LIST, at DONE: a folder (its entry says why in
 						 * refused) could not be listed, so what was not seen
 						 * need not be gone (L10) */
+	const char *session; /* CHECKPOINT of a PUT: what lets a later attempt go
+						  * on with this upload; or NULL */
 	int64 used_bytes;	/* ABOUT; -1 unknown */
 	int64 quota_bytes;
 	CsFailure failure;
 } CsResult;
 
 typedef struct CsConversation CsConversation; /* each provider's own */
+
+/*
+ * A connection's service: what its options say (endpoint, bucket), and what was
+ * learnt of it on the way (folders that exist, what the server cannot do).
+ * Lives as long as the worker serves the connection, in the memory context that
+ * was current in open(). Each provider's own; it begins with this head.
+ */
+typedef struct CsService
+{
+	const char *url;	 /* of its root, without a '/' at the end: where its
+						  * credentials may go */
+	const char *account; /* the account that the options stand for (C2) */
+	const char *region;	 /* for signatures, or NULL */
+	bool http2;			 /* worth it with this service */
+} CsService;
+
+typedef struct CsOption
+{
+	const char *key;
+	const char *value; /* "true" and "false" for booleans */
+} CsOption;
 
 typedef enum CsKeyType
 {
@@ -226,8 +343,16 @@ typedef struct CsProvider
 	bool needs_stable_file; /* a file may still be being written (L9) */
 	CsNameRules names;
 
+	/*
+	 * Over HTTP: reads the options (ended by a NULL key, already checked for
+	 * unknown and missing ones) into a service of its own. NULL with *failure
+	 * if they cannot be (message: what is wrong; detail: what to do). The
+	 * provider "local" has none (open is NULL, service below is NULL).
+	 */
+	CsService *(*open)(const CsOption *options, CsFailure *failure);
+
 	/* Starts a conversation. op is copied as far as it is needed. */
-	CsConversation *(*begin)(const CsOp *op);
+	CsConversation *(*begin)(CsService *service, const CsOp *op);
 
 	/*
 	 * The next step. answer is NULL the first time and after CHECKPOINT and
@@ -236,6 +361,14 @@ typedef struct CsProvider
 	 */
 	CsStep (*next)(CsConversation *conversation, const CsResponse *answer,
 				   CsRequest *request, CsResult *result);
+
+	/*
+	 * A piece of the answer to a request with CS_INTO_TAKE, in order. REQUEST:
+	 * go on. PAGE: result has a page of entries, to be stored before the next
+	 * piece comes. FAILED: the rest is not wanted; result has the failure.
+	 */
+	CsStep (*take)(CsConversation *conversation, const char *buf, int64 len,
+				   CsResult *result);
 } CsProvider;
 
 /* All providers, ended by NULL, and one by its name (NULL: unknown). */
@@ -243,5 +376,7 @@ extern const CsProvider *const cs_providers[];
 extern const CsProvider *cs_provider_by_name(const char *name);
 
 extern const CsProvider cs_provider_local;
+extern const CsProvider cs_provider_webdav;
+extern const CsProvider cs_provider_s3;
 
 #endif

@@ -35,7 +35,10 @@ struct CsBody
 	void *owner;
 };
 
-/* Where a connection's requests go; for local, a folder held open. */
+/*
+ * Where a connection's requests go: for local, a folder held open; over HTTP, a
+ * service with its credentials, its pace and its limits.
+ */
 typedef struct CsEndpoint CsEndpoint;
 
 /*
@@ -47,6 +50,41 @@ typedef struct CsEndpoint CsEndpoint;
 extern CsEndpoint *cs_endpoint_open_local(const char *local_root,
 										  const char *tenant, const char *path,
 										  bool create, CsFailure *failure);
+
+/* How requests to a service are authenticated. */
+typedef enum CsAuth
+{
+	CS_AUTH_NONE,
+	CS_AUTH_PASSWORD, /* Basic, or Digest where the server asks for that */
+	CS_AUTH_BEARER,
+	CS_AUTH_SIGV4 /* AWS Signature Version 4, of the service's region */
+} CsAuth;
+
+typedef struct CsHttpAccess
+{
+	const char *purpose; /* as cloudsync.allowed_endpoints names it: 'webdav' */
+	CsAuth auth;
+	const char *user;	   /* user name; SIGV4: access key id */
+	const char *secret;	   /* password; token; secret access key */
+	const char *session;   /* SIGV4: session token, or NULL */
+	int64 bytes_per_second;	   /* 0: no limit */
+	double requests_per_second; /* 0: no limit */
+} CsHttpAccess;
+
+/*
+ * An endpoint for a service over HTTP, which it keeps (not copies): the service
+ * must outlive it. access is copied; the copy of its secrets is cleansed when
+ * the endpoint is closed. Nothing is connected yet. NULL, with *failure, if the
+ * service's url is one to which no connection is allowed (S5). service may be
+ * NULL, for requests to wherever S5 allows (content by URL).
+ */
+extern CsEndpoint *cs_endpoint_open_http(CsService *service,
+										 const CsHttpAccess *access,
+										 CsFailure *failure);
+/* The limits may change while it is open; 0: none. */
+extern void cs_endpoint_set_limits(CsEndpoint *endpoint,
+								   int64 bytes_per_second,
+								   double requests_per_second);
 extern void cs_endpoint_close(CsEndpoint *endpoint);
 
 typedef enum CsTransferState

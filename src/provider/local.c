@@ -23,6 +23,7 @@ cs_local_ask(CsConversation *c, CsRequest *request, int phase,
 	memset(request, 0, sizeof(*request));
 	request->kind = kind;
 	request->path = path;
+	request->length = -1;
 	c->phase = phase;
 	return CS_STEP_REQUEST;
 }
@@ -348,7 +349,7 @@ get(CsConversation *c, const CsResponse *answer, CsRequest *request,
 }
 
 static CsConversation *
-begin(const CsOp *op)
+begin(CsService *service, const CsOp *op)
 {
 	CsConversation *c = palloc0(sizeof(CsConversation));
 

@@ -10,7 +10,8 @@
 
 struct CsEndpoint
 {
-	int root; /* O_PATH descriptor */
+	CsService *service; /* over HTTP; NULL: a local folder */
+	int root;			/* O_PATH descriptor */
 	char *data_directory;
 	char *local_root;
 	char *tenant;

@@ -193,7 +193,7 @@ cs_transfer_start(CsLoop *loop, const CsProvider *provider,
 	transfer->priv = priv;
 	transfer->owner = owner;
 	transfer->state = CS_TRANSFER_RUNNING;
-	priv->conversation = provider->begin(op);
+	priv->conversation = provider->begin(endpoint->service, op);
 	dlist_push_tail(&loop->running, &priv->node);
 	loop->n_running++;
 	priv->callback.func = release_transfer;

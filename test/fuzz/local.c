@@ -242,7 +242,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const CsResponse *given = NULL;
 
 	random_op(&input, &watch.op);
-	c = cs_provider_local.begin(&watch.op);
+	c = cs_provider_local.begin(NULL, &watch.op);
 	for (int steps = 0;; steps++)
 	{
 		CsStep step = cs_provider_local.next(c, given, &request, &result);

@@ -30,7 +30,7 @@ struct CsConversation
 };
 
 static CsConversation *
-spool_begin(const CsOp *op)
+spool_begin(CsService *service, const CsOp *op)
 {
 	CsConversation *c = palloc0(sizeof(CsConversation));
 
@@ -121,7 +121,7 @@ int
 main(void)
 {
 	CsOp op = {.kind = CS_OP_PUT, .path = "/in/a", .temp_name = ".t"};
-	CsConversation *c = spool.begin(&op);
+	CsConversation *c = spool.begin(NULL, &op);
 	CsRequest request;
 	CsResult result;
 	CsResponse answer = {0};
@@ -141,13 +141,13 @@ main(void)
 	tap_ok(spool.next(c, &answer, &request, &result) == CS_STEP_DONE,
 		   "is done");
 
-	c = spool.begin(&op);
+	c = spool.begin(NULL, &op);
 	spool.next(c, NULL, &request, &result);
 	answer.error = ENOSPC;
 	tap_ok(spool.next(c, &answer, &request, &result) == CS_STEP_FAILED &&
 			   result.failure.failure_class == CS_FAIL_QUOTA,
 		   "no space is a matter of quota");
-	c = spool.begin(&op);
+	c = spool.begin(NULL, &op);
 	spool.next(c, NULL, &request, &result);
 	answer.error = ECANCELED;
 	answer.body_failure = &changed;
@@ -155,7 +155,7 @@ main(void)
 			   result.failure.failure_class == CS_FAIL_CHANGED,
 		   "what the content says is passed on");
 	op.kind = CS_OP_LIST;
-	c = spool.begin(&op);
+	c = spool.begin(NULL, &op);
 	tap_ok(spool.next(c, NULL, &request, &result) == CS_STEP_FAILED,
 		   "anything else is refused");
 	return tap_done();

@@ -37,7 +37,7 @@ static char names[4096]; /* of the pages of the last listing */
 static CsStep
 run(const CsOp *op, MemoryBody *memory, int stop_after)
 {
-	CsConversation *c = cs_provider_local.begin(op);
+	CsConversation *c = cs_provider_local.begin(NULL, op);
 	CsFileTask task;
 	CsRequest request;
 	CsStep step;

@@ -186,7 +186,7 @@ fill_response(CsResponse *response, const CsRequest *request, const char *text)
 static void
 play(const char *title, const CsOp *op, const char *const *lines)
 {
-	CsConversation *c = cs_provider_local.begin(op);
+	CsConversation *c = cs_provider_local.begin(NULL, op);
 	CsResponse response;
 	const CsResponse *answer = NULL;
 	CsRequest request;
