@@ -113,6 +113,8 @@ extern void cs_engine_recover(int64 connection_id);
  * DT_NOEND for none.
  * cs_due_connections: connections with work due now, most urgent first
  * (palloc'd list of int64 pointers in the current context).
+ * cs_count_unserved: how many of these nobody serves, counted up to max; any:
+ * there are some, served or not.
  */
 extern bool cs_fold_changes(TimestampTz now);
 extern void cs_follow_renames(TimestampTz now);
@@ -121,6 +123,7 @@ extern bool cs_backfill_step(TimestampTz now);
 extern void cs_schedule_collections(TimestampTz now);
 extern TimestampTz cs_next_due(TimestampTz now);
 extern List *cs_due_connections(TimestampTz now, int max);
+extern int cs_count_unserved(TimestampTz now, int max, bool *any);
 /* Shortest `every` of automatic pushes in microseconds, 0 if there is none. */
 extern int64 cs_shortest_every(void);
 

@@ -212,6 +212,32 @@ cs_due_connections(TimestampTz now, int max)
 	return due;
 }
 
+/* See engine.h. A lease that can be had is nobody's. */
+int
+cs_count_unserved(TimestampTz now, int max, bool *any)
+{
+	List *due = cs_due_connections(now, PG_INT32_MAX);
+	ListCell *cell;
+	int count = 0;
+
+	*any = due != NIL;
+	if (due == NIL)
+		return 0;
+	cs_begin("looking for what nobody serves");
+	foreach (cell, due)
+	{
+		int64 id = *(int64 *) lfirst(cell);
+
+		if (!cs_lease_take(id))
+			continue;
+		cs_lease_release(id);
+		if (++count >= max)
+			break;
+	}
+	cs_commit();
+	return count;
+}
+
 /* See engine.h. */
 int64
 cs_shortest_every(void)

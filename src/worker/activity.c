@@ -75,6 +75,17 @@ cs_activity_publish(const List *connections)
 	n_before = n;
 }
 
+/* See internal.h. Its jobs are shown once they are claimed. */
+void
+cs_activity_busy(void)
+{
+	if (cs_my_process == NULL)
+		return;
+	LWLockAcquire(cs_shared->lock, LW_EXCLUSIVE);
+	cs_my_process->idle = false;
+	LWLockRelease(cs_shared->lock);
+}
+
 /* What pg_stat_activity says while bytes travel (W10). */
 void
 cs_activity_tell(const List *connections)

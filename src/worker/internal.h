@@ -76,7 +76,7 @@ typedef struct CsProcess
 	Oid database;
 	CsProcessKind kind;
 	Latch *latch;
-	bool idle; /* a worker without a job */
+	bool idle; /* a worker without a job, or at its beginning */
 	int n_activity;
 	CsActivity activity[CS_MAX_ACTIVITY];
 } CsProcess;
@@ -159,6 +159,7 @@ extern const char *cs_version_problem(void);
 /* Processes of ours in a database, with or without shared memory. */
 extern int cs_count_processes(Oid database, CsProcessKind kind, int *idle);
 extern void cs_wake_processes(Oid database, CsProcessKind kind);
+extern bool cs_process_runs(Oid database, CsProcessKind kind, pid_t pid);
 extern Latch *cs_find_process(Oid database, CsProcessKind kind, pid_t *pid);
 
 /* ---- Locks (lease.c) ---- */
@@ -193,6 +194,8 @@ extern bool cs_schedule_pass(TimestampTz now, bool fold);
 /* ---- activity.c ---- */
 extern void cs_activity_publish(const List *connections);
 extern void cs_activity_tell(const List *connections);
+/* This worker has something to do now: others are to be had for the rest. */
+extern void cs_activity_busy(void);
 
 /* ---- wishes.c ---- */
 extern void cs_find_wishes(const List *connections, List **runs, List **ended);

@@ -23,7 +23,8 @@
 
 #define TURN_US 50000
 #define RETRY_MS 250	   /* a lease that another had just now */
-#define SPREAD_MS 250	   /* leave further connections to others so long */
+#define SPREAD_MS 250	   /* between two connections, while there is work */
+#define LEAVE_MS 5000	   /* leave them to a worker that is to come so long */
 #define CLOSE_IDLE_MS 5000 /* keep a connection open so long without work */
 #define PUBLISH_MS 250
 #define TELL_MS 1000 /* between two texts for pg_stat_activity */
@@ -53,6 +54,7 @@ cs_server_create(CsWorkerMode mode)
 	if (fd >= 0)
 		AddWaitEventToSet(server->events, WL_SOCKET_READABLE, fd, NULL, NULL);
 	server->idle_since = GetCurrentTimestamp();
+	server->left_since = DT_NOEND;
 	MemoryContextSwitchTo(old);
 	return server;
 }
@@ -116,12 +118,48 @@ adopt(CsServer *server, int64 connection_id, TimestampTz now)
 }
 
 /*
+ * Can another worker be had for what nobody serves yet? One that is stuck in
+ * the application's code would have it wait, so this one, which has work, is
+ * not to take it on; but not for long if none comes.
+ */
+static bool
+leave_to_others(CsServer *server, TimestampTz now)
+{
+	int idle;
+
+	if (server->mode != CS_SERVE || cs_server_jobs(server) == 0)
+		return false;
+	if (cs_count_processes(MyDatabaseId, CS_WORKER, &idle) >= cs_max_workers &&
+		idle == 0)
+		return false;
+	if (server->left_since == DT_NOEND)
+		server->left_since = now;
+	return !TimestampDifferenceExceeds(server->left_since, now, LEAVE_MS);
+}
+
+/*
+ * Told before the work, which may take its time in the application's code; what
+ * is shown of the jobs follows.
+ */
+static void
+mark_busy(CsServer *server)
+{
+	if (server->published == 0)
+	{
+		cs_activity_busy();
+		server->published = -1;
+	}
+}
+
+/*
  * Takes the lease of one connection that has work, and leaves the next ones to
- * other workers for a moment while there is work here.
+ * other workers for a moment while there is work here; also the first one,
+ * while other workers can be had.
  */
 static void
 take_leases(CsServer *server, TimestampTz now)
 {
+	bool leave = leave_to_others(server, now);
 	bool taken = false;
 	bool more = false;
 	ListCell *cell;
@@ -134,14 +172,24 @@ take_leases(CsServer *server, TimestampTz now)
 
 		if (served != NULL)
 			served->look = true;
-		else if (taken)
-			more = true;
+		else if (more)
+			continue;
 		else if (!cs_lease_take(id))
 			server->others = true;
+		else if (taken || leave)
+		{
+			cs_lease_release(id);
+			more = true;
+		}
 		else
+		{
+			mark_busy(server);
 			taken = adopt(server, id, now);
+		}
 	}
 	server->more = more;
+	if (!more)
+		server->left_since = DT_NOEND;
 	if (taken || more)
 		server->retries = 0;
 	if (more || taken)
@@ -152,6 +200,23 @@ take_leases(CsServer *server, TimestampTz now)
 		server->look_at = TimestampTzPlusMilliseconds(now, RETRY_MS);
 	else
 		server->look_at = DT_NOEND;
+}
+
+/* Claims what is due on the connections served, as far as there is room. */
+static void
+claim_work(CsServer *server, TimestampTz now)
+{
+	ListCell *cell;
+
+	foreach (cell, server->served)
+	{
+		CsServed *served = lfirst(cell);
+
+		if (!served->look || cs_server_room(server, served) <= 0)
+			continue;
+		mark_busy(server);
+		cs_server_claim(server, served, now);
+	}
 }
 
 /* Closes a connection without jobs and gives its lease back. */
@@ -308,7 +373,6 @@ cs_server_pass(CsServer *server, bool woken, TimestampTz until)
 	TimestampTz next;
 	CsTransfer *transfer;
 	WaitEvent event;
-	ListCell *cell;
 	bool busy;
 	long timeout = 0;
 
@@ -321,13 +385,7 @@ cs_server_pass(CsServer *server, bool woken, TimestampTz until)
 	}
 	if (now >= server->look_at)
 		take_leases(server, now);
-	foreach (cell, server->served)
-	{
-		CsServed *served = lfirst(cell);
-
-		if (served->look && cs_server_room(server, served) > 0)
-			cs_server_claim(server, served, now);
-	}
+	claim_work(server, now);
 	cs_server_advance(server, now);
 	busy = cs_loop_turn(server->loop, TURN_US);
 	while ((transfer = cs_loop_take_stopped(server->loop)) != NULL)

@@ -307,6 +307,26 @@ cs_count_processes(Oid database, CsProcessKind kind, int *idle)
 	return count;
 }
 
+/* Is this process of ours there, past its beginning? */
+bool
+cs_process_runs(Oid database, CsProcessKind kind, pid_t pid)
+{
+	bool runs = false;
+
+	if (cs_shared == NULL)
+		return true;
+	LWLockAcquire(cs_shared->lock, LW_SHARED);
+	for (int i = 0; i < cs_shared->max_processes && !runs; i++)
+	{
+		CsProcess *process = &cs_shared->processes[i];
+
+		runs = process->pid == pid && process->database == database &&
+			   process->kind == kind;
+	}
+	LWLockRelease(cs_shared->lock);
+	return runs;
+}
+
 void
 cs_wake_processes(Oid database, CsProcessKind kind)
 {

@@ -34,6 +34,7 @@ typedef struct StartedWorker
 {
 	BackgroundWorkerHandle *handle;
 	TimestampTz started_at;
+	bool seen; /* among the processes, past its beginning */
 } StartedWorker;
 
 typedef struct Scheduler
@@ -47,6 +48,7 @@ typedef struct Scheduler
 	TimestampTz look_at;  /* once a minute */
 	int64 every;		  /* shortest interval of automatic pushes */
 	bool no_slot;
+	bool woken; /* workers, for what nobody served */
 	bool suspended;
 	bool failing; /* a part of the schedule */
 } Scheduler;
@@ -174,21 +176,33 @@ reap_workers(Scheduler *scheduler, TimestampTz now)
 	}
 }
 
-/* Workers that run or are about to. */
+/*
+ * Workers that run or are about to; how many of them are to be had for more
+ * work. Without shared memory one that was woken a moment ago for what is still
+ * not served is not.
+ */
 static int
-count_workers(Scheduler *scheduler, int *idle)
+count_workers(Scheduler *scheduler, int *available)
 {
-	int count = cs_count_processes(MyDatabaseId, CS_WORKER, idle);
+	int count = cs_count_processes(MyDatabaseId, CS_WORKER, available);
 	ListCell *cell;
 
+	if (cs_shared == NULL && !scheduler->woken)
+		*available = count;
 	foreach (cell, scheduler->workers)
 	{
 		StartedWorker *worker = lfirst(cell);
 		pid_t pid;
+		BgwHandleStatus status = GetBackgroundWorkerPid(worker->handle, &pid);
 
-		if (GetBackgroundWorkerPid(worker->handle, &pid) ==
-			BGWH_NOT_YET_STARTED)
+		if (status == BGWH_STARTED && !worker->seen)
+			worker->seen = cs_process_runs(MyDatabaseId, CS_WORKER, pid);
+		if (status == BGWH_NOT_YET_STARTED ||
+			(status == BGWH_STARTED && !worker->seen))
+		{
 			count++;
+			(*available)++;
+		}
 	}
 	return count;
 }
@@ -229,29 +243,28 @@ start_worker(Scheduler *scheduler, TimestampTz now)
 	started = palloc(sizeof(StartedWorker));
 	started->handle = handle;
 	started->started_at = now;
+	started->seen = false;
 	scheduler->workers = lappend(scheduler->workers, started);
 	MemoryContextSwitchTo(old);
 	return true;
 }
 
 /*
- * There is work for so many connections: wakes the workers there are, and
- * starts more as long as none of them is idle. False: there is none, and none
- * can be had now.
+ * So many connections have work and nobody who serves them: wakes the workers
+ * there are, and starts more for those that none is to be had for. Workers that
+ * are busy may be so for long. False: there is none, and none can be had now.
  */
 static bool
-provide_workers(Scheduler *scheduler, int due, TimestampTz now)
+provide_workers(Scheduler *scheduler, int needed, TimestampTz now)
 {
-	int idle;
-	int count = count_workers(scheduler, &idle);
-	int wanted = Min(due, cs_max_workers);
+	int available;
+	int count = count_workers(scheduler, &available);
 
 	cs_wake_processes(MyDatabaseId, CS_WORKER);
+	scheduler->woken = needed > 0;
 	if (scheduler->start_at > now)
 		return true;
-	if (idle > 0)
-		wanted = count;
-	for (; count < wanted; count++)
+	for (; available < needed && count < cs_max_workers; available++, count++)
 	{
 		if (!start_worker(scheduler, now))
 		{
@@ -259,7 +272,7 @@ provide_workers(Scheduler *scheduler, int due, TimestampTz now)
 			return count > 0;
 		}
 	}
-	if (scheduler->no_slot)
+	if (scheduler->no_slot && (needed > 0 || count > 0))
 	{
 		scheduler->no_slot = false;
 		cs_problem_set(MyDatabaseId, NULL, NULL);
@@ -330,17 +343,18 @@ fold_now(Scheduler *scheduler, TimestampTz now, bool look)
 static TimestampTz
 pass(Scheduler *scheduler, TimestampTz now, bool fold)
 {
-	List *due;
+	int needed;
 	TimestampTz next;
 	bool was_failing = scheduler->failing;
 	bool alone = false;
+	bool due;
 
 	scheduler->failing = !cs_schedule_pass(now, fold);
 	if (!scheduler->failing && was_failing)
 		cs_problem_set(MyDatabaseId, NULL, NULL);
-	due = cs_due_connections(now, Max(cs_max_workers, 16));
-	if (due != NIL || cs_count_processes(MyDatabaseId, CS_WORKER, NULL) > 0)
-		alone = !provide_workers(scheduler, list_length(due), now);
+	needed = cs_count_unserved(now, cs_max_workers, &due);
+	if (due || cs_count_processes(MyDatabaseId, CS_WORKER, NULL) > 0)
+		alone = !provide_workers(scheduler, needed, now);
 	if (alone || scheduler->server != NULL)
 		work_inline(scheduler);
 	cs_notify_send();
@@ -350,7 +364,7 @@ pass(Scheduler *scheduler, TimestampTz now, bool fold)
 		scheduler->fold_at = TimestampTzPlusMilliseconds(now, FAILING_MS);
 		next = Max(next, scheduler->fold_at);
 	}
-	if (next <= now || due != NIL || scheduler->server != NULL)
+	if (next <= now || due || scheduler->server != NULL)
 	{
 		TimestampTz again = TimestampTzPlusMilliseconds(now, RETRY_LOOK_MS);
 

@@ -29,10 +29,11 @@ struct CsServer
 	int retries;
 	bool others; /* work is due that others serve */
 	bool more;	 /* and more that nobody serves yet */
+	TimestampTz left_since; /* left to workers that are to come; or DT_NOEND */
 	TimestampTz idle_since;
 	TimestampTz publish_at;
 	TimestampTz tell_at;
-	int published; /* jobs shown */
+	int published; /* jobs shown; -1: busy, and not yet shown */
 };
 
 /* jobs.c */

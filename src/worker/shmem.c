@@ -219,7 +219,7 @@ cs_process_attach(CsProcessKind kind, Oid database)
 	cs_my_process->database = database;
 	cs_my_process->kind = kind;
 	cs_my_process->latch = MyLatch;
-	cs_my_process->idle = false;
+	cs_my_process->idle = kind == CS_WORKER;
 	cs_my_process->n_activity = 0;
 	if (kind == CS_LAUNCHER)
 	{

@@ -78,5 +78,23 @@ one_each('three connections', 8);
 ok(wait_run($node, sql("SELECT cloudsync_collect('$_')")), "$_ again") for qw(first second third);
 one_each('again', 8);
 
+# One connection's worker is stuck in the application's code: another connection,
+# whose work comes later, is served by another worker.
+sql(q{SELECT cloudsync_connect('local', 'Apart', options => '{"path": "apart"}');
+	SELECT cloudsync_create_channel('Apart', 'apart', '{/In}', 'ann', 'Mail', auto_collect => false)});
+sql(q{SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE backend_type = 'cloudsync worker'});
+write_file("$root/box/In/a/5.txt", 'file a/5');
+write_file("$root/apart/In/1.txt", 'apart');
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('SELECT pg_advisory_lock(7)');
+my $waiting = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'cloudsync worker' AND wait_event_type = 'Lock'";
+my @stuck = sql("SELECT cloudsync_collect('first')");
+ok(wait_for($node, $waiting, 1), 'a worker is stuck in the application\'s code');
+push @stuck, sql("SELECT cloudsync_collect('apart')");
+ok(wait_for($node, $waiting, 2), '... and another one takes up what comes later');
+$holder->query_safe('SELECT pg_advisory_unlock(7)');
+$holder->quit;
+ok(wait_run($node, $_), '... and both are done') for @stuck;
+
 $node->stop('fast');
 done_testing();

@@ -7,7 +7,7 @@ use CloudsyncTest;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $node = new_cluster('processes', conf => "cloudsync.stability_delay = '5min'\nrestart_after_crash = on\n");
+my $node = new_cluster('processes', conf => "cloudsync.max_workers = 2\ncloudsync.stability_delay = '5min'\nrestart_after_crash = on\n");
 my $root = local_root($node);
 create_extension($node);
 
@@ -79,6 +79,7 @@ $node->reload;
 write_file("$root/in$_/more.txt", "more $_") foreach 1 .. 4;
 $node->safe_psql('postgres', "SELECT cloudsync_collect('scans$_')") foreach 1 .. 4;
 ok(wait_for($node, "SELECT count(*) = 4 FROM cloudsync.history WHERE state = 'running'"), 'four connections are served');
+is(scalar(workers()), 2, '... by as many workers as there may be');
 is(scalar_sql($node, <<'SQL'), 4, 'each by one lease');
 SELECT count(DISTINCT objid) FROM pg_locks
 WHERE locktype = 'advisory' AND objsubid > 2 AND objid > 0 AND granted AND mode = 'ExclusiveLock'
