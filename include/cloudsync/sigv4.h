@@ -21,12 +21,12 @@ typedef struct CsSigv4
 } CsSigv4;
 
 /*
- * The headers that sign a request: x-amz-date, x-amz-content-sha256 (the
- * payload's hexadecimal SHA-256, or a word such as UNSIGNED-PAYLOAD),
- * x-amz-security-token where there is one, and authorization; ended by a NULL
- * name. The url is absolute and percent-encoded, and is signed as it stands;
- * of headers (ended by a NULL name) all are signed, besides host. palloc'd; the
- * caller cleanses the values if they outlive the request.
+ * The headers that sign a request: x-amz-date, for S3 x-amz-content-sha256 (the
+ * payload's hexadecimal SHA-256, or a word such as UNSIGNED-PAYLOAD; NULL: of
+ * nothing), x-amz-security-token where there is one, and authorization; ended
+ * by a NULL name. The url is absolute and percent-encoded, and is signed as it
+ * stands; of headers (ended by a NULL name) all are signed, besides host.
+ * palloc'd; the caller cleanses the values if they outlive the request.
  */
 extern CsHeader *cs_sigv4_sign(const CsSigv4 *keys, const char *method,
 							   const char *url, const CsHeader *headers,
