@@ -98,4 +98,14 @@ typedef struct CsContent
 extern int64 cs_content_read(CsContent *content, int64 offset, char *buf,
 							 int64 cap);
 
+/*
+ * Whole small contents of one table, many in one go: take is called for each
+ * that is the one seen at the claim, with its number and its bytes, which do
+ * not outlive the call. In a transaction; raises what reading raises.
+ */
+extern void cs_contents_read(CsContent *contents, int n,
+							 void (*take)(void *arg, int i, const char *bytes,
+										  int64 size),
+							 void *arg);
+
 #endif

@@ -15,6 +15,9 @@
 #include "cloudsync/plan.h"
 #include "utils/hsearch.h"
 
+/* Contents up to this size are read many at a time, and kept until sent. */
+#define CS_PUSH_SMALL (1024 * 1024)
+
 /* Between three and five quarters of it, so that many do not come back at once. */
 extern int64 cs_jittered(int64 milliseconds);
 
@@ -80,12 +83,14 @@ typedef struct CsPushFile
 	CsBody body;
 	CsContent content;
 	const char *bytes; /* of the manifest, instead of content */
+	char *held;		   /* content read beforehand, in context, until it is sent */
+	char *session;	   /* of an upload that can be gone on with */
 	/* what came of it */
 	char *remote_id;
 	char *remote_version;
 	char *web_url;
 	int64 size;
-	uint8 sha256[CS_SHA256_LENGTH];
+	uint8 sha256[CS_SHA256_LENGTH]; /* of held, too */
 	bool has_sha256;
 	int64 sent;
 } CsPushFile;
@@ -173,6 +178,11 @@ extern void cs_push_root_moved(CsPushJob *push, const char *path, const char *id
 extern bool cs_push_send(CsPushJob *push, TimestampTz now);
 extern void cs_push_fill_queue(CsPushJob *push);
 extern void cs_push_stop_all(CsPushJob *push);
+/*
+ * push_read.c: reads the next of the queue and what follows it, as far as they
+ * are small. In a transaction of its own.
+ */
+extern void cs_push_read_ahead(CsPushJob *push);
 /* push_manifest.c: puts the manifest into the queue; false: none is to be sent. */
 extern bool cs_push_manifest(CsPushJob *push);
 

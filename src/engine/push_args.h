@@ -54,18 +54,20 @@ add_int64(Args *args, int64 value, bool isnull)
 	add(args, INT8OID, Int64GetDatum(value), isnull);
 }
 
+static inline Datum
+cs_sha256_datum(const uint8 *sha256)
+{
+	bytea *bytes = palloc(VARHDRSZ + CS_SHA256_LENGTH);
+
+	SET_VARSIZE(bytes, VARHDRSZ + CS_SHA256_LENGTH);
+	memcpy(VARDATA(bytes), sha256, CS_SHA256_LENGTH);
+	return PointerGetDatum(bytes);
+}
+
 static inline void
 add_sha256(Args *args, const uint8 *sha256)
 {
-	bytea *bytes = NULL;
-
-	if (sha256 != NULL)
-	{
-		bytes = palloc(VARHDRSZ + CS_SHA256_LENGTH);
-		SET_VARSIZE(bytes, VARHDRSZ + CS_SHA256_LENGTH);
-		memcpy(VARDATA(bytes), sha256, CS_SHA256_LENGTH);
-	}
-	add(args, BYTEAOID, PointerGetDatum(bytes), bytes == NULL);
+	add(args, BYTEAOID, sha256 ? cs_sha256_datum(sha256) : (Datum) 0, sha256 == NULL);
 }
 
 static inline void

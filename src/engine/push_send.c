@@ -28,11 +28,13 @@ read_body(CsBody *body, int64 offset, char *buf, int64 cap, CsFailure *failure)
 	CsPushFile *file = body->owner;
 	int64 n;
 
-	if (file->bytes != NULL)
+	const char *bytes = file->held != NULL ? file->held : file->bytes;
+
+	if (bytes != NULL)
 	{
 		n = Min(cap, file->size - offset);
 		if (n > 0)
-			memcpy(buf, file->bytes + offset, n);
+			memcpy(buf, bytes + offset, n);
 		return Max(n, 0);
 	}
 	if (file->content.size >= 0 && offset >= file->content.size && offset > 0)
@@ -64,6 +66,12 @@ fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
 	op->temp_name = file->temp;
 	op->size = file->size;
 	op->overwrite = strcmp(push->setting->on_conflict, "overwrite") == 0;
+	op->session = file->session;
+	if (file->held != NULL)
+	{
+		op->has_sha256 = true;
+		memcpy(op->sha256, file->sha256, CS_SHA256_LENGTH);
+	}
 	if (record == NULL)
 		return;
 	if (file->known)
@@ -94,8 +102,9 @@ start_file(CsPushJob *push, CsPushFile *file)
 	CsOp op = {0};
 	MemoryContext old;
 
-	file->context = AllocSetContextCreate(push->job.context, "cloudsync file",
-										  ALLOCSET_SMALL_SIZES);
+	if (file->context == NULL)
+		file->context = AllocSetContextCreate(push->job.context, "cloudsync file",
+											  ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(file->context);
 	file->body.read = read_body;
 	file->body.restart = restart_body;
@@ -134,6 +143,7 @@ stop_file(CsPushJob *push, CsPushFile *file)
 	file->transfer = NULL;
 	MemoryContextDelete(file->context);
 	file->context = NULL;
+	file->held = NULL;
 	file->content.whole = NULL;
 	push->job.connection->transfers--;
 	push->active = list_delete_ptr(push->active, file);
@@ -351,7 +361,10 @@ start_more(CsPushJob *push)
 	while (push->queue_next < list_length(push->queue) &&
 		   connection->transfers < cs_max_transfers_per_connection &&
 		   cs_loop_running(connection->loop) < cs_max_transfers)
+	{
+		cs_push_read_ahead(push);
 		start_file(push, list_nth(push->queue, push->queue_next++));
+	}
 }
 
 static void

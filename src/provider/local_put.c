@@ -188,6 +188,8 @@ body_read(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		return fail_errno(c, answer, request, result,
 						  written ? "write" : "compare");
 	if ((c->op.size >= 0 && answer->size != c->op.size) ||
+		(c->op.has_sha256 &&
+		 memcmp(answer->sha256, c->op.sha256, CS_SHA256_LENGTH) != 0) ||
 		(c->body_known &&
 		 (answer->size != c->size ||
 		  memcmp(answer->sha256, c->sha256, CS_SHA256_LENGTH) != 0)))
@@ -203,6 +205,15 @@ body_read(CsConversation *c, const CsResponse *answer, CsRequest *request,
 }
 
 static CsStep
+checkpointed(CsConversation *c, CsRequest *request)
+{
+	if (!c->replaces)
+		return go_on(c, request);
+	return cs_local_ask(c, request, PUT_LAST_LOOK, CS_REQ_FILE_STAT,
+						c->op.path);
+}
+
+static CsStep
 read_back(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		  CsResult *result)
 {
@@ -213,6 +224,8 @@ read_back(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		return fail(c, request, result, CS_FAIL_RETRY_NOW,
 					"read back is not what was written");
 	c->temp_written = true;
+	if (c->op.has_sha256) /* is written down already */
+		return checkpointed(c, request);
 	result->size = c->size;
 	memcpy(result->sha256, c->sha256, CS_SHA256_LENGTH);
 	c->phase = PUT_CHECKPOINTED;
@@ -287,10 +300,7 @@ cs_local_put(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		case PUT_READ_BACK:
 			return read_back(c, answer, request, result);
 		case PUT_CHECKPOINTED:
-			if (!c->replaces)
-				return go_on(c, request);
-			return cs_local_ask(c, request, PUT_LAST_LOOK, CS_REQ_FILE_STAT,
-								c->op.path);
+			return checkpointed(c, request);
 		case PUT_LAST_LOOK:
 			return last_look(c, answer, request, result);
 		case PUT_RENAMED:

@@ -278,3 +278,74 @@ cs_content_read(CsContent *content, int64 offset, char *buf, int64 cap)
 	cs_limited_read(content->source->relation, read_slice, &slice);
 	return slice.n;
 }
+
+typedef struct ManyRead
+{
+	CsContent *contents;
+	int n;
+	void (*take)(void *arg, int i, const char *bytes, int64 size);
+	void *arg;
+} ManyRead;
+
+/* The value of the row just read, whole, if it is the one of the claim. */
+static void
+take_whole(ManyRead *many, int i)
+{
+	CsContent *content = &many->contents[i];
+	char *bytes;
+	int64 n;
+	bool isnull;
+	Datum value;
+
+	if (SPI_processed == 0)
+		return;
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (isnull)
+		return;
+	bytes = palloc(content->size + 1);
+	/* a byte more than it should have would show */
+	n = read_value(content, value, 0, bytes, content->size + 1);
+	if (n >= 0)
+		many->take(many->arg, i, bytes, n);
+	pfree(bytes);
+}
+
+static void
+read_many(void *arg)
+{
+	ManyRead *many = arg;
+	CsSource *source = many->contents[0].source;
+	CsOwnerContext owner;
+	Oid types[1] = {TEXTOID};
+	SPIPlanPtr plan;
+	MemoryContext context = CurrentMemoryContext;
+
+	cs_enter_owner(&owner, source->owner, NULL);
+	plan = SPI_prepare(source->content_sql, 1, types);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	for (int i = 0; i < many->n; i++)
+	{
+		Datum values[1] = {CStringGetTextDatum(many->contents[i].key)};
+		int ret = SPI_execute_plan(plan, values, NULL, true, 0);
+
+		MemoryContextSwitchTo(context);
+		if (ret != SPI_OK_SELECT)
+			elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(ret));
+		take_whole(many, i);
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_freeplan(plan);
+	cs_leave_owner(&owner);
+}
+
+/* See appdata.h. */
+void
+cs_contents_read(CsContent *contents, int n,
+				 void (*take)(void *arg, int i, const char *bytes, int64 size),
+				 void *arg)
+{
+	ManyRead many = {contents, n, take, arg};
+
+	cs_limited_read(contents[0].source->relation, read_many, &many);
+}

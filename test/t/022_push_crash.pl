@@ -48,7 +48,7 @@ sub is_same
 }
 
 my $n = 0;
-for my $point (qw(push.after_claim push.after_write push.after_checkpoint push.after_rename
+for my $point (qw(push.after_claim push.after_read push.after_write push.after_checkpoint push.after_rename
 	push.before_settle_commit push.after_settle))
 {
 	$n++;
@@ -83,7 +83,8 @@ sql(q{SELECT cloudsync_set_push('Archive', folder => '{dossier_label}/{file.name
 crash_here('push.after_write');
 my $offset = log_offset($node);
 sql(q{INSERT INTO app.dossier (id, title) VALUES (20, 'Cut'), (21, 'Gone');
-	INSERT INTO app.dossier_file (id, dossier_id, name, content) VALUES (2001, 20, 'old name', 'cut off'), (2002, 21, 'deleted', 'cut off too')});
+	INSERT INTO app.dossier_file (id, dossier_id, name, content) VALUES (2001, 20, 'old name', convert_to(repeat('cut off', 200000), 'UTF8')),
+		(2002, 21, 'deleted', convert_to(repeat('cut off too', 200000), 'UTF8'))});
 ok($node->wait_for_log(qr/cloudsync worker.*was terminated by signal 9/, $offset), 'the worker is killed once more');
 $node->append_conf('postgresql.conf', "cloudsync.enabled = off\n");
 crash_here('');
@@ -95,7 +96,7 @@ $node->append_conf('postgresql.conf', "cloudsync.enabled = on\n");
 $node->reload;
 ok(wait_for($node, q{SELECT count(*) = 0 FROM (SELECT FROM cloudsync.due UNION ALL SELECT FROM cloudsync.change
 	UNION ALL SELECT FROM cloudsync.run WHERE state IN ('queued', 'running')) x}), 'the work is finished');
-is(read_file("$root/CloudSync/Cut off/new name/new name"), 'cut off', 'under the new names');
+ok(read_file("$root/CloudSync/Cut off/new name/new name") eq 'cut off' x 200000, 'under the new names');
 is_deeply([ grep { m{\.part$|deleted} } files_below($root, parts => 1) ], [], 'nothing half-written is left');
 
 $node->stop;

@@ -1,0 +1,183 @@
+/*
+ * push_read.c
+ *	  Small contents, read and hashed many at a time: one transaction reads them
+ *	  and writes their size and SHA-256 down with the intents, so that each then
+ *	  travels from memory and becomes visible by one request, without a
+ *	  checkpoint of its own (design decisions 4 and 6).
+ *
+ * What cannot be read in company (an error, a value that changed meanwhile) is
+ * left to be read alone, on its way.
+ */
+#include "postgres.h"
+
+#include "utils/array.h"
+#include "utils/memutils.h"
+
+#include "cloudsync/crash.h"
+#include "cloudsync/hash.h"
+#include "push_args.h"
+
+#define BATCH_FILES 64
+#define BATCH_BYTES (2 * 1024 * 1024)
+
+typedef struct Batch
+{
+	CsPushJob *push;
+	CsSource *source; /* all of one table */
+	CsPushFile *files[BATCH_FILES];
+	CsContent contents[BATCH_FILES];
+	int n;
+	int64 bytes;
+} Batch;
+
+static bool
+is_small(const CsPushFile *file)
+{
+	return file->plan->row != NULL && file->bytes == NULL && file->size >= 0 &&
+		   file->size <= CS_PUSH_SMALL && file->tries == 0 &&
+		   file->plan->row->source->kind != 't';
+}
+
+/* The next ones of the queue that are small and of one table. */
+static void
+fill_batch(Batch *batch)
+{
+	CsPushJob *push = batch->push;
+
+	for (int i = push->queue_next;
+		 i < list_length(push->queue) && batch->n < BATCH_FILES; i++)
+	{
+		CsPushFile *file = list_nth(push->queue, i);
+		CsContent *content = &batch->contents[batch->n];
+
+		if (!is_small(file))
+			continue;
+		if (batch->n > 0 &&
+			(file->plan->row->source != batch->source ||
+			 batch->bytes + file->size > BATCH_BYTES))
+			break;
+		batch->source = file->plan->row->source;
+		batch->bytes += file->size;
+		content->source = batch->source;
+		content->key = file->plan->row->key;
+		content->version = file->plan->row->version;
+		content->size = file->size;
+		batch->files[batch->n++] = file;
+	}
+}
+
+/* One value, if it is (still) the one of the claim. */
+static void
+take_value(void *arg, int i, const char *bytes, int64 size)
+{
+	Batch *batch = arg;
+	CsPushFile *file = batch->files[i];
+	MemoryContext old;
+
+	if (size != file->size)
+		return;
+	file->context = AllocSetContextCreate(batch->push->job.context,
+										  "cloudsync file", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(file->context);
+	file->held = palloc(Max(size, 1));
+	MemoryContextSwitchTo(old);
+	memcpy(file->held, bytes, size);
+	cs_sha256(file->held, size, file->sha256);
+}
+
+static void
+read_batch(void *arg)
+{
+	Batch *batch = arg;
+
+	cs_contents_read(batch->contents, batch->n, take_value, batch);
+}
+
+static void
+drop_bytes(CsPushFile *file)
+{
+	if (file->held == NULL)
+		return;
+	MemoryContextDelete(file->context);
+	file->context = NULL;
+	file->held = NULL;
+}
+
+static void
+add_text_array(Args *args, Datum *values, int n)
+{
+	add(args, TEXTARRAYOID,
+		PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT)),
+		false);
+}
+
+/* Size and SHA-256 of those that were read, with their intents. */
+static void
+write_hashes(Batch *batch)
+{
+	Datum keys[BATCH_FILES];
+	Datum paths[BATCH_FILES];
+	Datum sizes[BATCH_FILES];
+	Datum hashes[BATCH_FILES];
+	Args args = {0};
+	int n = 0;
+
+	for (int i = 0; i < batch->n; i++)
+	{
+		CsPushFile *file = batch->files[i];
+
+		if (file->held == NULL)
+			continue;
+		keys[n] = CStringGetTextDatum(file->plan->file_key);
+		paths[n] = CStringGetTextDatum(file->path);
+		sizes[n] = Int64GetDatum(file->size);
+		hashes[n++] = cs_sha256_datum(file->sha256);
+	}
+	if (n == 0)
+		return;
+	add_dossier(&args, batch->push);
+	add(&args, INT4OID, Int32GetDatum(batch->source->source_id), false);
+	add_text_array(&args, keys, n);
+	add_text_array(&args, paths, n);
+	add(&args, INT8ARRAYOID,
+		PointerGetDatum(construct_array(sizes, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+										TYPALIGN_DOUBLE)),
+		false);
+	add(&args, BYTEAARRAYOID,
+		PointerGetDatum(construct_array(hashes, n, BYTEAOID, -1, false, TYPALIGN_INT)),
+		false);
+	execute("UPDATE cloudsync.pushed_file f SET intent_path = b.path, intent_size = b.size, "
+			"intent_sha256 = b.sha256 "
+			"FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), "
+			"pg_catalog.unnest($8)) AS b (key, path, size, sha256) "
+			"WHERE f.destination_id OPERATOR(pg_catalog.=) $1 AND f.dossiers_id OPERATOR(pg_catalog.=) $2 "
+			"AND f.dossier OPERATOR(pg_catalog.=) $3 AND f.source_id OPERATOR(pg_catalog.=) $4 "
+			"AND f.file_key OPERATOR(pg_catalog.=) b.key",
+			&args);
+}
+
+/* See push.h. */
+void
+cs_push_read_ahead(CsPushJob *push)
+{
+	CsPushFile *next = list_nth(push->queue, push->queue_next);
+	Batch *batch;
+	ErrorData *error = NULL;
+
+	if (next->held != NULL || !is_small(next))
+		return;
+	batch = palloc0(sizeof(Batch));
+	batch->push = push;
+	fill_batch(batch);
+	cs_begin("reading contents");
+	if (!cs_try(read_batch, batch, &error))
+	{
+		for (int i = 0; i < batch->n; i++)
+			drop_bytes(batch->files[i]);
+		FreeErrorData(error);
+	}
+	write_hashes(batch);
+	cs_commit();
+	CS_CRASH_POINT("push.after_read");
+	pfree(batch);
+}
