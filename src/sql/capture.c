@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
@@ -29,6 +30,7 @@
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -43,30 +45,37 @@ PG_FUNCTION_INFO_V1(cloudsync_capture_change);
 /* How a column's value becomes the text that value::text gives. */
 typedef enum TextVia
 {
+	VIA_INTEGER, /* of this size, which needs no function */
+	VIA_BIGINT,
 	VIA_TEXT,  /* it is text already */
 	VIA_CAST,  /* a cast function */
 	VIA_OUTPUT /* the type's output function */
 } TextVia;
+
+/* Room for an integer's text. */
+#define INTEGER_TEXT (MAXINT8LEN + 1)
 
 typedef struct Column
 {
 	AttrNumber attnum; /* 0: there is none */
 	TextVia via;
 	Oid function;
+	FmgrInfo info;	  /* of the function, if it is the server's own */
 	bool by_settings; /* the text depends on DateStyle and the like */
 } Column;
 
 typedef struct CaptureKey
 {
 	Oid relid;
-	int32 dossiers_id;
-	int32 source_id;
+	Oid trigger;
 } CaptureKey;
 
 /* What a trigger on one table (or partition) has to know. */
 typedef struct Capture
 {
 	CaptureKey key;
+	int32 dossiers_id;
+	int32 source_id;
 	bool valid;
 	const char *problem; /* why nothing can be noted; NULL: it can */
 	bool related;		 /* the table is the tracked one, or part of it */
@@ -78,6 +87,7 @@ typedef struct Capture
 } Capture;
 
 static HTAB *captures = NULL;
+static Capture *last_used = NULL;
 static uint64 invalidations = 0;
 
 /* A table changed: look its columns up again. */
@@ -117,12 +127,31 @@ depends_on_settings(Oid type)
 	}
 }
 
+/*
+ * What a function of the server's own looks up is kept; another's may be of a
+ * language that keeps its own state there, which an error would leave behind.
+ */
+static void
+keep_function(Column *column)
+{
+	if (column->function >= FirstGenbkiObjectId)
+		column->info.fn_oid = InvalidOid;
+	else if (column->info.fn_oid != column->function)
+		fmgr_info_cxt(column->function, &column->info, TopMemoryContext);
+}
+
 static void
 find_text_form(Column *column, Oid type)
 {
 	bool varlena;
 
 	type = getBaseType(type);
+	if (type == INT4OID || type == INT8OID)
+	{
+		column->via = type == INT4OID ? VIA_INTEGER : VIA_BIGINT;
+		column->by_settings = false;
+		return;
+	}
 	column->by_settings = depends_on_settings(type);
 	switch (find_coercion_pathway(TEXTOID, type, COERCION_EXPLICIT,
 								  &column->function))
@@ -134,6 +163,7 @@ find_text_form(Column *column, Oid type)
 			if (get_func_nargs(column->function) == 1)
 			{
 				column->via = VIA_CAST;
+				keep_function(column);
 				return;
 			}
 			break;
@@ -142,6 +172,7 @@ find_text_form(Column *column, Oid type)
 	}
 	column->via = VIA_OUTPUT;
 	getTypeOutputInfo(type, &column->function, &varlena);
+	keep_function(column);
 }
 
 /*
@@ -230,7 +261,7 @@ static void
 resolve(Capture *capture, Relation rel)
 {
 	bool isnull;
-	Oid tracked = field_oid(capture->key.source_id == 0 ? 2 : 7);
+	Oid tracked = field_oid(capture->source_id == 0 ? 2 : 7);
 
 	if (!OidIsValid(tracked) || !is_part_of(rel, tracked))
 	{
@@ -240,7 +271,7 @@ resolve(Capture *capture, Relation rel)
 	capture->related = true;
 	(void) field(5, &isnull);
 	capture->has_tenant = !isnull;
-	if (capture->key.source_id == 0)
+	if (capture->source_id == 0)
 	{
 		if (!field_column(&capture->dossier, 3, rel, tracked, 1) ||
 			(capture->has_tenant &&
@@ -274,8 +305,8 @@ look_up(Capture *capture, Relation rel)
 {
 	uint64 before = invalidations;
 	Oid types[2] = {INT4OID, INT4OID};
-	Datum values[2] = {Int32GetDatum(capture->key.dossiers_id),
-					   Int32GetDatum(capture->key.source_id)};
+	Datum values[2] = {Int32GetDatum(capture->dossiers_id),
+					   Int32GetDatum(capture->source_id)};
 	Oid user;
 	int context;
 	Oid settings;
@@ -324,7 +355,8 @@ trigger_argument(Trigger *trigger, int number)
 static Capture *
 find_capture(TriggerData *data)
 {
-	CaptureKey key = {0};
+	CaptureKey key = {RelationGetRelid(data->tg_relation),
+					  data->tg_trigger->tgoid};
 	Capture *capture;
 	bool found;
 
@@ -338,14 +370,23 @@ find_capture(TriggerData *data)
 			hash_create("cloudsync captures", 32, &ctl, HASH_ELEM | HASH_BLOBS);
 		CacheRegisterRelcacheCallback(at_relation_change, (Datum) 0);
 	}
-	key.relid = RelationGetRelid(data->tg_relation);
-	key.dossiers_id = trigger_argument(data->tg_trigger, 0);
-	key.source_id = trigger_argument(data->tg_trigger, 1);
-	capture = hash_search(captures, &key, HASH_ENTER, &found);
-	if (!found)
-		capture->valid = false;
+	capture = last_used;
+	if (capture == NULL || memcmp(&capture->key, &key, sizeof(CaptureKey)) != 0)
+	{
+		capture = hash_search(captures, &key, HASH_ENTER, &found);
+		if (!found)
+		{
+			memset(capture, 0, sizeof(Capture));
+			capture->key = key;
+		}
+		last_used = capture;
+	}
 	if (!capture->valid)
+	{
+		capture->dossiers_id = trigger_argument(data->tg_trigger, 0);
+		capture->source_id = trigger_argument(data->tg_trigger, 1);
 		look_up(capture, data->tg_relation);
+	}
 	return capture;
 }
 
@@ -386,25 +427,41 @@ fix_settings(void)
 								 false);
 }
 
+/* The text, in the buffer or palloc'd. */
 static char *
-value_text(const Column *column, Datum value)
+value_text(Column *column, Datum value, char *buffer)
 {
+	FmgrInfo other;
+	FmgrInfo *info = &column->info;
+
 	switch (column->via)
 	{
+		case VIA_INTEGER:
+			(void) pg_ltoa(DatumGetInt32(value), buffer);
+			return buffer;
+		case VIA_BIGINT:
+			(void) pg_lltoa(DatumGetInt64(value), buffer);
+			return buffer;
 		case VIA_TEXT:
 			return TextDatumGetCString(value);
 		case VIA_CAST:
-			return TextDatumGetCString(OidFunctionCall1Coll(
-				column->function, DEFAULT_COLLATION_OID, value));
 		case VIA_OUTPUT:
 			break;
 	}
-	return OidOutputFunctionCall(column->function, value);
+	if (!OidIsValid(info->fn_oid))
+	{
+		info = &other;
+		fmgr_info(column->function, info);
+	}
+	if (column->via == VIA_CAST)
+		return TextDatumGetCString(
+			FunctionCall1Coll(info, DEFAULT_COLLATION_OID, value));
+	return OutputFunctionCall(info, value);
 }
 
 /* The column's text in the tuple; NULL for null. */
 static char *
-column_text(const Column *column, HeapTuple tuple, TupleDesc desc)
+column_text(Column *column, HeapTuple tuple, TupleDesc desc, char *buffer)
 {
 	bool isnull;
 	Datum value = heap_getattr(tuple, column->attnum, desc, &isnull);
@@ -414,10 +471,10 @@ column_text(const Column *column, HeapTuple tuple, TupleDesc desc)
 	if (isnull)
 		return NULL;
 	if (!column->by_settings)
-		return value_text(column, value);
+		return value_text(column, value, buffer);
 	level = NewGUCNestLevel();
 	fix_settings();
-	result = value_text(column, value);
+	result = value_text(column, value, buffer);
 	AtEOXact_GUC(false, level);
 	return result;
 }
@@ -426,22 +483,23 @@ static void
 note_row(Capture *capture, Relation rel, HeapTuple tuple)
 {
 	TupleDesc desc = RelationGetDescr(rel);
-	char *dossier = column_text(&capture->dossier, tuple, desc);
+	char buffers[3][INTEGER_TEXT];
+	char *dossier = column_text(&capture->dossier, tuple, desc, buffers[0]);
 	char *file = NULL;
 	char *tenant = NULL;
 
 	/* a file that belongs to no dossier is nobody's business */
 	if (dossier == NULL)
 		return;
-	if (capture->key.source_id != 0)
-		file = column_text(&capture->file, tuple, desc);
+	if (capture->source_id != 0)
+		file = column_text(&capture->file, tuple, desc, buffers[1]);
 	if (capture->tenant.attnum != 0)
-		tenant = column_text(&capture->tenant, tuple, desc);
+		tenant = column_text(&capture->tenant, tuple, desc, buffers[2]);
 	/* a file's tenant is its dossier's, which only the fold can see */
-	if (tenant == NULL && (capture->key.source_id == 0 || !capture->has_tenant))
+	if (tenant == NULL && (capture->source_id == 0 || !capture->has_tenant))
 		tenant = "";
-	cs_note_change(capture->key.dossiers_id, capture->key.source_id, dossier,
-				   file, tenant);
+	cs_note_change(capture->dossiers_id, capture->source_id, dossier, file,
+				   tenant);
 }
 
 /* Are the two rows the same, byte by byte? (Large values are not fetched.) */
@@ -528,8 +586,8 @@ cloudsync_capture_change(PG_FUNCTION_ARGS)
 
 	capture = find_capture(data);
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) && capture->related)
-		cs_note_change(capture->key.dossiers_id, capture->key.source_id, NULL,
-					   NULL, NULL);
+		cs_note_change(capture->dossiers_id, capture->source_id, NULL, NULL,
+					   NULL);
 	else if (capture->problem != NULL)
 		warn(capture, data->tg_relation);
 	else if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))

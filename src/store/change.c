@@ -6,7 +6,9 @@
  *
  * What the transaction has noted is remembered here, so that each dossier and
  * file has one row however often it is touched, and forgotten when the
- * (sub)transaction that noted it is rolled back.
+ * (sub)transaction that noted it is rolled back. It is kept in the form in
+ * which the row is made of it, and a short transaction's without allocating
+ * anything: this runs at each write of the application's (N6).
  */
 #include "postgres.h"
 
@@ -16,15 +18,16 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "common/hashfn.h"
-#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "cloudsync/change.h"
+#include "cloudsync/compat.h"
 #include "cloudsync/wake.h"
 
 /* columns of cloudsync.change */
@@ -38,51 +41,87 @@
 
 /*
  * A transaction that notes more than this forgets what it noted and goes on:
- * memory stays bounded (some 64 MB), and a dossier touched again after that
- * has a second row, which the fold puts together with the first.
+ * memory stays bounded (some 64 MB with short keys, and never more than
+ * NOTED_BYTES_MAX of notes), and a dossier touched again after that has a
+ * second row, which the fold puts together with the first.
  */
 #define NOTED_MAX 400000
+#define NOTED_BYTES_MAX (64 * 1024 * 1024)
 
 /* So few are found as fast without a hash table, and most transactions are. */
 #define NOTED_FEW 16
+#define NOTED_FEW_BYTES 2048
 
-/* One note as a string of bytes; the hash table's key. */
+/*
+ * One note: this, then dossier, file key and tenant as text where they are not
+ * null, each at a multiple of four bytes; what is between is zero, so that two
+ * notes of the same are the same bytes.
+ */
 typedef struct Note
 {
-	const char *data;
-	uint32 length;
-	uint32 hash;
+	int32 dossiers_id;
+	int32 source_id;
+	uint32 parts; /* bits: which are there */
 } Note;
 
+#define PARTS 3
+
+/* Where it is; the hash table's key. */
 typedef struct NoteAt
 {
-	Note note;
+	Size start;
+	uint32 length;
+	uint32 hash;			/* 0 until there is a table */
 	SubTransactionId subid; /* that noted it */
 } NoteAt;
 
-/* What this transaction noted, in the order in which it did. */
+/*
+ * What this transaction noted, in the order in which it did. bytes and order
+ * are the arrays below until there is too much for them.
+ */
 static struct
 {
-	MemoryContext context; /* below TopTransactionContext */
+	MemoryContext context; /* below TopTransactionContext; NULL: not needed */
 	HTAB *table;		   /* the same, once it is more than a few */
+	char *bytes;		   /* NULL: nothing was noted yet */
+	Size used;
+	Size bytes_size;
 	NoteAt *order;
 	int count;
 	int size;
 } noted;
 
+static union
+{
+	char bytes[NOTED_FEW_BYTES];
+	int32 align;
+} few_bytes;
+static NoteAt few[NOTED_FEW];
+
+static Oid change_relid = InvalidOid; /* until the log itself changes */
+
+static void
+at_relation_change(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == change_relid)
+		change_relid = InvalidOid;
+}
+
 static uint32
 note_hash(const void *key, Size size)
 {
-	return ((const Note *) key)->hash;
+	return ((const NoteAt *) key)->hash;
 }
 
 static int
 note_compare(const void *a, const void *b, Size size)
 {
-	const Note *x = a;
-	const Note *y = b;
+	const NoteAt *x = a;
+	const NoteAt *y = b;
 
-	return x->length == y->length && memcmp(x->data, y->data, x->length) == 0
+	return x->length == y->length &&
+				   memcmp(noted.bytes + x->start, noted.bytes + y->start,
+						  x->length) == 0
 			   ? 0
 			   : 1;
 }
@@ -106,7 +145,8 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			memset(&noted, 0, sizeof(noted));
+			if (noted.bytes != NULL)
+				memset(&noted, 0, sizeof(noted));
 			break;
 		default:
 			break;
@@ -128,8 +168,9 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mySubid,
 	{
 		noted.count--;
 		if (noted.table != NULL)
-			hash_search(noted.table, &noted.order[noted.count].note,
-						HASH_REMOVE, NULL);
+			hash_search(noted.table, &noted.order[noted.count], HASH_REMOVE,
+						NULL);
+		noted.used = noted.order[noted.count].start;
 	}
 }
 
@@ -140,17 +181,49 @@ begin_noting(void)
 
 	if (!registered)
 	{
+		CacheRegisterRelcacheCallback(at_relation_change, (Datum) 0);
 		RegisterXactCallback(at_transaction_end, NULL);
 		RegisterSubXactCallback(at_subtransaction_end, NULL);
 		registered = true;
 	}
-	noted.context = AllocSetContextCreate(
-		TopTransactionContext, "cloudsync changes", ALLOCSET_DEFAULT_SIZES);
-	noted.table = NULL;
-	noted.count = 0;
+	noted.bytes = few_bytes.bytes;
+	noted.bytes_size = NOTED_FEW_BYTES;
+	noted.order = few;
 	noted.size = NOTED_FEW;
-	noted.order =
-		MemoryContextAlloc(noted.context, noted.size * sizeof(NoteAt));
+}
+
+/* An array of twice the size, in the transaction's memory. */
+static void *
+grown(void *from, const void *few_of_it, Size size)
+{
+	void *to;
+
+	if (noted.context == NULL)
+		noted.context = AllocSetContextCreate(
+			TopTransactionContext, "cloudsync changes", ALLOCSET_DEFAULT_SIZES);
+	if (from != few_of_it)
+		return repalloc_huge(from, size * 2);
+	to = MemoryContextAllocHuge(noted.context, size * 2);
+	memcpy(to, from, size);
+	return to;
+}
+
+/* Room for so many bytes more, behind those that are used. */
+static void
+make_room(Size length)
+{
+	while (noted.used + length > noted.bytes_size)
+	{
+		noted.bytes = grown(noted.bytes, few_bytes.bytes, noted.bytes_size);
+		noted.bytes_size *= 2;
+	}
+}
+
+static uint32
+hash_of(const NoteAt *at)
+{
+	return hash_bytes((const unsigned char *) noted.bytes + at->start,
+					  (int) at->length);
 }
 
 /* From now on, found by hash. */
@@ -159,8 +232,8 @@ make_table(void)
 {
 	HASHCTL ctl = {0};
 
-	ctl.keysize = sizeof(Note);
-	ctl.entrysize = sizeof(Note);
+	ctl.keysize = sizeof(NoteAt);
+	ctl.entrysize = sizeof(NoteAt);
 	ctl.hash = note_hash;
 	ctl.match = note_compare;
 	ctl.hcxt = noted.context;
@@ -168,64 +241,83 @@ make_table(void)
 		hash_create("cloudsync changes", 256, &ctl,
 					HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 	for (int i = 0; i < noted.count; i++)
-		(void) hash_search(noted.table, &noted.order[i].note, HASH_ENTER, NULL);
+	{
+		noted.order[i].hash = hash_of(&noted.order[i]);
+		(void) hash_search(noted.table, &noted.order[i], HASH_ENTER, NULL);
+	}
 }
 
-/* A string with its length before it, so that no two notes look the same. */
-static void
-append_part(StringInfo buffer, const char *part)
+/* Writes the note behind the others, where it stays if it is a new one. */
+static NoteAt
+write_note(int32 dossiers_id, int32 source_id, const char *const parts[PARTS])
 {
-	uint32 length = part ? (uint32) strlen(part) : PG_UINT32_MAX;
+	NoteAt at = {noted.used, sizeof(Note), 0, InvalidSubTransactionId};
+	Size lengths[PARTS];
+	Size length = sizeof(Note);
+	Note note = {dossiers_id, source_id, 0};
 
-	appendBinaryStringInfo(buffer, (const char *) &length, sizeof(length));
-	if (part)
-		appendBinaryStringInfo(buffer, part, (int) length);
+	for (int i = 0; i < PARTS; i++)
+	{
+		if (parts[i] == NULL)
+			continue;
+		note.parts |= 1 << i;
+		lengths[i] = strlen(parts[i]);
+		length += INTALIGN(VARHDRSZ + lengths[i]);
+	}
+	make_room(length);
+	memcpy(noted.bytes + at.start, &note, sizeof(note));
+	for (int i = 0; i < PARTS; i++)
+	{
+		char *text = noted.bytes + at.start + at.length;
+		Size size;
+
+		if (parts[i] == NULL)
+			continue;
+		size = VARHDRSZ + lengths[i];
+		/* what is between this and the next: the last four bytes, first */
+		memset(text + INTALIGN(size) - sizeof(int32), 0, sizeof(int32));
+		SET_VARSIZE(text, size);
+		memcpy(VARDATA(text), parts[i], lengths[i]);
+		at.length += (uint32) INTALIGN(size);
+	}
+	return at;
 }
 
 static bool
-find_note(const Note *note)
+is_known(NoteAt *at)
 {
 	bool found = false;
 
 	if (noted.table != NULL)
-		(void) hash_search(noted.table, note, HASH_FIND, &found);
+	{
+		at->hash = hash_of(at);
+		(void) hash_search(noted.table, at, HASH_FIND, &found);
+	}
 	else
 		for (int i = 0; i < noted.count && !found; i++)
-			found = noted.order[i].note.hash == note->hash &&
-					note_compare(&noted.order[i].note, note, 0) == 0;
+			found = note_compare(&noted.order[i], at, 0) == 0;
 	return found;
 }
 
-/* Was this noted by the transaction before? If not, remembers that it is. */
-static bool
-already_noted(StringInfo buffer)
+static void
+remember(NoteAt *at)
 {
-	Note note;
-	char *copy;
-
-	note.data = buffer->data;
-	note.length = (uint32) buffer->len;
-	note.hash = hash_bytes((const unsigned char *) buffer->data, buffer->len);
-	if (find_note(&note))
-		return true;
-
-	if (noted.count == NOTED_FEW && noted.table == NULL)
-		make_table();
 	if (noted.count == noted.size)
 	{
 		noted.order =
-			repalloc_huge(noted.order, (Size) noted.size * 2 * sizeof(NoteAt));
+			grown(noted.order, few, (Size) noted.size * sizeof(NoteAt));
 		noted.size *= 2;
+		if (noted.table == NULL)
+		{
+			make_table();
+			at->hash = hash_of(at);
+		}
 	}
-	copy = MemoryContextAlloc(noted.context, note.length);
-	memcpy(copy, note.data, note.length);
-	note.data = copy;
+	at->subid = GetCurrentSubTransactionId();
 	if (noted.table != NULL)
-		(void) hash_search(noted.table, &note, HASH_ENTER, NULL);
-	noted.order[noted.count].note = note;
-	noted.order[noted.count].subid = GetCurrentSubTransactionId();
-	noted.count++;
-	return false;
+		(void) hash_search(noted.table, at, HASH_ENTER, NULL);
+	noted.order[noted.count++] = *at;
+	noted.used += at->length;
 }
 
 /*
@@ -233,31 +325,33 @@ already_noted(StringInfo buffer)
  * trigger or policy that a writer would have to meet.
  */
 static void
-append_row(int32 dossiers_id, int32 source_id, const char *dossier,
-		   const char *file_key, const char *tenant)
+append_row(const NoteAt *at)
 {
-	Oid relid =
-		get_relname_relid("change", get_namespace_oid("cloudsync", false));
+	const Note *note = (const Note *) (noted.bytes + at->start);
+	char *text = (char *) (note + 1);
 	Relation rel;
 	HeapTuple tuple;
-	Datum values[NATTS] = {0};
+	Datum values[NATTS];
 	bool nulls[NATTS] = {0};
 
-	if (!OidIsValid(relid))
-		elog(ERROR, "table cloudsync.change is missing");
-	rel = table_open(relid, RowExclusiveLock);
-	values[ANUM_DOSSIERS_ID - 1] = Int32GetDatum(dossiers_id);
-	values[ANUM_SOURCE_ID - 1] = Int32GetDatum(source_id);
-	nulls[ANUM_SOURCE_ID - 1] = source_id == 0;
-	if (dossier)
-		values[ANUM_DOSSIER - 1] = CStringGetTextDatum(dossier);
-	nulls[ANUM_DOSSIER - 1] = dossier == NULL;
-	if (file_key)
-		values[ANUM_FILE_KEY - 1] = CStringGetTextDatum(file_key);
-	nulls[ANUM_FILE_KEY - 1] = file_key == NULL;
-	if (tenant)
-		values[ANUM_TENANT - 1] = CStringGetTextDatum(tenant);
-	nulls[ANUM_TENANT - 1] = tenant == NULL;
+	if (!OidIsValid(change_relid))
+	{
+		change_relid =
+			get_relname_relid("change", get_namespace_oid("cloudsync", false));
+		if (!OidIsValid(change_relid))
+			elog(ERROR, "table cloudsync.change is missing");
+	}
+	rel = table_open(change_relid, RowExclusiveLock);
+	values[ANUM_DOSSIERS_ID - 1] = Int32GetDatum(note->dossiers_id);
+	values[ANUM_SOURCE_ID - 1] = Int32GetDatum(note->source_id);
+	nulls[ANUM_SOURCE_ID - 1] = note->source_id == 0;
+	for (int i = 0; i < PARTS; i++)
+	{
+		values[ANUM_DOSSIER - 1 + i] = PointerGetDatum(text);
+		nulls[ANUM_DOSSIER - 1 + i] = (note->parts & (1 << i)) == 0;
+		if (!nulls[ANUM_DOSSIER - 1 + i])
+			text += INTALIGN(VARSIZE(text));
+	}
 	values[ANUM_CHANGED_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
@@ -271,25 +365,19 @@ void
 cs_note_change(int32 dossiers_id, int32 source_id, const char *dossier,
 			   const char *file_key, const char *tenant)
 {
-	StringInfoData buffer;
+	const char *const parts[PARTS] = {dossier, file_key, tenant};
+	NoteAt at;
 
-	if (noted.count >= NOTED_MAX)
+	if (noted.count >= NOTED_MAX || noted.used >= NOTED_BYTES_MAX)
 		forget_all();
-	if (noted.context == NULL)
+	if (noted.bytes == NULL)
 	{
 		begin_noting();
 		cs_wake_on_commit(false);
 	}
-
-	initStringInfo(&buffer);
-	appendBinaryStringInfo(&buffer, (const char *) &dossiers_id,
-						   sizeof(dossiers_id));
-	appendBinaryStringInfo(&buffer, (const char *) &source_id,
-						   sizeof(source_id));
-	append_part(&buffer, dossier);
-	append_part(&buffer, file_key);
-	append_part(&buffer, tenant);
-	if (!already_noted(&buffer))
-		append_row(dossiers_id, source_id, dossier, file_key, tenant);
-	pfree(buffer.data);
+	at = write_note(dossiers_id, source_id, parts);
+	if (is_known(&at))
+		return;
+	append_row(&at);
+	remember(&at);
 }

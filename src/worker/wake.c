@@ -29,7 +29,12 @@ at_commit(void)
 		bool was_set = true;
 
 		if (wake_changes)
-			was_set = pg_atomic_exchange_u32(&my_slot->changes, 1) != 0;
+		{
+			/* first only looked at, so that writers share what nobody changes */
+			pg_memory_barrier();
+			was_set = pg_atomic_read_u32(&my_slot->changes) != 0 ||
+					  pg_atomic_exchange_u32(&my_slot->changes, 1) != 0;
+		}
 		if (wake_urgent)
 			pg_atomic_write_u32(&my_slot->urgent, 1);
 		if (wake_urgent || !was_set)
@@ -49,6 +54,8 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+			if (my_slot != NULL && my_slot->database == MyDatabaseId)
+				return;
 			if (cs_shared != NULL)
 				my_slot = cs_database_slot(MyDatabaseId, false);
 			else if (wake_urgent)
