@@ -9,6 +9,7 @@
 #include <limits.h>
 
 #include "cloudsync/compat.h"
+#include "cloudsync/reach.h"
 #include "cloudsync/settings.h"
 
 char *cs_tenant = NULL;
@@ -28,6 +29,11 @@ int cs_min_free_disk = 10;
 int cs_hook_timeout = 10000;
 int cs_read_timeout = 60000;
 int cs_stability_delay = 10000;
+char *cs_allowed_endpoints = NULL;
+char *cs_ca_file = NULL;
+char *cs_proxy = NULL;
+char *cs_master_key_file = NULL;
+char *cs_master_key_command = NULL;
 #ifdef CLOUDSYNC_CRASH_POINTS
 char *cs_crash_point = NULL;
 #endif
@@ -39,6 +45,50 @@ check_local_root(char **newval, void **extra, GucSource source)
 	if (*newval == NULL || **newval == '\0' || **newval == '/')
 		return true;
 	GUC_check_errdetail("\"cloudsync.local_root\" must be an absolute path.");
+	return false;
+}
+
+static bool
+check_allowed_endpoints(char **newval, void **extra, GucSource source)
+{
+	const char *why;
+
+	if (cs_reach_valid(*newval, &why))
+		return true;
+	GUC_check_errdetail("%s.", why);
+	GUC_check_errhint("Each item is [purpose=][scheme://]host[:port]: "
+					  "\"webdav=https://cloud.example.com\".");
+	return false;
+}
+
+/* The server's processes have other working folders than people. */
+static bool
+check_absolute(char **newval, void **extra, GucSource source)
+{
+	if (*newval == NULL || **newval == '\0' || **newval == '/')
+		return true;
+	GUC_check_errdetail("The file must be named by an absolute path.");
+	return false;
+}
+
+/* Without a scheme, or with one of those that the name of a proxy can have. */
+static bool
+check_proxy(char **newval, void **extra, GucSource source)
+{
+	static const char *const schemes[] = {"http", "https", "socks5",
+										  "socks5h"};
+	const char *end = *newval ? strstr(*newval, "://") : NULL;
+
+	if (end == NULL)
+		return true;
+	for (int i = 0; i < lengthof(schemes); i++)
+	{
+		if (strlen(schemes[i]) == end - *newval &&
+			pg_strncasecmp(*newval, schemes[i], end - *newval) == 0)
+			return true;
+	}
+	GUC_check_errdetail("The scheme of a proxy is http, https, socks5 or "
+						"socks5h.");
 	return false;
 }
 
@@ -133,6 +183,42 @@ define_server_settings(void)
 							NULL, NULL, NULL);
 }
 
+/* Where it connects, and where its keys are. */
+static void
+define_network_settings(void)
+{
+	DefineCustomStringVariable(
+		"cloudsync.allowed_endpoints",
+		"Where connections may go besides the providers' own hosts: "
+		"[purpose=][scheme://]host[:port], separated by commas.",
+		"A private address must be named itself, as an address or with /bits.",
+		&cs_allowed_endpoints, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+		check_allowed_endpoints, NULL, NULL);
+	DefineCustomStringVariable(
+		"cloudsync.ca_file",
+		"File with certificates of private authorities, trusted besides the "
+		"system's.",
+		NULL, &cs_ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_absolute,
+		NULL, NULL);
+	DefineCustomStringVariable("cloudsync.proxy",
+							   "Proxy through which all connections go; empty "
+							   "for none.",
+							   NULL, &cs_proxy, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, check_proxy, NULL, NULL);
+	DefineCustomStringVariable(
+		"cloudsync.master_key_file",
+		"Keyring by which secrets are encrypted; empty for the data "
+		"directory's name with .cloudsync.key.",
+		NULL, &cs_master_key_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+		check_absolute, NULL, NULL);
+	DefineCustomStringVariable(
+		"cloudsync.master_key_command",
+		"Program that prints the keyring, with its arguments; empty for the "
+		"file.",
+		NULL, &cs_master_key_command, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+		check_absolute, NULL, NULL);
+}
+
 /* How much at once, how large and how long. */
 static void
 define_limit_settings(void)
@@ -190,6 +276,7 @@ cs_define_settings(void)
 {
 	define_session_settings();
 	define_server_settings();
+	define_network_settings();
 	define_limit_settings();
 	MarkGUCPrefixReserved("cloudsync");
 }

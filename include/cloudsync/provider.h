@@ -341,6 +341,7 @@ typedef struct CsProvider
 							 * alone is identity (L4) */
 	bool has_trash;			/* of its own; else a .trash folder */
 	bool needs_stable_file; /* a file may still be being written (L9) */
+	const char *hosts; /* its own hosts, patterns as in reach.h; NULL: none */
 	CsNameRules names;
 
 	/*

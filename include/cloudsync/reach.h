@@ -7,10 +7,10 @@
  * A pattern is [purpose=][scheme://]host[:port], separated from the next by a
  * comma. The scheme is https unless http is written; host is a name, a name
  * with "*." before it (any name below it), an address ([::1] for IPv6), an
- * address with /bits, or "*" (any name); the port is the scheme's own unless
- * written, "*" for any. A name or "*" never allows an address that is private:
- * such an address must be named itself, for the same purpose, as an address or
- * by /bits.
+ * address with /bits (10.0.0.0/8, [fd00::]/8), or "*" (any name, and any public
+ * address); the port is the scheme's own unless written, "*" for any. A name or
+ * "*" never allows an address that is private: such an address must be named
+ * itself, for the same purpose and port, as an address or by /bits.
  *
  * Include postgres.h or postgres_fe.h before this header.
  */

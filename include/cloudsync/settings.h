@@ -25,6 +25,11 @@ extern int cs_min_free_disk;		  /* percent */
 extern int cs_hook_timeout;			  /* ms */
 extern int cs_read_timeout;			  /* ms */
 extern int cs_stability_delay;		  /* ms: cloudsync.stability_delay */
+extern char *cs_allowed_endpoints;	  /* patterns, see reach.h */
+extern char *cs_ca_file;			  /* '': the system's certificates alone */
+extern char *cs_proxy;				  /* '': none */
+extern char *cs_master_key_file;	  /* '': <data directory>.cloudsync.key */
+extern char *cs_master_key_command;	  /* '': the file */
 #ifdef CLOUDSYNC_CRASH_POINTS
 extern char *cs_crash_point; /* cloudsync.crash_point: kill -9 here */
 #endif

@@ -63,6 +63,7 @@ typedef enum CsAuth
 typedef struct CsHttpAccess
 {
 	const char *purpose; /* as cloudsync.allowed_endpoints names it: 'webdav' */
+	const char *hosts;	 /* the provider's own, allowed besides; or NULL */
 	CsAuth auth;
 	const char *user;	   /* user name; SIGV4: access key id */
 	const char *secret;	   /* password; token; secret access key */
