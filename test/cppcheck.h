@@ -5,3 +5,5 @@
  */
 #define foreach(cell, lst) \
 	for (cell = list_head(lst); cell != NULL; cell = lnext(lst, cell))
+#define INT64_FORMAT "%ld"
+#define UINT64_FORMAT "%lu"
