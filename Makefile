@@ -45,7 +45,7 @@ include $(PGXS)
 # Objects of test builds are never linked with others, and an object whose
 # source is gone does not stay in the library: these two files change when the
 # kind of build or the list of objects does.
-build/kind: NOW = $(EXTVERSION) $(PG_CONFIG) $(CRASH_POINTS)
+build/kind: NOW = $(EXTVERSION) $(PG_CONFIG) $(CRASH_POINTS) $(COPT)
 build/objects: NOW = $(OBJS)
 build/kind build/objects: FORCE
 	@mkdir -p build

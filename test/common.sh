@@ -55,9 +55,11 @@ build_in() {
 }
 
 # Prints the settings by which a server finds what was installed with
-# DESTDIR=STAGE: Debian's extension_destdir, or 18's extension_control_path.
+# DESTDIR=STAGE: Debian's extension_destdir, or 18's extension_control_path. None
+# are needed where STAGE is empty: it is in the server's own folders.
 stage_settings() {
 	local stage=$1 known
+	[ -n "$stage" ] || return 0
 	known=$("${as_user[@]}" "$bindir/postgres" --describe-config | cut -f 1)
 	if grep -qx extension_destdir <<<"$known"; then
 		echo "extension_destdir = '$stage'"
@@ -65,7 +67,8 @@ stage_settings() {
 		echo "extension_control_path = '$stage$("$PG_CONFIG" --sharedir):\$system'"
 	else
 		die "this PostgreSQL has neither extension_destdir (Debian's) nor" \
-			"extension_control_path (18), so that nothing can be tried without installing it"
+			"extension_control_path (18), so that nothing can be tried without installing it" \
+			"(CLOUDSYNC_TEST_INSTALL=1 test/run.sh does)"
 	fi
 	echo "dynamic_library_path = '$stage$("$PG_CONFIG" --pkglibdir):\$libdir'"
 }

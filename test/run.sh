@@ -9,7 +9,9 @@
 #
 # As root the tests run as user postgres (PostgreSQL refuses root), otherwise as
 # oneself. Environment: PG_CONFIG, CLOUDSYNC_TEST_JOBS (2 at once),
-# CLOUDSYNC_TEST_KEEP=1 keeps the folder, PROVE_FLAGS.
+# CLOUDSYNC_TEST_KEEP=1 keeps the folder, CLOUDSYNC_TEST_INSTALL=1 installs into
+# the server itself (one built for testing that cannot be pointed elsewhere),
+# PROVE_FLAGS, and COPT (PGXS), which is added to the compiler's flags.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 repository=$PWD
@@ -54,7 +56,9 @@ work=$(mktemp -d /tmp/cloudsync-test.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 build=$repository/build/test
-build_in "$build" "$work/make.log" CRASH_POINTS=1 DESTDIR="$work/stage" all install \
+stage=$work/stage
+[ -z "${CLOUDSYNC_TEST_INSTALL:-}" ] || stage=
+build_in "$build" "$work/make.log" CRASH_POINTS=1 DESTDIR="$stage" all install \
 	"${units[@]/#/build/unit/}"
 
 # --- the folder the tests run in -------------------------------------------------
@@ -67,7 +71,7 @@ cp -r META.json CHANGELOG.md README.md cloudsync.control Makefile src include do
 mkdir "$work/tree/test"
 cp -r test/common.sh test/cppcheck.h test/demo "$work/tree/test/"
 
-stage_settings "$work/stage" >"$work/temp.conf"
+stage_settings "$stage" >"$work/temp.conf"
 [ ${#as_user[@]} -eq 0 ] || chown -R postgres "$work"
 
 tests=()
@@ -85,7 +89,7 @@ status=0
 	PERL5LIB="$work/t:$pgxs/src/test/perl" PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
 	TEMP_CONFIG="$work/temp.conf" TESTDIR="$work" TESTDATADIR="$work/tmp_check" \
 	TESTLOGDIR="$work/tmp_check/log" PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-120}" \
-	CLOUDSYNC_SQL="${sql[*]}" CLOUDSYNC_STAGE="$work/stage" CLOUDSYNC_TREE="$work/tree" \
+	CLOUDSYNC_SQL="${sql[*]}" CLOUDSYNC_STAGE="$stage" CLOUDSYNC_TREE="$work/tree" \
 	PG_CONFIG="$PG_CONFIG" \
 	prove -j"${CLOUDSYNC_TEST_JOBS:-2}" ${PROVE_FLAGS:-} "${tests[@]}" 2>&1 | tee "$work/prove.out" || status=$?
 

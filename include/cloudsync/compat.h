@@ -96,6 +96,29 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define CsOwnsExtension(extension, role) pg_extension_ownercheck(extension, role)
 #endif
 
+/* Until 15, shared memory is asked for while the library is being loaded. */
+#if PG_VERSION_NUM < 150000
+typedef void (*shmem_request_hook_type)(void);
+#define CsOnShmemRequest(previous, request) ((previous) = NULL, (request) ())
+#else
+#define CsOnShmemRequest(previous, request)                                    \
+	((previous) = shmem_request_hook, shmem_request_hook = (request))
+#endif
+
+/* Until 15, the next transaction does not begin by itself. */
+#if PG_VERSION_NUM < 150000
+#define CsAfterSpiCommit() SPI_start_transaction()
+#else
+#define CsAfterSpiCommit() ((void) 0)
+#endif
+
+/* A wait event of one's own where the server has them, else the general one. */
+#if PG_VERSION_NUM < 170000
+#define CsWaitEventNew(name) ((void) (name), PG_WAIT_EXTENSION)
+#else
+#define CsWaitEventNew(name) WaitEventExtensionNew(name)
+#endif
+
 #if PG_VERSION_NUM < 170000
 #define CsCreateWaitEventSet(nevents)                                          \
 	CreateWaitEventSet(TopMemoryContext, nevents)

@@ -170,9 +170,7 @@ cloudsync_run(PG_FUNCTION_ARGS)
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect_ext failed");
 	SPI_commit();
-#if PG_VERSION_NUM < 150000
-	SPI_start_transaction();
-#endif
+	CsAfterSpiCommit();
 	run_and_wait(max_time);
 	SPI_finish();
 	return (Datum) 0;

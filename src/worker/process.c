@@ -90,9 +90,9 @@ set_options(void)
 	set_option("statement_timeout", "0");
 	set_option("lock_timeout", "10s");
 	set_option("idle_in_transaction_session_timeout", "0");
-#if PG_VERSION_NUM >= 170000
-	set_option("transaction_timeout", "0");
-#endif
+	/* from 17 on */
+	if (GetConfigOption("transaction_timeout", true, false) != NULL)
+		set_option("transaction_timeout", "0");
 	set_option("jit", "off");
 	/* parallel plans would take the few slots that workers need */
 	set_option("max_parallel_workers_per_gather", "0");
@@ -160,11 +160,7 @@ cs_process_reload(void)
 uint32
 cs_wait_event(const char *name)
 {
-#if PG_VERSION_NUM >= 170000
-	return WaitEventExtensionNew(name);
-#else
-	return PG_WAIT_EXTENSION;
-#endif
+	return CsWaitEventNew(name);
 }
 
 /* The installed SQL's version, palloc'd; NULL if there is no extension. */

@@ -19,9 +19,7 @@
 CsShared *cs_shared = NULL;
 CsProcess *cs_my_process = NULL;
 
-#if PG_VERSION_NUM >= 150000
 static shmem_request_hook_type prev_request_hook = NULL;
-#endif
 static shmem_startup_hook_type prev_startup_hook = NULL;
 
 static Size
@@ -34,10 +32,8 @@ shared_size(void)
 static void
 request(void)
 {
-#if PG_VERSION_NUM >= 150000
 	if (prev_request_hook)
 		prev_request_hook();
-#endif
 	RequestAddinShmemSpace(shared_size());
 	RequestNamedLWLockTranche("cloudsync", 1);
 }
@@ -70,12 +66,7 @@ startup(void)
 void
 cs_shmem_init(void)
 {
-#if PG_VERSION_NUM >= 150000
-	prev_request_hook = shmem_request_hook;
-	shmem_request_hook = request;
-#else
-	request();
-#endif
+	CsOnShmemRequest(prev_request_hook, request);
 	prev_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup;
 }

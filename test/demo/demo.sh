@@ -88,8 +88,8 @@ show_tree() {
 drop() { "${as_user[@]}" cp "$work/files/$1" "$drive/Scans/$2"; say "   dropped into Scans/: $2"; }
 
 step "Building cloudsync and starting a server of its own, below $work"
-stage=${CLOUDSYNC_STAGE:-$work/stage}	# the tests have theirs already
-[ -n "${CLOUDSYNC_STAGE:-}" ] ||
+stage=${CLOUDSYNC_STAGE-$work/stage}	# the tests have theirs already
+[ -n "${CLOUDSYNC_STAGE+set}" ] ||
 	build_in "$repository/build/demo" "$work/make.log" DESTDIR="$stage" all install
 [ ${#as_user[@]} -eq 0 ] || chown -R postgres "$work"
 cp test/demo/make_files.pl test/demo/schema.sql "$work/"

@@ -38,11 +38,12 @@ my %above = (
 	transfer => 'db|change|content|notify|engine|push|collect|worker|tenant',
 	store => 'provider|transfer|engine|push|collect|worker',
 	engine => 'worker');
-my (@up, @long, @rude, %points);
+my (@up, @long, @rude, @asks, %points);
 foreach my $file (grep({ /\.[ch]$/ } files_below("$tree/src")), map { "../include/$_" } files_below("$tree/include"))
 {
 	my $text = read_file("$tree/src/$file");
 	push @long, $file if ($text =~ tr/\n//) > 600;
+	push @asks, $file if $text =~ /\bPG_(?:VERSION_NUM|MAJORVERSION)/ && $file !~ m{/compat\.h$};
 	$points{$1} = 1 while $text =~ /CS_CRASH_POINT\("([^"]+)"\)/g;
 	(my $code = $text) =~ s{/\*.*?\*/}{}gs;
 	while ($code =~ /\bereport\((?:ERROR|FATAL)\b(.*?)\);/gs)
@@ -62,6 +63,7 @@ foreach my $file (grep({ /\.[ch]$/ } files_below("$tree/src")), map { "../includ
 }
 is(join("\n", @up), '', 'no folder includes what stands above it');
 is(join("\n", @long), '', 'no file is longer than 600 lines');
+is(join("\n", @asks), '', 'compat.h alone asks for the version of PostgreSQL');
 
 is(join("\n", @rude), '',
 	'errors have an SQLSTATE and the style of PostgreSQL: message lower-case without full stop, hint and detail as sentences');

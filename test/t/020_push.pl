@@ -157,13 +157,18 @@ ok(wait_for($node, q{SELECT count(*) = 3 FROM cloudsync.dossiers WHERE connectio
 is(read_file("$root/auto/CloudSync/Same/a.txt"), 'three', 'to its folder');
 
 my $before = sql(q{SELECT count(*) FROM cloudsync.history WHERE connection = 'Auto' AND kind = 'push'});
+my $began = time;
 $node->safe_psql('postgres', join('', map { "UPDATE app.dossier_file SET content = 'change $_' WHERE id = 1;\n" } 1 .. 200));
+my $took = time - $began;
 ok(wait_for($node, q{SELECT count(*) > 0 FROM cloudsync.history_file WHERE path LIKE '%letter.txt' AND action = 'update'
 	AND run_id IN (SELECT run_id FROM cloudsync.history WHERE connection = 'Auto')}), 'a change is pushed by itself');
-ok(wait_for($node, q{SELECT count(*) = 0 FROM cloudsync.due}), 'nothing is due any more');
+ok(wait_for($node, q{SELECT NOT EXISTS (SELECT FROM cloudsync.due) AND NOT EXISTS (SELECT FROM cloudsync.change)}),
+	'nothing is due any more');
 is(read_file("$root/auto/CloudSync/Dupont & fils/letter.txt"), 'change 200', 'the last of 200 changes is there');
 my $runs = sql(q{SELECT count(*) FROM cloudsync.history WHERE connection = 'Auto' AND kind = 'push'}) - $before;
-is($runs, 1, 'they made one push');
+# A push waits for a second, half of the two: a machine that needs longer than that
+# for the changes has more of them.
+ok($runs >= 1 && $runs <= 1 + $took, 'they made one push') or diag("$runs pushes in $took seconds");
 is(sql(q{SELECT origin FROM cloudsync.history WHERE connection = 'Auto' AND kind = 'push' ORDER BY run_id DESC LIMIT 1}), 'auto', 'an automatic one');
 
 sql(q{BEGIN; UPDATE app.dossier_file SET content = 'never' WHERE id = 1; SELECT cloudsync_push_dossier('1'); ROLLBACK});
