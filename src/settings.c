@@ -34,6 +34,10 @@ char *cs_ca_file = NULL;
 char *cs_proxy = NULL;
 char *cs_master_key_file = NULL;
 char *cs_master_key_command = NULL;
+int cs_connect_timeout = 10000;
+int cs_response_timeout = 60000;
+int cs_low_speed_time = 60000;
+int cs_transfer_timeout = 6 * 3600 * 1000;
 #ifdef CLOUDSYNC_CRASH_POINTS
 char *cs_crash_point = NULL;
 #endif
@@ -270,6 +274,31 @@ define_limit_settings(void)
 #endif
 }
 
+/* How long requests over HTTP may take. */
+static void
+define_time_settings(void)
+{
+	DefineCustomIntVariable("cloudsync.connect_timeout",
+							"Time to find a server, connect and agree on TLS.",
+							NULL, &cs_connect_timeout, 10000, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("cloudsync.response_timeout",
+							"Time from a request that was sent to the first "
+							"byte of the answer.",
+							NULL, &cs_response_timeout, 60000, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("cloudsync.low_speed_time",
+							"Time a transfer may go on below 1 KiB/s; 0 for no "
+							"limit.",
+							NULL, &cs_low_speed_time, 60000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("cloudsync.transfer_timeout",
+							"Time a transfer may take from its start; 0 for no "
+							"limit.",
+							NULL, &cs_transfer_timeout, 6 * 3600 * 1000, 0,
+							INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
 /* Defines all settings and reserves the prefix. Called once, from _PG_init. */
 void
 cs_define_settings(void)
@@ -278,5 +307,6 @@ cs_define_settings(void)
 	define_server_settings();
 	define_network_settings();
 	define_limit_settings();
+	define_time_settings();
 	MarkGUCPrefixReserved("cloudsync");
 }

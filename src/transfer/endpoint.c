@@ -263,6 +263,12 @@ cs_endpoint_refresh(CsEndpoint *endpoint, CsFailure *failure)
 void
 cs_endpoint_close(CsEndpoint *endpoint)
 {
+	if (endpoint->http != NULL)
+	{
+		endpoint->close_http(endpoint->http);
+		pfree(endpoint);
+		return;
+	}
 	if (endpoint->root >= 0)
 		cs_fd_close(endpoint->root);
 	pfree(endpoint->data_directory);

@@ -1,6 +1,6 @@
 /*
  * endpoint.h
- *	  A connection's folder, held open. Inner header of transfer/; usable in the
+ *	  A connection's folder, held open, or its service over HTTP. Inner header of transfer/; usable in the
  *	  server and in plain programs.
  */
 #ifndef CLOUDSYNC_ENDPOINT_H
@@ -10,7 +10,9 @@
 
 struct CsEndpoint
 {
-	CsService *service; /* over HTTP; NULL: a local folder */
+	struct CsHttpPlace *http; /* over HTTP (http.h); NULL: a local folder */
+	void (*close_http)(struct CsHttpPlace *place);
+	CsService *service; /* over HTTP, or NULL */
 	int root;			/* O_PATH descriptor */
 	char *data_directory;
 	char *local_root;

@@ -200,7 +200,13 @@ cs_transfer_start(CsLoop *loop, const CsProvider *provider,
 	priv->callback.arg = priv;
 	MemoryContextRegisterResetCallback(context, &priv->callback);
 	MemoryContextSwitchTo(old);
-	if (!cs_endpoint_refresh(endpoint, &failure))
+	if (endpoint->http != NULL)
+	{
+		cs_failure_set(&transfer->result.failure, CS_FAIL_BROKEN, NULL,
+					   "requests over HTTP are not carried out");
+		stop(transfer, CS_TRANSFER_FAILED);
+	}
+	else if (!cs_endpoint_refresh(endpoint, &failure))
 	{
 		transfer->result.failure = failure;
 		stop(transfer, CS_TRANSFER_FAILED);

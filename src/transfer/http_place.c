@@ -1,0 +1,167 @@
+/*
+ * http_place.c
+ *	  An endpoint over HTTP: its service, its credentials and where they may go,
+ *	  its pace (transfer.h). Relies on libcurl's URL parser, the one that will
+ *	  read the same URLs when they are requested.
+ *
+ * Usable in the server and in plain programs.
+ */
+#ifndef FRONTEND
+#include "postgres.h"
+#else
+#include "postgres_fe.h"
+#endif
+
+#include <openssl/crypto.h>
+
+#include "cloudsync/reach.h"
+#include "http.h"
+
+/* One part of a URL in memory of ours, or NULL. */
+static char *
+url_part(CURLU *parsed, CURLUPart part, unsigned flags)
+{
+	char *value = NULL;
+	char *copy = NULL;
+
+	if (curl_url_get(parsed, part, &value, flags) == CURLUE_OK && value != NULL)
+		copy = strdup(value);
+	curl_free(value);
+	return copy;
+}
+
+void
+cs_origin_free(CsOrigin *origin)
+{
+	free(origin->scheme);
+	free(origin->host);
+	memset(origin, 0, sizeof(*origin));
+}
+
+/* False if it is no http or https URL, or one with a user or a zone in it. */
+bool
+cs_origin_parse(CsOrigin *origin, const char *url)
+{
+	CURLU *parsed = curl_url();
+	char *port = NULL;
+	char *user = NULL;
+	char *zone = NULL;
+	bool ok = false;
+
+	memset(origin, 0, sizeof(*origin));
+	if (parsed == NULL)
+		return false;
+	if (curl_url_set(parsed, CURLUPART_URL, url, CURLU_PATH_AS_IS) == CURLUE_OK)
+	{
+		origin->scheme = url_part(parsed, CURLUPART_SCHEME, 0);
+		origin->host = url_part(parsed, CURLUPART_HOST, 0);
+		port = url_part(parsed, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+		user = url_part(parsed, CURLUPART_USER, 0);
+		zone = url_part(parsed, CURLUPART_ZONEID, 0);
+		ok = origin->scheme != NULL && origin->host != NULL && port != NULL &&
+			 user == NULL && zone == NULL &&
+			 (strcmp(origin->scheme, "http") == 0 ||
+			  strcmp(origin->scheme, "https") == 0);
+	}
+	if (ok)
+	{
+		size_t len = strlen(origin->host);
+
+		origin->port = atoi(port);
+		for (size_t i = 0; i < len; i++)
+			origin->host[i] = pg_ascii_tolower((unsigned char) origin->host[i]);
+		if (len > 2 && origin->host[0] == '[')
+		{
+			memmove(origin->host, origin->host + 1, len - 2);
+			origin->host[len - 2] = '\0';
+		}
+	}
+	else
+		cs_origin_free(origin);
+	free(port);
+	free(user);
+	free(zone);
+	curl_url_cleanup(parsed);
+	return ok;
+}
+
+bool
+cs_origin_equal(const CsOrigin *a, const CsOrigin *b)
+{
+	return a->scheme != NULL && b->scheme != NULL &&
+		   strcmp(a->scheme, b->scheme) == 0 &&
+		   strcmp(a->host, b->host) == 0 && a->port == b->port;
+}
+
+/* Frees a string that was secret. */
+static void
+forget(char *secret)
+{
+	if (secret == NULL)
+		return;
+	OPENSSL_cleanse(secret, strlen(secret));
+	pfree(secret);
+}
+
+static void
+close_place(CsHttpPlace *place)
+{
+	cs_origin_free(&place->origin);
+	forget(place->user);
+	forget(place->secret);
+	forget(place->session);
+	pfree(place->purpose);
+	if (place->hosts != NULL)
+		pfree(place->hosts);
+	pfree(place);
+}
+
+static char *
+copy_or_null(const char *text)
+{
+	return text != NULL ? pstrdup(text) : NULL;
+}
+
+CsEndpoint *
+cs_endpoint_open_http(CsService *service, const CsHttpAccess *access,
+					  CsFailure *failure)
+{
+	CsOrigin origin = {0};
+	CsEndpoint *endpoint;
+	CsHttpPlace *place;
+
+	if (service != NULL && !cs_origin_parse(&origin, service->url))
+	{
+		cs_failure_set(failure, CS_FAIL_UNREACHABLE,
+					   "It must be an http or https URL without a user in it.",
+					   "\"%s\" is no address that can be connected to",
+					   service->url);
+		return NULL;
+	}
+	endpoint = palloc0(sizeof(CsEndpoint));
+	place = palloc0(sizeof(CsHttpPlace));
+	endpoint->root = -1;
+	endpoint->service = service;
+	endpoint->http = place;
+	endpoint->close_http = close_place;
+	place->service = service;
+	place->origin = origin;
+	place->purpose = pstrdup(access->purpose);
+	place->hosts = copy_or_null(access->hosts);
+	place->auth = access->auth;
+	place->user = copy_or_null(access->user);
+	place->secret = copy_or_null(access->secret);
+	place->session = copy_or_null(access->session);
+	cs_pace_set(&place->pace, access->bytes_per_second,
+				access->requests_per_second);
+	return endpoint;
+}
+
+void
+cs_endpoint_set_limits(CsEndpoint *endpoint, int64 bytes_per_second,
+					   double requests_per_second)
+{
+	if (endpoint->http != NULL)
+		cs_pace_set(&endpoint->http->pace, bytes_per_second,
+					requests_per_second);
+}
