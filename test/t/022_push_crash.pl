@@ -20,16 +20,6 @@ sql(q{SELECT cloudsync_track('app.dossier', 'app.dossier_file')});
 sql(q{SELECT * FROM cloudsync_connect('local', 'Archive')});
 sql(q{SELECT cloudsync_set_push('Archive', every => '1 second', manifest => true)});
 
-# By the file, since the server may just be coming up again, to be killed again.
-sub crash_here
-{
-	my ($point) = @_;
-	$node->append_conf('postgresql.conf', "cloudsync.crash_point = '$point'\n");
-	$node->reload;
-	crash_point_in_force($node, $point) if $point;
-	return;
-}
-
 # What is in the database and what is at the remote are the same, name by name
 # and byte by byte.
 sub is_same
@@ -53,9 +43,9 @@ for my $point (qw(push.after_claim push.after_read push.after_write push.after_c
 {
 	$n++;
 	my $offset = log_offset($node);
-	crash_here($point);
+	crash_at($node, $point);
 	# new, changed, renamed and moved, all at once
-	sql(qq{
+	crash_statement($node, qq{
 BEGIN;
 INSERT INTO app.dossier (id, title) VALUES ($n, 'D$n');
 INSERT INTO app.dossier_file (dossier_id, name, content) SELECT $n, 'f' || f, convert_to(repeat('$point ' || f, 100000), 'UTF8') FROM generate_series(1, 3) f;
@@ -65,8 +55,7 @@ UPDATE app.dossier SET title = title || 'x' WHERE id = $n - 1;
 COMMIT;
 });
 	ok($node->wait_for_log(qr/cloudsync worker.*was terminated by signal 9/, $offset), "$point: the worker is killed");
-	crash_here('');
-	$node->poll_query_until('postgres', 'SELECT true') or die;
+	crash_no_more($node);
 	ok(wait_for($node, q{SELECT count(*) = 0 FROM (SELECT FROM cloudsync.due UNION ALL SELECT FROM cloudsync.change
 		UNION ALL SELECT FROM cloudsync.run WHERE state IN ('queued', 'running')) x}), "$point: the work is finished");
 	is_same($point);
@@ -80,15 +69,13 @@ is(sql(q{SELECT count(*) FROM cloudsync.run_file WHERE action = 'conflict'}), 0,
 
 # what changes while an upload is cut off: a name, a folder, a file that goes
 sql(q{SELECT cloudsync_set_push('Archive', folder => '{dossier_label}/{file.name}', manifest => false)});
-crash_here('push.after_write');
+crash_at($node, 'push.after_write');
 my $offset = log_offset($node);
-sql(q{INSERT INTO app.dossier (id, title) VALUES (20, 'Cut'), (21, 'Gone');
+crash_statement($node, q{BEGIN; INSERT INTO app.dossier (id, title) VALUES (20, 'Cut'), (21, 'Gone');
 	INSERT INTO app.dossier_file (id, dossier_id, name, content) VALUES (2001, 20, 'old name', convert_to(repeat('cut off', 200000), 'UTF8')),
-		(2002, 21, 'deleted', convert_to(repeat('cut off too', 200000), 'UTF8'))});
+		(2002, 21, 'deleted', convert_to(repeat('cut off too', 200000), 'UTF8')); COMMIT});
 ok($node->wait_for_log(qr/cloudsync worker.*was terminated by signal 9/, $offset), 'the worker is killed once more');
-$node->append_conf('postgresql.conf', "cloudsync.enabled = off\n");
-crash_here('');
-$node->poll_query_until('postgres', 'SELECT true') or die;
+crash_no_more($node, "cloudsync.enabled = off\n");
 ok(scalar(grep { m{\.part$} } files_below($root, parts => 1)), 'something half-written is there, under no final name');
 sql(q{UPDATE app.dossier_file SET name = 'new name' WHERE id = 2001; UPDATE app.dossier SET title = 'Cut off' WHERE id = 20;
 	DELETE FROM app.dossier_file WHERE id = 2002});

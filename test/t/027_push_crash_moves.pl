@@ -29,16 +29,6 @@ my $all_done = q{SELECT count(*) = 0 FROM (SELECT FROM cloudsync.due UNION ALL S
 ok( wait_for($node, q{SELECT count(*) = 32 FROM cloudsync.files WHERE state = 'synced'}) && wait_for($node, $all_done),
 	'everything is there to begin with');
 
-# By the file, since the server may just be coming up again, to be killed again.
-sub crash_here
-{
-	my ($point) = @_;
-	$node->append_conf('postgresql.conf', "cloudsync.crash_point = '$point'\n");
-	$node->reload;
-	crash_point_in_force($node, $point) if $point;
-	return;
-}
-
 # The inode of each file below the root by its content.
 sub inodes
 {
@@ -56,12 +46,11 @@ sub killed_at
 	my $runs = sql('SELECT coalesce(max(run_id), 0) FROM cloudsync.run');
 
 	my $offset = log_offset($node);
-	crash_here($point);
-	sql("BEGIN; $change; COMMIT");
+	crash_at($node, $point);
+	crash_statement($node, "BEGIN; $change; COMMIT");
 	ok( $node->wait_for_log(qr/(crash point \Q$point\E\b.*){$times}/s, $offset),
 		"$point: the worker is killed, $times times over");
-	crash_here('');
-	$node->poll_query_until('postgres', 'SELECT true') or die;
+	crash_no_more($node);
 	ok(wait_for($node, $all_done), "$point: the work is finished");
 
 	push @trash, $trashed if $trashed;

@@ -54,13 +54,9 @@ foreach my $point (qw(after_claim after_page after_chunk after_download before_s
 	set_up($name);
 	crash_at($node, "collect.$point");
 	my $offset = log_offset($node);
-	# the crash may end this session too, after its commit
-	$node->psql('postgres', "SELECT cloudsync_collect('$name')");
+	crash_statement($node, "SELECT cloudsync_collect('$name')");
 	ok($node->wait_for_log(qr/terminated by signal 9/, $offset), "$point: killed");
-	# no more: by the file, since the server may be on its way down once more
-	$node->append_conf('postgresql.auto.conf', "cloudsync.crash_point = ''");
-	$node->reload;
-	$node->poll_query_until('postgres', "SELECT current_setting('cloudsync.crash_point') = ''");
+	crash_no_more($node);
 	$node->poll_query_until('postgres', "SELECT finished_at IS NOT NULL FROM cloudsync.history WHERE channel = '$name' ORDER BY run_id DESC LIMIT 1");
 	my $run = sql("SELECT max(run_id) FROM cloudsync.history WHERE channel = '$name'");
 	ok(wait_run($node, $run), "$point: the same run ends well after all");
@@ -77,13 +73,7 @@ my $run = sql("SELECT cloudsync_collect('pm')");
 $node->poll_query_until('postgres', 'SELECT count(*) > 0 FROM cloudsync.staging');
 $node->kill9;
 unlink "$root/pm/huge.bin";
-# where nobody reaps it, the dead postmaster still counts as one
-for (1 .. 50)
-{
-	unlink $node->data_dir . '/postmaster.pid';
-	last if $node->start(fail_ok => 1);
-	select(undef, undef, undef, 0.2);
-}
+start_after_kill9($node);
 ok(wait_run($node, $run), 'postmaster killed: the run ends well after the restart');
 check('pm');
 

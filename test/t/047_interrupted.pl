@@ -102,7 +102,7 @@ while ($left > 0 && time - $start < 30)
 is($left, 0, 'all of them end with the postmaster');
 cmp_ok(time - $start, '<', 5, '... within seconds');
 ok(!-e $path, '... and have not finished the file');
-$node->start;
+start_after_kill9($node);
 
 # --- the end --------------------------------------------------------------------------
 ok(wait_run($node, $run), 'the run succeeds under its number');

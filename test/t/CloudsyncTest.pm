@@ -21,7 +21,8 @@ use Test::More;
 
 our @EXPORT = qw(new_cluster create_extension local_root wait_for wait_run
   run_state history worker_pid worker_pids scalar_sql files_below tree
-  write_file read_file inode application_schema crash_at crash_point_in_force log_offset);
+  write_file read_file inode application_schema crash_at crash_no_more
+  crash_point_in_force start_after_kill9 crash_statement log_offset);
 
 # A started cluster. Options: conf (text for postgresql.conf), preload => 0,
 # start => 0, init => { arguments of init() }. The superuser is "postgres"
@@ -228,15 +229,44 @@ SQL
 	return;
 }
 
-# From now on the process that reaches the named point kills itself; '' ends it.
+# From now on the process that reaches the named point kills itself, or does what
+# the name says; '' ends that. By the file that ALTER SYSTEM writes too.
 sub crash_at
 {
 	my ($node, $point) = @_;
-	$node->safe_psql('template1',
-		"ALTER SYSTEM SET cloudsync.crash_point = '$point'");
+	$node->append_conf('postgresql.auto.conf', "cloudsync.crash_point = '$point'");
 	$node->reload;
-	crash_point_in_force($node, $point) if $point;
+	crash_point_in_force($node, $point);
 	return;
+}
+
+# The end of that, once the log has told of a crash. The server, which may be on
+# its way up or down, is stopped for it: a process that began before it read the
+# change would be killed once more, and the test's next statement with it.
+# $settings are for what runs from then on.
+sub crash_no_more
+{
+	my ($node, $settings) = @_;
+	$node->stop('immediate');
+	$node->append_conf('postgresql.auto.conf', "cloudsync.crash_point = ''");
+	$node->append_conf('postgresql.conf', $settings) if $settings;
+	$node->start;
+	return;
+}
+
+# Starts a server again that was killed with kill -9. What is left of it may take
+# a moment to end; where nobody reaps it, the dead postmaster still counts as one.
+sub start_after_kill9
+{
+	my ($node) = @_;
+	my $tries = 5 * $PostgreSQL::Test::Utils::timeout_default;
+	while ($tries-- > 0)
+	{
+		unlink $node->data_dir . '/postmaster.pid';
+		return 1 if $node->start(fail_ok => 1);
+		select undef, undef, undef, 0.2;
+	}
+	die 'the killed server did not start again';
 }
 
 # A new session sees it: so the postmaster has read it and told the others,
@@ -247,6 +277,15 @@ sub crash_point_in_force
 	$node->poll_query_until('template1',
 		"SELECT current_setting('cloudsync.crash_point') = '$point'")
 	  or die "crash point $point is not in force";
+	return;
+}
+
+# What makes for the work in which a process is to be killed: the crash may end
+# this session too, after its commit.
+sub crash_statement
+{
+	my ($node, $sql) = @_;
+	$node->psql('postgres', $sql);
 	return;
 }
 
