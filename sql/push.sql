@@ -127,6 +127,7 @@ CREATE TABLE cloudsync.pushed_file (
     intent_temp text,
     intent_size bigint,
     intent_sha256 bytea,
+    intent_session text, -- of an upload that was cut off and can be gone on with
     attempts integer NOT NULL DEFAULT 0,
     next_try_at timestamptz,
     last_error text,

@@ -55,6 +55,7 @@ typedef struct CsRecord
 	int64 intent_size;
 	bool has_intent_sha256;
 	uint8 intent_sha256[CS_SHA256_LENGTH];
+	char *intent_session;
 	int attempts;
 	bool trash_confirmed;
 	bool taken;			/* by a row of the application */

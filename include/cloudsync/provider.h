@@ -50,7 +50,9 @@ typedef struct CsEntry
 	const char *path;	 /* from the account's root */
 	const char *name;	 /* last component */
 	const char *id;		 /* the provider's id, NULL where it has none */
-	const char *version; /* opaque; equal means the bytes are the same */
+	const char *version; /* opaque; equal means the bytes are the same. A listing
+						  * gives every file one; the answer to a PUT need
+						  * not: then its folder is listed afterwards */
 	int64 size;			 /* bytes; -1 unknown */
 	int64 modified;		 /* microseconds since 1970-01-01 UTC; 0 unknown */
 	bool has_sha256;
@@ -71,7 +73,8 @@ typedef enum CsOpKind
 	CS_OP_MOVE,	 /* path to to_path; parents exist; never onto another */
 	CS_OP_TRASH, /* path to the provider's trash, or to to_path if none */
 	CS_OP_DISCARD /* path: what an attempt that was cut off left under its
-				   * temporary name; one that is not there is success */
+				   * temporary name, on the way to to_path, or in its upload
+				   * session; what is not there is success */
 } CsOpKind;
 
 /*
@@ -107,8 +110,8 @@ typedef struct CsOp
 	 */
 	bool has_sha256;
 	uint8 sha256[CS_SHA256_LENGTH];
-	bool fresh_folder; /* PUT: its folder was empty a moment ago, and ours */
-	const char *session; /* PUT: of an upload that was cut off (CsResult) */
+	bool fresh_folder; /* PUT: a moment ago nothing was at path */
+	const char *session; /* PUT, DISCARD: of an upload cut off (CsResult) */
 } CsOp;
 
 /*

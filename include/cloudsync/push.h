@@ -48,7 +48,9 @@ typedef enum CsPushStep
 	CS_PUSH_SUBFOLDERS,
 	CS_PUSH_MOVES,
 	CS_PUSH_SEND,
+	CS_PUSH_CONFIRM, /* what was sent without a word about its version */
 	CS_PUSH_MANIFEST,
+	CS_PUSH_CONFIRM_MANIFEST,
 	CS_PUSH_EMPTY_FOLDER, /* of a deleted dossier: is anything left in it? */
 	CS_PUSH_TRASH_FOLDER,
 	CS_PUSH_END
@@ -58,6 +60,7 @@ typedef enum CsPushFileState
 {
 	CS_FILE_WAITING,
 	CS_FILE_RUNNING,
+	CS_FILE_SENT, /* to be confirmed by a listing */
 	CS_FILE_DONE,
 	CS_FILE_FAILED
 } CsPushFileState;
@@ -85,6 +88,7 @@ typedef struct CsPushFile
 	const char *bytes; /* of the manifest, instead of content */
 	char *held;		   /* content read beforehand, in context, until it is sent */
 	char *session;	   /* of an upload that can be gone on with */
+	int64 seen_size;   /* by the listing that confirms it; -1 unknown */
 	/* what came of it */
 	char *remote_id;
 	char *remote_version;
@@ -136,10 +140,12 @@ typedef struct CsPushJob
 	char *moved_from;  /* where the folder was before this push moved it */
 	char *detour;	   /* MOVES: where to on the way, when names are swapped */
 	List *subfolders;  /* still to be made */
-	List *discards;	   /* paths still to be discarded */
+	List *discards;	   /* of CsOp, still to be carried out */
 	List *queue;	   /* SEND: files that wait, from queue_next on */
 	int queue_next;
 	List *active; /* SEND: files that are on their way */
+	List *unconfirmed; /* sent, and to be looked for */
+	HTAB *sent_keys;   /* of them, while a folder is listed */
 	int unsettled;
 	TimestampTz unsettled_since;
 	/* counters */
@@ -169,7 +175,8 @@ extern HTAB *cs_push_text_table(const char *name, Size entrysize,
 								MemoryContext context);
 extern void cs_push_look_prepare(CsPushJob *push);
 extern void cs_push_look_page(CsPushJob *push);
-extern bool cs_push_look_missing(CsPushJob *push);
+/* by_id: that could be elsewhere, by its id. */
+extern bool cs_push_look_missing(CsPushJob *push, bool by_id);
 /* Records what was seen, in a transaction of its own; true: plan anew. */
 extern bool cs_push_look_apply(CsPushJob *push, TimestampTz now);
 extern void cs_push_root_moved(CsPushJob *push, const char *path, const char *id);
@@ -183,6 +190,14 @@ extern void cs_push_stop_all(CsPushJob *push);
  * are small. In a transaction of its own.
  */
 extern void cs_push_read_ahead(CsPushJob *push);
+/*
+ * push_confirm.c: takes note of a file that is to be confirmed; the folder to
+ * be listed next, or NULL; takes a page of that listing; judges what it showed.
+ */
+extern void cs_push_await_confirmation(CsPushJob *push, CsPushFile *file);
+extern const char *cs_push_next_confirmation(CsPushJob *push);
+extern void cs_push_confirm_page(CsPushJob *push);
+extern void cs_push_confirm_end(CsPushJob *push, TimestampTz now);
 /* push_manifest.c: puts the manifest into the queue; false: none is to be sent. */
 extern bool cs_push_manifest(CsPushJob *push);
 
@@ -196,7 +211,7 @@ extern void cs_push_moved(CsPushJob *push, CsPushFile *file, const CsTransfer *t
 						  TimestampTz now);
 extern void cs_push_trashed(CsPushJob *push, CsPushFile *file, const CsTransfer *transfer);
 extern void cs_push_folder_moved(CsPushJob *push, const char *remote_id);
-/* Paths of what earlier attempts left where none of this push writes over it. */
+/* CsOps to discard what earlier attempts left where this push writes over none. */
 extern List *cs_push_leftovers(CsPushJob *push);
 extern char *cs_push_trash_path(CsPushJob *push, const char *path);
 

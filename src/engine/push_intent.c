@@ -49,6 +49,7 @@ cs_push_write_intent(CsPushJob *push, CsPushFile *file)
 			"SET intent_run_id = $6, intent_path = $7, intent_temp = $8, "
 			"intent_size = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) $7 THEN f.intent_size END, "
 			"intent_sha256 = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) $7 THEN f.intent_sha256 END, "
+			"intent_session = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) $7 THEN f.intent_session END, "
 			"state = CASE WHEN f.state IN ('failed', 'removed_there', 'trashed', 'skipped') THEN 'sending' ELSE f.state END",
 			&args);
 }
@@ -109,7 +110,18 @@ cs_push_write_intents(CsPushJob *push)
 	}
 }
 
-/* Size and SHA-256 of what is about to become visible. */
+/* The upload's session, to be gone on with by a later attempt. */
+static void
+keep_session(CsPushJob *push, CsPushFile *file)
+{
+	file->session = MemoryContextStrdup(push->job.context,
+										file->transfer->result.session);
+}
+
+/*
+ * Of each file that reached a checkpoint: the upload's session, or size and
+ * SHA-256 of what is about to become visible.
+ */
 void
 cs_push_checkpoint(CsPushJob *push, List *files)
 {
@@ -119,14 +131,19 @@ cs_push_checkpoint(CsPushJob *push, List *files)
 	foreach (cell, files)
 	{
 		CsPushFile *file = lfirst(cell);
+		const CsResult *result = &file->transfer->result;
 		Args args = {0};
 
+		if (result->session != NULL)
+			keep_session(push, file);
 		add_file(&args, push, file);
-		add_int64(&args, file->transfer->result.size, false);
-		add_sha256(&args, file->transfer->result.sha256);
+		add_int64(&args, result->size, result->size < 0);
+		add_sha256(&args, result->size < 0 ? NULL : result->sha256);
 		add_text(&args, file->path);
-		execute("UPDATE cloudsync.pushed_file SET intent_size = $6, intent_sha256 = $7, "
-				"intent_path = $8 WHERE " THIS_FILE,
+		add_text(&args, result->session);
+		execute("UPDATE cloudsync.pushed_file SET intent_size = COALESCE($6, intent_size), "
+				"intent_sha256 = COALESCE($7, intent_sha256), "
+				"intent_path = $8, intent_session = COALESCE($9, intent_session) WHERE " THIS_FILE,
 				&args);
 	}
 	cs_commit();

@@ -117,9 +117,9 @@ start_look(CsPushJob *push, TimestampTz now)
 		default: /* CS_PUSH_FIND */
 			if (push->looks == NIL)
 				return false;
-			if (cs_push_look_missing(push))
+			push->located = cs_push_look_missing(push, false);
+			if (cs_push_look_missing(push, true))
 			{
-				push->located = true;
 				start_path(push, CS_OP_LIST, "/", true);
 				return true;
 			}
@@ -133,6 +133,7 @@ static bool
 start_change(CsPushJob *push)
 {
 	CsPushFile *file;
+	const char *folder;
 
 	switch (push->step)
 	{
@@ -157,7 +158,7 @@ start_change(CsPushJob *push)
 		case CS_PUSH_DISCARD:
 			if (push->discards == NIL)
 				return false;
-			start_path(push, CS_OP_DISCARD, linitial(push->discards), false);
+			start_single(push, linitial(push->discards));
 			return true;
 		case CS_PUSH_TRASH:
 			file = cs_push_next_trash(push);
@@ -170,6 +171,14 @@ start_change(CsPushJob *push)
 			if (push->subfolders == NIL)
 				return false;
 			start_path(push, CS_OP_MKDIR, linitial(push->subfolders), false);
+			return true;
+		case CS_PUSH_CONFIRM:
+		case CS_PUSH_CONFIRM_MANIFEST:
+			folder = cs_push_next_confirmation(push);
+			if (folder == NULL)
+				return false;
+			push->job.phase = "verify";
+			start_path(push, CS_OP_LIST, folder, false);
 			return true;
 		default: /* CS_PUSH_MOVES */
 			file = cs_push_next_move(push);
@@ -261,6 +270,8 @@ take_page(CsPushJob *push)
 		for (i = 0; i < page->n_entries; i++)
 			push->anything_left |= page->entries[i].kind != CS_ENTRY_FOLDER;
 	}
+	else if (push->step == CS_PUSH_CONFIRM || push->step == CS_PUSH_CONFIRM_MANIFEST)
+		cs_push_confirm_page(push);
 	else
 		cs_push_look_page(push);
 }
@@ -291,6 +302,8 @@ end_look(CsPushJob *push, TimestampTz now)
 			push->folder_there =
 				found && (push->plan->folder_id == NULL || id == NULL ||
 						  strcmp(id, push->plan->folder_id) == 0);
+			if (!found && push->single->result.failure.failure_class != CS_FAIL_GONE)
+				push->incomplete = true;
 			return false;
 		case CS_PUSH_LIST:
 		case CS_PUSH_FIND:
@@ -359,6 +372,10 @@ end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
 		case CS_PUSH_SUBFOLDERS:
 			push->subfolders = list_delete_first(push->subfolders);
 			return true; /* a failure shows again with the files */
+		case CS_PUSH_CONFIRM:
+		case CS_PUSH_CONFIRM_MANIFEST:
+			cs_push_confirm_end(push, now);
+			return true;
 		case CS_PUSH_MOVES:
 			CS_CRASH_POINT("push.after_move");
 			cs_push_moved(push, push->moving, single, now);

@@ -147,9 +147,9 @@ cs_push_look_page(CsPushJob *push)
 	}
 }
 
-/* Is something neither at its path nor elsewhere by its id? */
+/* See push.h. Is something neither at its path nor elsewhere by its id? */
 bool
-cs_push_look_missing(CsPushJob *push)
+cs_push_look_missing(CsPushJob *push, bool by_id)
 {
 	ListCell *cell;
 
@@ -157,6 +157,8 @@ cs_push_look_missing(CsPushJob *push)
 	{
 		CsLook *look = lfirst(cell);
 
+		if (by_id && look->id == NULL)
+			continue;
 		if (look->record != NULL && !look->at_path && look->found_path == NULL)
 			return true;
 		if (look->record == NULL && !push->folder_there)

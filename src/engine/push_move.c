@@ -152,12 +152,24 @@ is_written_over(CsPushJob *push, const CsRecord *record, const char *folder)
 	return false;
 }
 
+static CsOp *
+discard_op(const CsRecord *record, const char *folder)
+{
+	CsOp *op = palloc0(sizeof(CsOp));
+
+	op->kind = CS_OP_DISCARD;
+	op->path = cs_path_join(folder, record->intent_temp);
+	op->to_path = cs_path_join(folder, cs_path_name(record->intent_path));
+	op->session = record->intent_session;
+	return op;
+}
+
 /* See push.h. */
 List *
 cs_push_leftovers(CsPushJob *push)
 {
 	CsPlan *plan = push->plan;
-	List *paths = NIL;
+	List *ops = NIL;
 	ListCell *cell;
 
 	foreach (cell, plan->files)
@@ -174,9 +186,9 @@ cs_push_leftovers(CsPushJob *push)
 		if (below != NULL)
 			folder = cs_path_join(plan->folder, below);
 		if (!is_written_over(push, record, folder))
-			paths = lappend(paths, cs_path_join(folder, record->intent_temp));
+			ops = lappend(ops, discard_op(record, folder));
 	}
-	return paths;
+	return ops;
 }
 
 /* Where the trash is of a provider that has none of its own. */

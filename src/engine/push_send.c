@@ -80,6 +80,9 @@ fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
 		op->known_version = record->remote_version;
 	}
 	/* an attempt that did not live to say so is ours too */
+	if (op->session == NULL && record->intent_path != NULL &&
+		strcmp(record->intent_path, file->path) == 0)
+		op->session = record->intent_session;
 	if (record->has_intent_sha256 && record->intent_path != NULL &&
 		strcmp(record->intent_path, file->path) == 0)
 	{
@@ -293,7 +296,10 @@ file_sent(CsPushJob *push, CsPushFile *file, TimestampTz now)
 		strlcpy(file->failure.message, "unverified", sizeof(file->failure.message));
 	file->now_at = file->path;
 	stop_file(push, file);
-	cs_push_file_done(push, file, now);
+	if (file->remote_version == NULL)
+		cs_push_await_confirmation(push, file);
+	else
+		cs_push_file_done(push, file, now);
 }
 
 /* Those that reached their checkpoint share a commit, and go on. */

@@ -94,7 +94,7 @@ settle_sent(CsPushJob *push, CsPushFile *file)
 			"remote_id = $9, remote_version = $10, size = $11, sha256 = $12, "
 			"content_version = $13, state = 'synced', marked = marked OR $14, web_url = $15, "
 			"intent_run_id = NULL, intent_path = NULL, intent_temp = NULL, "
-			"intent_size = NULL, intent_sha256 = NULL, "
+			"intent_size = NULL, intent_sha256 = NULL, intent_session = NULL, "
 			"attempts = 0, next_try_at = NULL, last_error = NULL, trash_confirmed = false "
 			"WHERE " THIS_FILE,
 			&args);
@@ -147,7 +147,7 @@ settle_skipped(CsPushJob *push, CsPushFile *file)
 	execute("UPDATE cloudsync.pushed_file SET state = 'skipped', content_version = $6, "
 			"last_error = $7, next_try_at = NULL, attempts = 0, "
 			"intent_run_id = NULL, intent_path = NULL, intent_temp = NULL, "
-			"intent_size = NULL, intent_sha256 = NULL WHERE " THIS_FILE,
+			"intent_size = NULL, intent_sha256 = NULL, intent_session = NULL WHERE " THIS_FILE,
 			&args);
 }
 

@@ -41,7 +41,7 @@ cs_records_read(int64 destination_id, int dossiers_id, const char *dossier)
 
 	n = cs_execute("SELECT source_id, file_key, path, wanted, remote_id, remote_version, "
 				   "content_version, state, size, sha256, intent_path, intent_temp, "
-				   "intent_size, intent_sha256, attempts, trash_confirmed "
+				   "intent_size, intent_sha256, attempts, trash_confirmed, intent_session "
 				   "FROM cloudsync.pushed_file "
 				   "WHERE destination_id OPERATOR(pg_catalog.=) $1 "
 				   "AND dossiers_id OPERATOR(pg_catalog.=) $2 "
@@ -68,6 +68,7 @@ cs_records_read(int64 destination_id, int dossiers_id, const char *dossier)
 		record->has_intent_sha256 = get_sha256(i, 14, record->intent_sha256);
 		record->attempts = (int) cs_get_int64(i, 15, 0);
 		record->trash_confirmed = cs_get_bool(i, 16, false);
+		record->intent_session = cs_get_text(i, 17);
 		records = lappend(records, record);
 	}
 	return records;

@@ -1,0 +1,141 @@
+/*
+ * push_confirm.c
+ *	  Files that were sent to a service whose answer gave no version: one
+ *	  listing of each folder afterwards says what all of them are now, and
+ *	  whether their sizes are right (P6). Until then they count as unsettled, so
+ *	  that after a crash they are found again by size and checksum.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "cloudsync/path.h"
+#include "push_args.h"
+
+typedef struct SentKey
+{
+	const char *key; /* of its path, as the provider compares */
+	CsPushFile *file;
+} SentKey;
+
+/* See push.h. */
+void
+cs_push_await_confirmation(CsPushJob *push, CsPushFile *file)
+{
+	MemoryContext old = MemoryContextSwitchTo(push->job.context);
+
+	file->state = CS_FILE_SENT;
+	push->unconfirmed = lappend(push->unconfirmed, file);
+	MemoryContextSwitchTo(old);
+}
+
+/* See push.h. */
+const char *
+cs_push_next_confirmation(CsPushJob *push)
+{
+	char *folder;
+	ListCell *cell;
+
+	if (push->unconfirmed == NIL)
+		return NULL;
+	folder = cs_path_parent(((CsPushFile *) linitial(push->unconfirmed))->path);
+	push->sent_keys = cs_push_text_table("cloudsync files sent", sizeof(SentKey),
+										 push->job.context);
+	foreach (cell, push->unconfirmed)
+	{
+		CsPushFile *file = lfirst(cell);
+		const char *key = key_of(push, file->path);
+		SentKey *entry = hash_search(push->sent_keys, &key, HASH_ENTER, NULL);
+
+		entry->file = file;
+	}
+	return folder;
+}
+
+static void
+confirm(CsPushFile *file, const CsEntry *entry)
+{
+	if (entry->kind != CS_ENTRY_FILE || entry->version == NULL)
+		return;
+	file->seen_size = entry->size;
+	file->remote_version = pstrdup(entry->version);
+	if (entry->id != NULL)
+		file->remote_id = pstrdup(entry->id);
+	if (entry->web_url != NULL)
+		file->web_url = pstrdup(entry->web_url);
+	if (entry->has_sha256)
+	{
+		if (memcmp(entry->sha256, file->sha256, CS_SHA256_LENGTH) == 0)
+			file->failure.message[0] = '\0';
+		else
+			file->seen_size = -2; /* other bytes */
+	}
+}
+
+/* See push.h. */
+void
+cs_push_confirm_page(CsPushJob *push)
+{
+	const CsResult *page = &push->single->result;
+	MemoryContext old = MemoryContextSwitchTo(push->job.context);
+
+	for (int i = 0; i < page->n_entries; i++)
+	{
+		char *key = key_of(push, page->entries[i].path);
+		SentKey *sent = hash_search(push->sent_keys, &key, HASH_FIND, NULL);
+
+		if (sent != NULL)
+			confirm(sent->file, &page->entries[i]);
+		pfree(key);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* What the listing of its folder says of a file. */
+static void
+judge(CsPushJob *push, CsPushFile *file, const CsFailure *listing, TimestampTz now)
+{
+	CsFailure failure;
+
+	if (file->remote_version != NULL &&
+		(file->seen_size == file->size || file->seen_size == -1))
+	{
+		cs_push_file_done(push, file, now);
+		return;
+	}
+	file->has_sha256 = false;
+	if (file->remote_version != NULL)
+		cs_failure_set(&failure, CS_FAIL_RETRY_LATER, NULL,
+					   "\"%s\" is not what was sent", file->path);
+	else if (listing != NULL)
+		failure = *listing;
+	else
+		cs_failure_set(&failure, CS_FAIL_RETRY_LATER, NULL,
+					   "\"%s\" is not there after it was sent", file->path);
+	cs_push_file_failed(push, file, &failure, now);
+}
+
+/* See push.h. */
+void
+cs_push_confirm_end(CsPushJob *push, TimestampTz now)
+{
+	char *folder = cs_path_parent(((CsPushFile *) linitial(push->unconfirmed))->path);
+	const CsFailure *failure = push->single->state == CS_TRANSFER_FAILED
+								   ? &push->single->result.failure
+								   : NULL;
+	List *others = NIL;
+	ListCell *cell;
+
+	foreach (cell, push->unconfirmed)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (strcmp(cs_path_parent(file->path), folder) == 0)
+			judge(push, file, failure, now);
+		else
+			others = lappend(others, file);
+	}
+	push->unconfirmed = others;
+	hash_destroy(push->sent_keys);
+	push->sent_keys = NULL;
+}
