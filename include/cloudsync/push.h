@@ -47,6 +47,7 @@ typedef enum CsPushStep
 	CS_PUSH_TRASH,
 	CS_PUSH_SUBFOLDERS,
 	CS_PUSH_MOVES,
+	CS_PUSH_RECLAIM, /* what one that was cut off left under another name */
 	CS_PUSH_SEND,
 	CS_PUSH_CONFIRM, /* what was sent without a word about its version */
 	CS_PUSH_MANIFEST,
@@ -211,9 +212,15 @@ extern void cs_push_moved(CsPushJob *push, CsPushFile *file, const CsTransfer *t
 						  TimestampTz now);
 extern void cs_push_trashed(CsPushJob *push, CsPushFile *file, const CsTransfer *transfer);
 extern void cs_push_folder_moved(CsPushJob *push, const char *remote_id);
-/* CsOps to discard what earlier attempts left where this push writes over none. */
-extern List *cs_push_leftovers(CsPushJob *push);
 extern char *cs_push_trash_path(CsPushJob *push, const char *path);
+
+/*
+ * push_reclaim.c: CsOps that discard what earlier attempts left half-written
+ * where this push writes over none; and that bring what became visible under a
+ * name of the time to the name it has now.
+ */
+extern List *cs_push_leftovers(CsPushJob *push);
+extern List *cs_push_reclaims(CsPushJob *push);
 
 /* push_intent.c */
 extern void cs_push_write_intents(CsPushJob *push);

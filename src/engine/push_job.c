@@ -156,6 +156,7 @@ start_change(CsPushJob *push)
 			start_path(push, CS_OP_MKDIR, push->plan->folder, false);
 			return true;
 		case CS_PUSH_DISCARD:
+		case CS_PUSH_RECLAIM:
 			if (push->discards == NIL)
 				return false;
 			start_single(push, linitial(push->discards));
@@ -363,6 +364,7 @@ end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
 				*fatal = single->result.failure;
 			return false;
 		case CS_PUSH_DISCARD:
+		case CS_PUSH_RECLAIM: /* what is not there, or not ours, is left */
 			push->discards = list_delete_first(push->discards);
 			return true;
 		case CS_PUSH_TRASH:
@@ -477,6 +479,8 @@ take_step(CsPushJob *push, TimestampTz now)
 	push->step++;
 	if (push->step == CS_PUSH_DISCARD)
 		push->discards = cs_push_leftovers(push);
+	else if (push->step == CS_PUSH_RECLAIM)
+		push->discards = cs_push_reclaims(push);
 	else if (push->step == CS_PUSH_SUBFOLDERS)
 		cs_push_list_subfolders(push);
 	else if (push->step == CS_PUSH_SEND)

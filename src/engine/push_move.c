@@ -134,63 +134,6 @@ cs_push_next_trash(CsPushJob *push)
 	return NULL;
 }
 
-/* Is it sent in this push, into the folder where it was cut off? */
-static bool
-is_written_over(CsPushJob *push, const CsRecord *record, const char *folder)
-{
-	ListCell *cell;
-
-	foreach (cell, push->files)
-	{
-		CsPushFile *file = lfirst(cell);
-
-		if (file->plan->record == record)
-			return (file->plan->action == CS_ACTION_CREATE ||
-					file->plan->action == CS_ACTION_UPDATE) &&
-				   strcmp(cs_path_parent(file->path), folder) == 0;
-	}
-	return false;
-}
-
-static CsOp *
-discard_op(const CsRecord *record, const char *folder)
-{
-	CsOp *op = palloc0(sizeof(CsOp));
-
-	op->kind = CS_OP_DISCARD;
-	op->path = cs_path_join(folder, record->intent_temp);
-	op->to_path = cs_path_join(folder, cs_path_name(record->intent_path));
-	op->session = record->intent_session;
-	return op;
-}
-
-/* See push.h. */
-List *
-cs_push_leftovers(CsPushJob *push)
-{
-	CsPlan *plan = push->plan;
-	List *ops = NIL;
-	ListCell *cell;
-
-	foreach (cell, plan->files)
-	{
-		CsRecord *record = ((CsPlanFile *) lfirst(cell))->record;
-		const char *below;
-		char *folder;
-
-		if (record == NULL || record->intent_temp == NULL || record->intent_path == NULL)
-			continue;
-		folder = cs_path_parent(record->intent_path);
-		/* it went along if the folder has moved */
-		below = push->moved_from ? cs_path_below(folder, push->moved_from) : NULL;
-		if (below != NULL)
-			folder = cs_path_join(plan->folder, below);
-		if (!is_written_over(push, record, folder))
-			ops = lappend(ops, discard_op(record, folder));
-	}
-	return ops;
-}
-
 /* Where the trash is of a provider that has none of its own. */
 char *
 cs_push_trash_path(CsPushJob *push, const char *path)

@@ -84,7 +84,7 @@ fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
 		strcmp(record->intent_path, file->path) == 0)
 		op->session = record->intent_session;
 	if (record->has_intent_sha256 && record->intent_path != NULL &&
-		strcmp(record->intent_path, file->path) == 0)
+		(record->path == NULL || strcmp(record->intent_path, file->path) == 0))
 	{
 		op->has_intended = true;
 		op->intended_size = record->intent_size;
