@@ -25,10 +25,12 @@ $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 is(run_state($standby, $run), 'running', 'the standby knows');
 is(scalar_sql($standby, "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'cloudsync %'"), 0, '... and is silent');
 is(scalar_sql($standby, "SELECT count(*) FROM cloudsync_status()"), 0, '... and has nothing to say');
-my (undef, undef, $err) = $standby->psql('postgres', 'CALL cloudsync_run()');
-like($err, qr/standby/, '... and refuses to work');
-(undef, undef, $err) = $standby->psql('postgres', 'SELECT cloudsync_start_worker()');
-like($err, qr/standby/, '... in any way');
+foreach my $call ('CALL cloudsync_run()', 'SELECT cloudsync_start_worker()', "SELECT * FROM cloudsync_browse('store')")
+{
+	my (undef, undef, $err) = $standby->psql('postgres', $call, timeout => 20, timed_out => \my $timed_out);
+	like($err, qr/standby/, "... and refuses $call");
+}
+is(scalar_sql($standby, "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'cloudsync %'"), 0, '... and nothing was started');
 
 $primary->stop('immediate');
 $standby->append_conf('postgresql.conf', "cloudsync.stability_delay = 0\n");
@@ -37,6 +39,11 @@ $standby->promote;
 ok(worker_pid($standby, 'cloudsync scheduler'), 'promoted, it has workers');
 ok(wait_run($standby, $run), 'the run of the lost primary is finished');
 is(scalar_sql($standby, 'SELECT count(*) FROM cloudsync.document'), 1, '... once');
+is(scalar_sql($standby, "SELECT string_agg(kind || ' ' || state, ',') FROM cloudsync.history WHERE run_id >= $run"),
+	'collect succeeded', '... by the one run');
+write_file("$root/in/two.txt", 'two');
+ok(wait_run($standby, scalar_sql($standby, "SELECT cloudsync_collect('scans')")), 'what comes after is collected');
+is(scalar_sql($standby, "SELECT string_agg(name, ',' ORDER BY name) FROM cloudsync.document"), 'one.txt,two.txt', '... and nothing again');
 
 $standby->stop('fast');
 done_testing();
