@@ -101,6 +101,22 @@ cs_file_unlink(CsFileTask *task, int folder, const char *name)
 }
 
 /*
+ * Are both names links of one file? So they are when the process was killed
+ * between the two halves of the rename below. One link under two names is one
+ * name to a file system that ignores case.
+ */
+static bool
+same_file(const struct statx *stat, int to, const char *to_name)
+{
+	struct statx other;
+
+	return stat->stx_nlink > 1 && cs_walk_stat(to, to_name, &other) == 0 &&
+		   stat->stx_ino == other.stx_ino &&
+		   stat->stx_dev_major == other.stx_dev_major &&
+		   stat->stx_dev_minor == other.stx_dev_minor;
+}
+
+/*
  * For file systems without RENAME_NOREPLACE: a second link never replaces. For
  * folders, and where there are no links, a look just before must do.
  */
@@ -114,6 +130,8 @@ rename_without_flag(int from, const char *name, int to, const char *to_name)
 	if (S_ISREG(stat.stx_mode))
 	{
 		if (linkat(from, name, to, to_name, 0) == 0)
+			return unlinkat(from, name, 0);
+		if (errno == EEXIST && same_file(&stat, to, to_name))
 			return unlinkat(from, name, 0);
 		if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS &&
 			errno != EMLINK)
