@@ -143,6 +143,7 @@ extern void cs_process_define(BackgroundWorker *worker, CsProcessKind kind,
 extern void cs_process_begin(CsProcessKind kind, CsStart *start,
 							 CsReport **report);
 extern void cs_process_reload(void);
+extern void cs_process_check(void);
 extern uint32 cs_wait_event(const char *name);
 
 typedef enum CsHere

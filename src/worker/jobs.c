@@ -209,7 +209,7 @@ cs_server_advance(CsServer *server, TimestampTz now)
 
 			if (job->ready || job->wake_at <= now)
 			{
-				CHECK_FOR_INTERRUPTS();
+				cs_process_check();
 				advance_job(job, now);
 			}
 			any = any || job->finished;

@@ -42,6 +42,7 @@ typedef struct Known
 	Oid database; /* key */
 	bool seen;	  /* in the scan under way */
 	bool wanted;  /* a scheduler shall run */
+	bool again;	  /* asked for while one ran that may be about to leave */
 	BackgroundWorkerHandle *handle;
 	dsm_segment *report; /* without shared memory */
 	TimestampTz started_at;
@@ -99,6 +100,8 @@ look_at_databases(bool probe_all)
 		}
 		if (!found || probe_all)
 			entry->wanted = true;
+		if (probe_all)
+			entry->again = entry->handle != NULL;
 		entry->seen = true;
 	}
 	table_endscan(scan);
@@ -138,8 +141,11 @@ scheduler_ended(Known *entry, TimestampTz now)
 	entry->handle = NULL;
 	if (left == CS_LEFT_NOTHING_HERE)
 	{
-		entry->wanted = false;
+		/* it may have looked before what we were asked to look for was there */
+		entry->wanted = entry->again;
+		entry->again = false;
 		entry->failures = 0;
+		entry->start_at = now;
 		if (!OidIsValid(only_database))
 			return;
 		/* the transaction that makes it and started us may not be over yet */
@@ -268,6 +274,7 @@ tend(TimestampTz now)
 		if (slot != NULL && pg_atomic_exchange_u32(&slot->probe, 0) != 0)
 		{
 			entry->wanted = true;
+			entry->again = entry->handle != NULL;
 			entry->failures = 0;
 			entry->start_at = now;
 		}
@@ -325,7 +332,7 @@ cs_launcher_main(Datum arg)
 		bool probe_all = false;
 
 		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		cs_process_check();
 		cs_process_reload();
 		MemoryContextSwitchTo(context);
 		if (cs_shared != NULL)

@@ -146,6 +146,20 @@ cs_process_join(Oid database)
 		proc_exit(0);
 }
 
+/*
+ * CHECK_FOR_INTERRUPTS between two pieces of work, outside transactions: who is
+ * told to end there does so without a FATAL in the log. The launcher's exit code
+ * has the postmaster start it again.
+ */
+void
+cs_process_check(void)
+{
+	if (ProcDiePending)
+		proc_exit(MyBgworkerEntry->bgw_restart_time == BGW_NEVER_RESTART ? 0
+																		 : 1);
+	CHECK_FOR_INTERRUPTS();
+}
+
 void
 cs_process_reload(void)
 {

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "cloudsync/crash.h"
 #include "cloudsync/db.h"
 #include "cloudsync/notify.h"
 #include "cloudsync/settings.h"
@@ -57,7 +58,7 @@ static void
 fold_changes(TimestampTz now)
 {
 	while (cs_fold_changes(now))
-		CHECK_FOR_INTERRUPTS();
+		cs_process_check();
 }
 
 static void
@@ -136,6 +137,7 @@ cs_schedule_pass(TimestampTz now, bool fold)
 static void
 leave(Scheduler *scheduler, CsReport *report, CsLeft left)
 {
+	CS_HOLD("scheduler.leave");
 	if (scheduler->slot != NULL)
 	{
 		LWLockAcquire(cs_shared->lock, LW_EXCLUSIVE);
@@ -296,7 +298,7 @@ work_inline(Scheduler *scheduler)
 		scheduler->server = cs_server_create(CS_INLINE);
 	do
 	{
-		CHECK_FOR_INTERRUPTS();
+		cs_process_check();
 		cs_process_reload();
 		cs_server_pass(scheduler->server, woken, until);
 		woken = MyLatch->is_set;
@@ -470,7 +472,7 @@ cs_scheduler_main(Datum arg)
 		bool look;
 
 		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		cs_process_check();
 		cs_process_reload();
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);

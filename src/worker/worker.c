@@ -81,7 +81,7 @@ cs_worker_main(Datum arg)
 		bool woken = MyLatch->is_set;
 
 		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		cs_process_check();
 		cs_process_reload();
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);

@@ -66,7 +66,22 @@ $node->safe_psql('postgres', "CREATE DATABASE $_") foreach qw(one two plain);
 create_extension($node, 'one');
 create_extension($node, 'two');
 ok(scheduled('one') && scheduled('two'), 'two databases with the extension have a scheduler each');
-is(processes('plain'), 0, 'a database without it has no process');
+ok(wait_for($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'cloudsync %' AND datname = 'plain'",
+		't', 'template1'), 'a database without it has no process');
+
+# ... while a scheduler that has found none is on its way out
+crash_at($node, 'scheduler.leave');
+my $leaving = "SELECT count(*) = 1 FROM pg_stat_activity WHERE query = 'scheduler.leave' AND datname = '%s'";
+$node->safe_psql('postgres', "CREATE DATABASE early");
+ok(wait_for($node, sprintf($leaving, 'early'), 't', 'template1'), 'a scheduler has found no extension');
+create_extension($node, 'early');
+# the launcher has been told of it before it is told of this
+$node->safe_psql('postgres', "CREATE DATABASE later");
+ok(wait_for($node, sprintf($leaving, 'later'), 't', 'template1'), '... the launcher has heard of one meanwhile');
+crash_at($node, '');
+ok(wait_for($node, "SELECT NOT (" . sprintf($leaving, 'early') . ")", 't', 'template1') && scheduled('early'),
+	'... and another scheduler stays');
+$node->safe_psql('postgres', "DROP DATABASE $_") foreach qw(early later);
 
 $node->safe_psql('plain', "SET client_min_messages = error; BEGIN; CREATE EXTENSION cloudsync; ROLLBACK");
 my $offset = log_offset($node);
@@ -147,7 +162,7 @@ cmp_ok($took, '<', 3, '... at once');
 ($rc, $err) = timed('postgres', 'DROP DATABASE copy WITH (FORCE)');
 is($rc, 0, 'DROP DATABASE WITH (FORCE)') or diag($err);
 
-unlike(slurp_file($node->logfile), qr/WARNING:  cloudsync|PANIC|TRAP|crash/, 'no warning in the log');
+unlike(slurp_file($node->logfile), qr/WARNING:  cloudsync|PANIC|TRAP|by signal/, 'no warning in the log');
 
 # A launcher that starts anew finds what is there.
 $node->safe_psql('template1', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'cloudsync launcher'");

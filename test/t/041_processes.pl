@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use CloudsyncTest;
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -132,5 +133,10 @@ is(scalar_sql($node, "SELECT count(*) FROM cloudsync.staging"), 0, 'nothing is l
 cmp_ok(within("SELECT NOT (" . of_type('worker') . ")"), '<', 90, 'idle workers leave');
 is(scalar_sql($node, of_type('scheduler')), 't', 'the scheduler stays');
 
+# --- the end of the server --------------------------------------------------------------------
+ok(wait_for($node, "SELECT count(*) = 2 AND bool_and(wait_event_type = 'Extension') FROM pg_stat_activity WHERE backend_type LIKE 'cloudsync %'",
+		't', 'template1'), 'launcher and scheduler wait');
+my $offset = log_offset($node);
 $node->stop('fast');
+unlike(substr(slurp_file($node->logfile), $offset), qr/FATAL/, '... and end without a word');
 done_testing();
