@@ -48,6 +48,7 @@ typedef struct CsDatabase
 	Latch *volatile latch;	  /* the scheduler's; NULL: there is none */
 	pid_t scheduler;
 	CsLeft left;
+	int left_well; /* workers, since the scheduler read it */
 	char problem[CS_PROBLEM_MAX]; /* for the status; empty: none */
 	char action[CS_PROBLEM_MAX];
 } CsDatabase;
@@ -104,6 +105,8 @@ extern void cs_database_forget(Oid database);
 extern void cs_problem_set(Oid database, const char *problem,
 						   const char *action);
 extern void cs_process_attach(CsProcessKind kind, Oid database);
+/* Takes the number of workers that left in good order since the last call. */
+extern int cs_take_left_well(CsDatabase *slot);
 extern void cs_wake_launcher(void);
 /* Holds of other backends: is the database held? Holds of the dead go. */
 extern bool cs_is_held(Oid database);

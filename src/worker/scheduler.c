@@ -44,6 +44,7 @@ typedef struct Scheduler
 	List *workers;		  /* of StartedWorker */
 	CsServer *server;	  /* for working itself; made on first use */
 	int failures;		  /* workers in a row that ended at once */
+	int left_well;		  /* workers that ended, and had not failed */
 	TimestampTz start_at; /* not before: after such failures */
 	TimestampTz fold_at;  /* changes wait; DT_NOEND: none known */
 	TimestampTz look_at;  /* once a minute */
@@ -150,12 +151,31 @@ leave(Scheduler *scheduler, CsReport *report, CsLeft left)
 	proc_exit(0);
 }
 
-/* Forgets workers that ended; those that ended at once make us wait. */
+/*
+ * Did a worker that ended fail? One that ended at once did, unless it left in
+ * good order, told to or suspended.
+ */
+static bool
+has_failed(Scheduler *scheduler, StartedWorker *worker, TimestampTz now)
+{
+	if (scheduler->left_well > 0)
+	{
+		scheduler->left_well--;
+		return false;
+	}
+	return !TimestampDifferenceExceeds(worker->started_at, now, SHORT_LIFE_MS);
+}
+
+/* Forgets workers that ended; those that failed make us wait. */
 static void
 reap_workers(Scheduler *scheduler, TimestampTz now)
 {
 	ListCell *cell;
 
+	if (scheduler->workers == NIL)
+		return;
+	if (scheduler->slot != NULL)
+		scheduler->left_well += cs_take_left_well(scheduler->slot);
 	foreach (cell, scheduler->workers)
 	{
 		StartedWorker *worker = lfirst(cell);
@@ -163,7 +183,7 @@ reap_workers(Scheduler *scheduler, TimestampTz now)
 
 		if (GetBackgroundWorkerPid(worker->handle, &pid) != BGWH_STOPPED)
 			continue;
-		if (TimestampDifferenceExceeds(worker->started_at, now, SHORT_LIFE_MS))
+		if (!has_failed(scheduler, worker, now))
 			scheduler->failures = 0;
 		else
 		{
@@ -176,6 +196,9 @@ reap_workers(Scheduler *scheduler, TimestampTz now)
 		pfree(worker);
 		scheduler->workers = foreach_delete_current(scheduler->workers, cell);
 	}
+	/* the rest were not started by us */
+	if (scheduler->workers == NIL)
+		scheduler->left_well = 0;
 }
 
 /*

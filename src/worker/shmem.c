@@ -107,6 +107,7 @@ cs_database_slot(Oid database, bool create)
 		slot->latch = NULL;
 		slot->scheduler = 0;
 		slot->left = CS_LEFT_NOT;
+		slot->left_well = 0;
 		slot->problem[0] = slot->action[0] = '\0';
 		pg_atomic_write_u32(&slot->probe, 0);
 		pg_atomic_write_u32(&slot->changes, 0);
@@ -174,6 +175,8 @@ process_detach(int code, Datum arg)
 		slot->scheduler = 0;
 		slot->latch = NULL;
 	}
+	if (slot != NULL && process->kind == CS_WORKER && code == 0)
+		slot->left_well++;
 	process->n_activity = 0;
 	process->pid = 0;
 	LWLockRelease(cs_shared->lock);
@@ -220,6 +223,18 @@ cs_process_attach(CsProcessKind kind, Oid database)
 	if (slot != NULL)
 		slot->left = CS_LEFT_NOT;
 	LWLockRelease(cs_shared->lock);
+}
+
+int
+cs_take_left_well(CsDatabase *slot)
+{
+	int result;
+
+	LWLockAcquire(cs_shared->lock, LW_EXCLUSIVE);
+	result = slot->left_well;
+	slot->left_well = 0;
+	LWLockRelease(cs_shared->lock);
+	return result;
 }
 
 void

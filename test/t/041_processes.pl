@@ -74,6 +74,26 @@ $node->safe_psql('postgres', "SELECT cloudsync_suspend(); SELECT cloudsync_resum
 ok(wait_run($node, $run), '... until it is on again');
 is(scalar_sql($node, "SELECT count(*) FROM cloudsync.document WHERE name = 'file.txt'"), 1, 'collected once');
 
+# --- told to end again and again ----------------------------------------------------------
+# Whoever fails is started later and later; whoever leaves as told is not.
+$node->safe_psql('postgres', "ALTER SYSTEM SET cloudsync.stability_delay = '5min'");
+$node->reload;
+write_file("$root/in1/again.txt", 'again');
+$run = $node->safe_psql('postgres', "SELECT cloudsync_collect('scans1')");
+my $began = time;
+for my $n (1 .. 10)
+{
+	wait_for($node, "SELECT state = 'running' FROM cloudsync.history WHERE run_id = $run") or last;
+	$node->safe_psql('postgres', 'SELECT cloudsync_suspend()');
+	wait_for($node, "SELECT NOT (" . of_type('worker') . ")") or last;
+	$node->safe_psql('postgres', 'SELECT cloudsync_resume()');
+}
+ok(wait_for($node, "SELECT state = 'running' FROM cloudsync.history WHERE run_id = $run"), 'suspended and resumed ten times, the run goes on');
+cmp_ok(time - $began, '<', 90, '... without a growing delay');
+$node->safe_psql('postgres', "SELECT cloudsync_cancel($run)");
+ok(wait_for($node, "SELECT finished_at IS NOT NULL FROM cloudsync.history WHERE run_id = $run"), '... until it is cancelled');
+unlink "$root/in1/again.txt";
+
 # --- one connection, one worker; many connections, several --------------------------------
 $node->safe_psql('postgres', "ALTER SYSTEM SET cloudsync.stability_delay = '5min'");
 $node->reload;
