@@ -146,6 +146,7 @@ BEGIN
             MESSAGE = format('the work is queued: connection "%s" is in state "%s"', served.name, served.state),
             HINT = CASE served.state
                 WHEN 'disabled' THEN 'It starts when the connection is enabled: cloudsync_enable.'
+                WHEN 'locked' THEN 'It starts when the keyring is back: cloudsync_status() says more.'
                 ELSE 'It starts when consent is given: cloudsync_connect with the same name, then cloudsync_authorize.' END;
     ELSIF waiting IS NOT NULL THEN
         RAISE WARNING USING

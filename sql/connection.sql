@@ -6,10 +6,12 @@
 CREATE FUNCTION cloudsync.provider_rows()
     RETURNS TABLE (provider text, title text, authentication text, options jsonb, credentials jsonb, checksum text, max_file_size bigint, incremental boolean)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'cloudsync_provider_rows';
--- Refuses an unknown provider, option or credentials key, naming the known ones.
+-- Refuses an unknown provider, option or credentials key, naming the known ones,
+-- and credentials that are not whole; NULL credentials are not looked at.
 CREATE FUNCTION cloudsync.check_options(provider text, options jsonb, credentials jsonb) RETURNS void
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'cloudsync_check_options';
--- The account that options stand for: local, the normalised path below local_root.
+-- The account that options stand for: local, the normalised path below local_root;
+-- otherwise as the provider says, and an error where no connection may go (S5).
 CREATE FUNCTION cloudsync.account_of(provider text, tenant text, options jsonb) RETURNS text
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'cloudsync_account_of';
 
@@ -30,11 +32,13 @@ CREATE TABLE cloudsync.connection (
     provider text NOT NULL,
     account_id bigint NOT NULL REFERENCES cloudsync.account,
     options jsonb NOT NULL DEFAULT '{}',
-    state text NOT NULL CHECK (state IN ('pending', 'active', 'needs_consent', 'disabled', 'disconnected')),
+    state text NOT NULL CHECK (state IN ('pending', 'active', 'needs_consent', 'locked', 'disabled', 'disconnected')),
     reason text,
     -- the worker's own backoff: failures in a row, and not before
     failures integer NOT NULL DEFAULT 0,
     retry_at timestamptz,
+    -- grows with options and credentials: a worker that serves another opens it anew
+    revision integer NOT NULL DEFAULT 0,
     bytes_per_second bigint,
     requests_per_second real,
     max_bytes_per_day bigint,
@@ -87,6 +91,22 @@ BEGIN ATOMIC
         'max_bytes_per_day', (c).max_bytes_per_day);
 END;
 
+-- Stores a connection's credentials: NULL keeps those there are, an empty object
+-- forgets them. True: they are other ones now.
+CREATE FUNCTION cloudsync.set_credentials(c cloudsync.connection, credentials jsonb) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+    IF set_credentials.credentials IS NULL THEN
+        RETURN false;
+    ELSIF set_credentials.credentials = '{}' THEN
+        DELETE FROM cloudsync.secret s WHERE s.owner_kind = 'connection' AND s.owner_id = (c).connection_id;
+        RETURN FOUND;
+    END IF;
+    RETURN cloudsync.keep_secret('connection', (c).connection_id, (c).tenant, set_credentials.credentials);
+END
+$$;
+
 CREATE FUNCTION @extschema@.cloudsync_connect(provider text, name text, credentials jsonb DEFAULT NULL, options jsonb DEFAULT '{}')
     RETURNS TABLE (connection_id bigint, state text, authorize_url text)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -99,7 +119,9 @@ DECLARE
     old cloudsync.connection;
     old_account text;
     new cloudsync.connection;
+    fresh boolean := false;
 BEGIN
+    PERFORM cloudsync.hide_statement();
     IF cloudsync_connect.provider IS NULL OR cloudsync_connect.name IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
             MESSAGE = 'a connection needs a provider and a name',
@@ -135,6 +157,8 @@ BEGIN
     END LOOP;
 
     IF old.connection_id IS NULL THEN
+        PERFORM cloudsync.check_options(new.provider, new.options, coalesce(cloudsync_connect.credentials, '{}'));
+        PERFORM cloudsync.set_credentials(new, cloudsync_connect.credentials);
         PERFORM cloudsync.note(own, 'connect', new.name, NULL, cloudsync.connection_facts(new));
         PERFORM cloudsync.wake(true);
         RETURN QUERY SELECT new.connection_id, new.state, NULL::text;
@@ -148,15 +172,23 @@ BEGIN
                              old.name, old_account, old.provider, account_name, cloudsync_connect.provider),
             HINT = 'Choose another name for the other account, or cloudsync_disconnect this connection first.';
     END IF;
+    IF NOT EXISTS (SELECT FROM cloudsync.secret s WHERE s.owner_kind = 'connection' AND s.owner_id = old.connection_id) THEN
+        PERFORM cloudsync.check_options(old.provider, cloudsync_connect.options, coalesce(cloudsync_connect.credentials, '{}'));
+    END IF;
+    fresh := cloudsync.set_credentials(old, cloudsync_connect.credentials);
     UPDATE cloudsync.connection c
         SET options = cloudsync_connect.options,
-            state = CASE WHEN c.state IN ('pending', 'needs_consent') THEN 'active' ELSE c.state END,
-            reason = CASE WHEN c.state IN ('pending', 'needs_consent') THEN NULL ELSE c.reason END
+            revision = c.revision + 1,
+            failures = CASE WHEN fresh THEN 0 ELSE c.failures END,
+            retry_at = CASE WHEN fresh THEN NULL ELSE c.retry_at END,
+            state = CASE WHEN c.state IN ('pending', 'needs_consent') OR fresh AND c.state = 'locked' THEN 'active' ELSE c.state END,
+            reason = CASE WHEN c.state IN ('pending', 'needs_consent') OR fresh THEN NULL ELSE c.reason END
         WHERE c.connection_id = old.connection_id
-          AND (c.options <> cloudsync_connect.options OR c.state IN ('pending', 'needs_consent'))
+          AND (c.options <> cloudsync_connect.options OR c.state IN ('pending', 'needs_consent') OR fresh)
         RETURNING c.* INTO new;
     IF new.connection_id IS NOT NULL THEN
-        PERFORM cloudsync.note(own, 'renew', new.name, cloudsync.connection_facts(old), cloudsync.connection_facts(new));
+        PERFORM cloudsync.note(own, 'renew', new.name, cloudsync.connection_facts(old),
+                               cloudsync.connection_facts(new) || CASE WHEN fresh THEN '{"credentials": "renewed"}' ELSE '{}' END::jsonb);
         PERFORM cloudsync.wake(true);
     END IF;
     RETURN QUERY SELECT old.connection_id, coalesce(new.state, old.state), NULL::text;
@@ -198,6 +230,7 @@ BEGIN
     UPDATE cloudsync.destination d SET connection_id = NULL WHERE d.connection_id = old.connection_id;
     DELETE FROM cloudsync.due d WHERE d.connection_id = old.connection_id;
     DELETE FROM cloudsync.backfill b WHERE b.connection_id = old.connection_id;
+    DELETE FROM cloudsync.secret s WHERE s.owner_kind = 'connection' AND s.owner_id = old.connection_id;
 
     PERFORM cloudsync.note(own, 'disconnect', old.name, cloudsync.connection_facts(old), cloudsync.connection_facts(new));
     PERFORM cloudsync.wake(true);

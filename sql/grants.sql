@@ -117,7 +117,7 @@ DO $$
 DECLARE
     filters CONSTANT jsonb := '{
         "role_tenant": "", "home": "", "audit": "",
-        "account": "", "connection": "",
+        "account": "", "connection": "", "secret": "",
         "dossier_table": "", "source": "", "untracked": "",
         "destination": "", "push_setting": "", "procedure_folder": "",
         "pushed_dossier": "", "pushed_file": "",

@@ -319,16 +319,18 @@ $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT CASE WHEN c.state = 'needs_consent' THEN 'error' ELSE 'warning' END,
+    SELECT CASE WHEN c.state IN ('needs_consent', 'locked') THEN 'error' ELSE 'warning' END,
            format('connection %s', c.name),
            CASE c.state WHEN 'needs_consent' THEN 'it needs consent again' WHEN 'pending' THEN 'it waits for consent'
+                WHEN 'locked' THEN 'it is locked'
                 ELSE format('it fails, %s times in a row; tried again at %s', c.failures, date_trunc('second', c.retry_at)) END
                || coalesce(': ' || c.reason, ''),
-           CASE WHEN c.state IN ('needs_consent', 'pending') THEN format('SELECT * FROM cloudsync_connect(%L, %L, options => %L);', c.provider, c.name, c.options)
+           CASE WHEN c.state = 'locked' THEN 'Put the keyring back: see cloudsync.master_key_file and cloudsync.master_key_command. It goes on by itself then.'
+                WHEN c.state IN ('needs_consent', 'pending') THEN format('SELECT * FROM cloudsync_connect(%L, %L, options => %L);', c.provider, c.name, c.options)
                 ELSE format('SELECT * FROM cloudsync_check(%L);', c.name) END
         FROM cloudsync.connection c
         WHERE cloudsync.sees(c.tenant)
-          AND (c.state IN ('needs_consent', 'pending') OR (c.state = 'active' AND c.failures > 0 AND c.retry_at IS NOT NULL));
+          AND (c.state IN ('needs_consent', 'pending', 'locked') OR (c.state = 'active' AND c.failures > 0 AND c.retry_at IS NOT NULL));
     RETURN QUERY
     SELECT CASE WHEN min(d.due_at) < now THEN 'error' ELSE 'warning' END,
            format('connection %s', c.name),

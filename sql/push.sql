@@ -467,6 +467,7 @@ BEGIN
             RAISE WARNING USING
                 MESSAGE = format('the push is queued: connection "%s" is in state "%s"', conn.name, conn.state),
                 HINT = CASE conn.state WHEN 'disabled' THEN 'Call cloudsync_enable.'
+                                       WHEN 'locked' THEN 'It starts when the keyring is back: cloudsync_status() says more.'
                                        ELSE 'Renew its consent with cloudsync_connect.' END;
         END IF;
         RETURN NEXT run;

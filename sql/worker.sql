@@ -104,14 +104,15 @@ COMMENT ON FUNCTION @extschema@.cloudsync_resume() IS
     'makes this copy of the database the one that acts';
 
 /*
- * A copy that shall never act: suspended, and each connection disabled, so that
- * resuming by mistake does nothing either.
+ * A copy that shall never act: suspended, its secrets gone for good, and each
+ * connection disabled, so that resuming by mistake does nothing either.
  */
 CREATE FUNCTION @extschema@.cloudsync_detach() RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
 DECLARE
     ended bigint;
+    forgotten bigint;
 BEGIN
     PERFORM cloudsync.refuse_tenant('cloudsync_detach');
     UPDATE cloudsync.home SET suspended_at = coalesce(suspended_at, clock_timestamp()),
@@ -119,10 +120,12 @@ BEGIN
     UPDATE cloudsync.connection SET state = 'disabled', reason = format('detached from the store by %s', cloudsync.acting_user())
         WHERE state NOT IN ('disabled', 'disconnected');
     GET DIAGNOSTICS ended = ROW_COUNT;
-    PERFORM cloudsync.note('', 'detach', 'database', NULL, jsonb_build_object('connections', ended));
+    DELETE FROM cloudsync.secret;
+    GET DIAGNOSTICS forgotten = ROW_COUNT;
+    PERFORM cloudsync.note('', 'detach', 'database', NULL, jsonb_build_object('connections', ended, 'secrets', forgotten));
     PERFORM cloudsync.wake(true);
-    RAISE NOTICE USING MESSAGE = format('this copy is detached: it is suspended, and its %s active connections are disabled', ended),
-        HINT = 'Should it act again after all, run cloudsync_resume() and cloudsync_enable() for each connection.';
+    RAISE NOTICE USING MESSAGE = format('this copy is detached: it is suspended, and its %s active connections are disabled, and its %s secrets are gone', ended, forgotten),
+        HINT = 'Should it act again after all, run cloudsync_resume(), and for each connection cloudsync_enable() and, with its credentials, cloudsync_connect().';
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_detach() IS

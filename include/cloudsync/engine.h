@@ -26,6 +26,11 @@ typedef struct CsConnection
 	char *name;
 	const CsProvider *provider;
 	char *local_path;		/* option path of local, or NULL */
+	CsOption *options;		/* ended by a NULL key */
+	CsService *service;		/* over HTTP, once the endpoint was opened */
+	int revision;			/* of options and credentials */
+	int64 bytes_per_second; /* 0: no limit */
+	double requests_per_second;
 	CsEndpoint *endpoint;	/* opened on first use, see cs_connection_endpoint */
 	CsLoop *loop;
 	int transfers;			/* running now for this connection */
@@ -74,9 +79,18 @@ struct CsJob
 
 /* Reads the connection's row; NULL if it must not be served now. Own transaction. */
 extern CsConnection *cs_connection_open(int64 connection_id, CsLoop *loop);
-/* Opens the endpoint if need be; NULL with *failure. */
+/* The same for a question, whatever its state but disconnected. */
+extern CsConnection *cs_connection_look(int64 connection_id);
+/*
+ * Opens the endpoint if need be; NULL with *failure. Not in a transaction. The
+ * credentials are readable only while it is being opened.
+ */
 extern CsEndpoint *cs_connection_endpoint(CsConnection *connection, bool create,
 										  CsFailure *failure);
+/* Takes on limits that were changed while it is served. */
+extern void cs_connection_set_limits(CsConnection *connection,
+									 int64 bytes_per_second,
+									 double requests_per_second);
 /* Frees it; its jobs must be finished. */
 extern void cs_connection_close(CsConnection *connection);
 /* Notes success or a connection-wide failure: state, backoff. In a transaction. */
@@ -107,6 +121,7 @@ extern void cs_engine_recover(int64 connection_id);
  * cs_follow_renames: keeps the names of tracked columns up to date.
  * cs_recover_orphans: what a dead worker left on a connection that nobody may
  * serve.
+ * cs_unlock_connections: makes those active again whose keys are back (S1).
  * cs_backfill_step: notes a further step of dossiers that existed.
  * cs_schedule_collections: queues a run for each channel whose time has come.
  * cs_next_due: earliest time at which any of this or a claim has work; 
@@ -119,6 +134,7 @@ extern void cs_engine_recover(int64 connection_id);
 extern bool cs_fold_changes(TimestampTz now);
 extern void cs_follow_renames(TimestampTz now);
 extern void cs_recover_orphans(TimestampTz now);
+extern void cs_unlock_connections(TimestampTz now);
 extern bool cs_backfill_step(TimestampTz now);
 extern void cs_schedule_collections(TimestampTz now);
 extern TimestampTz cs_next_due(TimestampTz now);

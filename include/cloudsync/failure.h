@@ -21,7 +21,8 @@ typedef enum CsFailureClass
 	CS_FAIL_FORBIDDEN,	   /* the account may not do this */
 	CS_FAIL_REFUSED,	   /* this file or name can never be taken */
 	CS_FAIL_UNREACHABLE,   /* the store itself: root missing, host down */
-	CS_FAIL_BROKEN		   /* an answer that makes no sense, or a bug */
+	CS_FAIL_LOCKED, /* the keys for the connection's secrets are not there */
+	CS_FAIL_BROKEN	/* an answer that makes no sense, or a bug */
 } CsFailureClass;
 
 #define CS_MESSAGE_MAX 256
@@ -49,7 +50,7 @@ static inline int
 cs_failure_is_connections(CsFailureClass c)
 {
 	return c == CS_FAIL_NEEDS_CONSENT || c == CS_FAIL_QUOTA ||
-		   c == CS_FAIL_UNREACHABLE;
+		   c == CS_FAIL_UNREACHABLE || c == CS_FAIL_LOCKED;
 }
 
 #endif

@@ -17,6 +17,7 @@
 #include "cloudsync/notify.h"
 #include "cloudsync/push.h"
 #include "cloudsync/settings.h"
+#include "credentials.h"
 
 /* Backoff of a connection that fails: doubled from the first to the last. */
 #define BACKOFF_FIRST_MS 5000
@@ -40,37 +41,31 @@ copy_text(uint64 row, int column, MemoryContext context)
 	return text == NULL ? NULL : MemoryContextStrdup(context, text);
 }
 
-/* The connection's row in a context of its own; NULL if it is not to be served. */
+/* What is read of a connection, and the options as the provider takes them. */
+#define COLUMNS                                                                \
+	"SELECT c.account_id, c.tenant, c.name, c.provider, "                      \
+	"c.options OPERATOR(pg_catalog.->>) 'path', c.revision, "                  \
+	"c.bytes_per_second, c.requests_per_second::pg_catalog.float8, "           \
+	"o.key, o.value FROM cloudsync.connection c LEFT JOIN LATERAL "            \
+	"pg_catalog.jsonb_each_text(c.options) o ON true "
+
+/* The rows of the query above in a context of its own; NULL if there are none. */
 static CsConnection *
-read_connection(int64 connection_id, TimestampTz now)
+make_connection(int64 connection_id, uint64 rows)
 {
-	Oid types[2] = {INT8OID, TIMESTAMPTZOID};
-	Datum values[2] = {Int64GetDatum(connection_id), TimestampTzGetDatum(now)};
 	MemoryContext context;
 	CsConnection *connection;
 	const CsProvider *provider;
-	char *provider_name;
+	char *rate;
 
-	if (cs_execute("SELECT c.account_id, c.tenant, c.name, c.provider, "
-				   "c.options OPERATOR(pg_catalog.->>) 'path' "
-				   "FROM cloudsync.connection c "
-				   "WHERE c.connection_id OPERATOR(pg_catalog.=) $1 "
-				   "AND c.state OPERATOR(pg_catalog.=) 'active' "
-				   "AND (c.retry_at IS NULL OR c.retry_at OPERATOR(pg_catalog.<=) $2 "
-				   "OR EXISTS (SELECT FROM cloudsync.run r "
-				   "WHERE r.connection_id OPERATOR(pg_catalog.=) c.connection_id "
-				   "AND r.state OPERATOR(pg_catalog.=) 'queued' "
-				   "AND r.origin OPERATOR(pg_catalog.=) 'manual' "
-				   "AND r.attempts OPERATOR(pg_catalog.=) 0))",
-				   2, types, values, NULL, true) == 0)
+	if (rows == 0)
 		return NULL;
-	provider_name = cs_get_text(0, 4);
-	provider = cs_provider_by_name(provider_name);
+	provider = cs_provider_by_name(cs_get_text(0, 4));
 	if (provider == NULL)
 	{
 		ereport(WARNING,
 				(errmsg("provider \"%s\" is not known to this version of cloudsync",
-						provider_name)));
+						cs_get_text(0, 4))));
 		return NULL;
 	}
 	context = AllocSetContextCreate(TopMemoryContext, "cloudsync connection",
@@ -83,7 +78,55 @@ read_connection(int64 connection_id, TimestampTz now)
 	connection->name = copy_text(0, 3, context);
 	connection->provider = provider;
 	connection->local_path = copy_text(0, 5, context);
+	connection->revision = (int) cs_get_int64(0, 6, 0);
+	connection->bytes_per_second = cs_get_int64(0, 7, 0);
+	rate = cs_get_text(0, 8);
+	connection->requests_per_second = rate ? atof(rate) : 0;
+	connection->options =
+		MemoryContextAllocZero(context, sizeof(CsOption) * (rows + 1));
+	for (uint64 i = 0; i < rows && cs_get_text(i, 9) != NULL; i++)
+	{
+		connection->options[i].key = copy_text(i, 9, context);
+		connection->options[i].value = copy_text(i, 10, context);
+	}
 	return connection;
+}
+
+/* NULL if it is not to be served. */
+static CsConnection *
+read_connection(int64 connection_id, TimestampTz now)
+{
+	Oid types[2] = {INT8OID, TIMESTAMPTZOID};
+	Datum values[2] = {Int64GetDatum(connection_id), TimestampTzGetDatum(now)};
+
+	return make_connection(
+		connection_id,
+		cs_execute(COLUMNS
+				   "WHERE c.connection_id OPERATOR(pg_catalog.=) $1 "
+				   "AND c.state OPERATOR(pg_catalog.=) 'active' "
+				   "AND (c.retry_at IS NULL OR c.retry_at OPERATOR(pg_catalog.<=) $2 "
+				   "OR EXISTS (SELECT FROM cloudsync.run r "
+				   "WHERE r.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+				   "AND r.state OPERATOR(pg_catalog.=) 'queued' "
+				   "AND r.origin OPERATOR(pg_catalog.=) 'manual' "
+				   "AND r.attempts OPERATOR(pg_catalog.=) 0))",
+				   2, types, values, NULL, true));
+}
+
+/* Its keys are not there: it is locked, and its work waits, not even claimed. */
+static bool
+is_locked(CsConnection *connection)
+{
+	CsFailure failure = {0};
+
+	if (connection->provider->open == NULL ||
+		cs_connection_endpoint(connection, false, &failure) != NULL ||
+		failure.failure_class != CS_FAIL_LOCKED)
+		return false;
+	cs_begin("locking a connection");
+	cs_connection_note(connection, &failure, GetCurrentTimestamp());
+	cs_commit();
+	return true;
 }
 
 /* See engine.h. */
@@ -95,9 +138,51 @@ cs_connection_open(int64 connection_id, CsLoop *loop)
 	cs_begin("opening a connection");
 	connection = read_connection(connection_id, GetCurrentTimestamp());
 	cs_commit();
-	if (connection != NULL)
-		connection->loop = loop;
+	if (connection == NULL)
+		return NULL;
+	connection->loop = loop;
+	if (!is_locked(connection))
+		return connection;
+	cs_connection_close(connection);
+	return NULL;
+}
+
+/* See engine.h. */
+CsConnection *
+cs_connection_look(int64 connection_id)
+{
+	Oid types[1] = {INT8OID};
+	Datum values[1] = {Int64GetDatum(connection_id)};
+	CsConnection *connection;
+
+	cs_begin("asking a provider");
+	connection = make_connection(
+		connection_id,
+		cs_execute(COLUMNS "WHERE c.connection_id OPERATOR(pg_catalog.=) $1 "
+						   "AND c.state OPERATOR(pg_catalog.<>) 'disconnected'",
+				   1, types, values, NULL, true));
+	cs_commit();
 	return connection;
+}
+
+/* The service is opened once, and knows what was learnt of it. */
+static CsEndpoint *
+open_service(CsConnection *connection, CsFailure *failure)
+{
+	CsEndpoint *endpoint;
+	CsHttpAccess access = {0};
+	CsSecret secret = {0};
+
+	if (connection->service == NULL)
+		connection->service =
+			connection->provider->open(connection->options, failure);
+	if (connection->service == NULL ||
+		!cs_credentials_open(connection, &secret, failure))
+		return NULL;
+	cs_credentials_access(connection, &secret, &access);
+	endpoint = cs_endpoint_open_http(connection->service, &access, failure);
+	cs_secret_forget(&secret);
+	return endpoint;
 }
 
 /* See engine.h. The folder is opened once and held until the connection closes. */
@@ -110,11 +195,26 @@ cs_connection_endpoint(CsConnection *connection, bool create,
 	if (connection->endpoint != NULL)
 		return connection->endpoint;
 	old = MemoryContextSwitchTo(connection->context);
-	connection->endpoint =
-		cs_endpoint_open_local(cs_local_root, connection->tenant,
-							   connection->local_path, create, failure);
+	if (connection->provider->open != NULL)
+		connection->endpoint = open_service(connection, failure);
+	else
+		connection->endpoint =
+			cs_endpoint_open_local(cs_local_root, connection->tenant,
+								   connection->local_path, create, failure);
 	MemoryContextSwitchTo(old);
 	return connection->endpoint;
+}
+
+/* See engine.h. */
+void
+cs_connection_set_limits(CsConnection *connection, int64 bytes_per_second,
+						 double requests_per_second)
+{
+	connection->bytes_per_second = bytes_per_second;
+	connection->requests_per_second = requests_per_second;
+	if (connection->endpoint != NULL)
+		cs_endpoint_set_limits(connection->endpoint, bytes_per_second,
+							   requests_per_second);
 }
 
 /* See engine.h. */
@@ -157,13 +257,32 @@ note_success(CsConnection *connection, TimestampTz now)
 			   2, types, values, NULL, false);
 }
 
-/* Consent is asked of a person; everything else is tried again later. */
+/* The state that a failure leads to; NULL: it stays as it is. */
+static const char *
+state_after(const CsFailure *failure)
+{
+	switch (failure->failure_class)
+	{
+		case CS_FAIL_NEEDS_CONSENT:
+			return "needs_consent";
+		case CS_FAIL_LOCKED:
+			return "locked";
+		default:
+			return NULL;
+	}
+}
+
+/*
+ * Consent is asked of a person, keys are waited for; everything else is tried
+ * again later.
+ */
 static void
 note_failure(CsConnection *connection, const CsFailure *failure,
 			 TimestampTz now)
 {
-	Oid types[4] = {INT8OID, TIMESTAMPTZOID, TEXTOID, BOOLOID};
+	Oid types[4] = {INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
 	Datum values[4];
+	const char *state = state_after(failure);
 	int64 wait_ms = BACKOFF_FIRST_MS;
 	int64 failures = 0;
 	StringInfoData reason;
@@ -184,13 +303,17 @@ note_failure(CsConnection *connection, const CsFailure *failure,
 		appendStringInfo(&reason, ": %s", failure->detail);
 	values[1] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, wait_ms));
 	values[2] = CStringGetTextDatum(reason.data);
-	values[3] = BoolGetDatum(failure->failure_class == CS_FAIL_NEEDS_CONSENT);
-	cs_execute("UPDATE cloudsync.connection SET failures = failures OPERATOR(pg_catalog.+) 1, "
-			   "retry_at = $2, reason = $3, "
-			   "state = CASE WHEN $4 AND state OPERATOR(pg_catalog.=) 'active' "
-			   "THEN 'needs_consent' ELSE state END "
-			   "WHERE connection_id OPERATOR(pg_catalog.=) $1",
-			   4, types, values, NULL, false);
+	values[3] = state ? CStringGetTextDatum(state) : (Datum) 0;
+	if (cs_execute("UPDATE cloudsync.connection SET failures = failures OPERATOR(pg_catalog.+) 1, "
+				   "retry_at = $2, reason = $3, "
+				   "state = CASE WHEN state OPERATOR(pg_catalog.=) 'active' "
+				   "THEN COALESCE($4, state) ELSE state END "
+				   "WHERE connection_id OPERATOR(pg_catalog.=) $1 "
+				   "RETURNING state OPERATOR(pg_catalog.=) $4",
+				   4, types, values, state ? "    " : "   n", false) > 0 &&
+		cs_get_bool(0, 1, false))
+		cs_notify("connection", "connection_id", connection->connection_id,
+				  connection->provider->name, state);
 }
 
 /* See engine.h. */

@@ -243,7 +243,7 @@ add_found(Notes *to, const Notes *from)
 /* What each branch of the queries below ends in. */
 #define SERVED                                                                 \
 	"c.state OPERATOR(pg_catalog.=) ANY "                                      \
-	"(ARRAY['active', 'needs_consent', 'disabled']) AND s.auto_sync "
+	"(ARRAY['active', 'needs_consent', 'locked', 'disabled']) AND s.auto_sync "
 
 /*
  * A change made while its dossier is being pushed begins a new wait; one made

@@ -15,9 +15,11 @@
 #include "utils/jsonb.h"
 
 #include "../transfer/endpoint.h"
+#include "../transfer/http.h"
 #include "cloudsync/compat.h"
 #include "cloudsync/path.h"
 #include "cloudsync/provider.h"
+#include "cloudsync/reach.h"
 #include "cloudsync/settings.h"
 
 PG_FUNCTION_INFO_V1(cloudsync_provider_rows);
@@ -205,19 +207,7 @@ provider_argument(FunctionCallInfo fcinfo)
 	return known_provider(argument(fcinfo, 0));
 }
 
-Datum
-cloudsync_check_options(PG_FUNCTION_ARGS)
-{
-	const CsProvider *provider = provider_argument(fcinfo);
-
-	check_keys(provider, "option", provider->options,
-			   PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1));
-	check_keys(provider, "credential", provider->credentials,
-			   PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
-	PG_RETURN_VOID();
-}
-
-/* A text option, or NULL. */
+/* A text value, or NULL. */
 static char *
 text_option(Jsonb *options, const char *key)
 {
@@ -233,6 +223,177 @@ text_option(Jsonb *options, const char *key)
 	if (value == NULL || value->type != jbvString)
 		return NULL;
 	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+/* Credentials that are of use together alone, and those that exclude others. */
+typedef struct Pair
+{
+	const char *key;
+	const char *needs;	  /* or NULL */
+	const char *excludes; /* or NULL */
+} Pair;
+
+static const Pair pairs[] = {{"username", "password", "bearer_token"},
+							 {"password", "username", "bearer_token"},
+							 {"access_key_id", "secret_access_key", NULL},
+							 {"secret_access_key", "access_key_id", NULL},
+							 {"session_token", "access_key_id", NULL}};
+
+/* Values are never said: only their keys are. */
+static void
+check_pairs(const CsProvider *provider, Jsonb *given)
+{
+	for (int i = 0; i < lengthof(pairs); i++)
+	{
+		const Pair *pair = &pairs[i];
+
+		if (text_option(given, pair->key) == NULL)
+			continue;
+		if (pair->needs != NULL && text_option(given, pair->needs) == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("provider \"%s\" needs the credential \"%s\" "
+							"with \"%s\"",
+							provider->name, pair->needs, pair->key),
+					 errhint("Give both, or neither.")));
+		if (pair->excludes != NULL &&
+			text_option(given, pair->excludes) != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("credentials \"%s\" and \"%s\" exclude each other",
+							pair->key, pair->excludes),
+					 errhint("Give one way to authenticate.")));
+	}
+}
+
+/* What goes into a header of a request must not begin another one. */
+static void
+check_characters(const CsProviderKey *keys, Jsonb *given)
+{
+	for (; keys->key != NULL; keys++)
+	{
+		const char *value = text_option(given, keys->key);
+
+		if (keys->type != CS_KEY_TEXT || value == NULL)
+			continue;
+		for (; *value != '\0'; value++)
+		{
+			if ((unsigned char) *value < ' ' || *value == 0x7f)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("credential \"%s\" contains a control character",
+								keys->key),
+						 errhint("Look for a line break at its end.")));
+		}
+	}
+	if (text_option(given, "username") != NULL &&
+		strchr(text_option(given, "username"), ':') != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("credential \"username\" contains a colon"),
+				 errhint("What stands before it ends the name for every "
+						 "server.")));
+}
+
+Datum
+cloudsync_check_options(PG_FUNCTION_ARGS)
+{
+	const CsProvider *provider = provider_argument(fcinfo);
+
+	check_keys(provider, "option", provider->options,
+			   PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1));
+	if (!PG_ARGISNULL(2))
+	{
+		Jsonb *credentials = PG_GETARG_JSONB_P(2);
+
+		check_keys(provider, "credential", provider->credentials, credentials);
+		check_pairs(provider, credentials);
+		/* certificates and keys have lines */
+		if (provider->open != NULL)
+			check_characters(provider->credentials, credentials);
+	}
+	PG_RETURN_VOID();
+}
+
+/* The options as a provider takes them, ended by a NULL key. */
+static CsOption *
+option_list(const CsProvider *provider, Jsonb *given)
+{
+	CsOption *options;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue value;
+	int n = 0;
+
+	if (given == NULL)
+		return palloc0(sizeof(CsOption));
+	options = palloc0(sizeof(CsOption) * (JB_ROOT_COUNT(given) + 1));
+	iterator = JsonbIteratorInit(&given->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			options[n].key =
+				pnstrdup(value.val.string.val, value.val.string.len);
+		else if (token == WJB_VALUE)
+		{
+			if (value.type == jbvBool)
+				options[n].value = value.val.boolean ? "true" : "false";
+			else if (value.type == jbvString)
+				options[n].value =
+					pnstrdup(value.val.string.val, value.val.string.len);
+			else
+				options[n].value = JsonbToCString(NULL, value.val.binary.data,
+												  value.val.binary.len);
+			n++;
+		}
+	}
+	return options;
+}
+
+/* S5: may connections go to the service at all? */
+static void
+check_reach(const CsProvider *provider, const CsService *service)
+{
+	CsOrigin origin;
+	StringInfoData place;
+	bool allowed;
+
+	if (!cs_origin_parse(&origin, service->url))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the service's address cannot be connected to"),
+				 errhint("Give an http or https URL without a user in it.")));
+	allowed = cs_reach_url(cs_allowed_endpoints, provider->hosts,
+						   provider->name, origin.scheme, origin.host,
+						   origin.port);
+	initStringInfo(&place);
+	appendStringInfo(&place,
+					 strchr(origin.host, ':') ? "%s://[%s]" : "%s://%s",
+					 origin.scheme, origin.host);
+	if (origin.port != (strcmp(origin.scheme, "http") == 0 ? 80 : 443))
+		appendStringInfo(&place, ":%d", origin.port);
+	cs_origin_free(&origin);
+	if (!allowed)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("connections to \"%s\" are not allowed", place.data),
+				 errhint("A superuser adds \"%s=%s\" to the setting "
+						 "\"cloudsync.allowed_endpoints\".",
+						 provider->name, place.data)));
+}
+
+static char *
+service_account(const CsProvider *provider, Jsonb *options)
+{
+	CsFailure failure = {0};
+	CsService *service = provider->open(option_list(provider, options), &failure);
+
+	if (service == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s", failure.message),
+						failure.detail[0] ? errhint("%s", failure.detail) : 0));
+	check_reach(provider, service);
+	return pstrdup(service->account);
 }
 
 /*
@@ -295,8 +456,8 @@ cloudsync_account_of(PG_FUNCTION_ARGS)
 	char *tenant = argument(fcinfo, 1);
 	Jsonb *options = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
 
-	if (provider != &cs_provider_local)
-		elog(ERROR, "provider \"%s\" has no account", provider->name);
+	if (provider->open != NULL)
+		PG_RETURN_TEXT_P(cstring_to_text(service_account(provider, options)));
 	PG_RETURN_TEXT_P(
 		cstring_to_text(local_account(tenant, text_option(options, "path"))));
 }

@@ -24,8 +24,7 @@
 #include "cloudsync/ask.h"
 #include "cloudsync/compat.h"
 #include "cloudsync/db.h"
-#include "cloudsync/settings.h"
-#include "cloudsync/transfer.h"
+#include "cloudsync/engine.h"
 #include "cloudsync/worker.h"
 
 #define ASK_QUEUE_SIZE 65536
@@ -76,6 +75,9 @@ raise_failure(const CsFailure *failure)
 			break;
 		case CS_FAIL_QUOTA:
 			code = ERRCODE_DISK_FULL;
+			break;
+		case CS_FAIL_LOCKED:
+			code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
 			break;
 		default:
 			break;
@@ -191,13 +193,6 @@ cs_ask(const CsAsk *ask,
 
 /* The worker's end */
 
-typedef struct AskSubject
-{
-	const CsProvider *provider;
-	char *tenant;
-	char *local_path;
-} AskSubject;
-
 static void
 send_message(shm_mq_handle *queue, StringInfo message)
 {
@@ -257,32 +252,6 @@ send_about(shm_mq_handle *queue, const CsResult *result)
 	pq_sendint64(&message, result->used_bytes);
 	pq_sendint64(&message, result->quota_bytes);
 	send_message(queue, &message);
-}
-
-/* The connection as it is committed. False: it is not there. */
-static bool
-read_subject(int64 connection_id, AskSubject *subject)
-{
-	MemoryContext context = CurrentMemoryContext;
-	bool found;
-
-	cs_begin("asking a provider");
-	found = cs_execute("SELECT provider, tenant, options->>'path' "
-					   "FROM cloudsync.connection WHERE connection_id = $1 "
-					   "AND state <> 'disconnected'",
-					   1, (Oid[]) {INT8OID},
-					   (Datum[]) {Int64GetDatum(connection_id)}, NULL,
-					   true) == 1;
-	if (found)
-	{
-		char *path = cs_get_text(0, 3);
-
-		subject->provider = cs_provider_by_name(cs_get_text(0, 1));
-		subject->tenant = MemoryContextStrdup(context, cs_get_text(0, 2));
-		subject->local_path = path ? MemoryContextStrdup(context, path) : NULL;
-	}
-	cs_commit();
-	return found;
 }
 
 /* False: it failed, and the session was told so. */
@@ -390,12 +359,12 @@ hold_conversation(shm_mq_handle *queue, CsLoop *loop, const CsAsk *ask,
 static void
 answer(shm_mq_handle *queue, const CsAsk *ask)
 {
-	AskSubject subject = {0};
+	CsConnection *connection = cs_connection_look(ask->connection_id);
 	CsFailure failure = {0};
 	CsEndpoint *endpoint;
 	CsLoop *loop;
 
-	if (!read_subject(ask->connection_id, &subject))
+	if (connection == NULL)
 	{
 		failure.failure_class = CS_FAIL_GONE;
 		strlcpy(failure.message, "the connection is not committed yet",
@@ -403,17 +372,16 @@ answer(shm_mq_handle *queue, const CsAsk *ask)
 		send_failure(queue, &failure);
 		return;
 	}
-	endpoint = cs_endpoint_open_local(cs_local_root, subject.tenant,
-									  subject.local_path, false, &failure);
+	endpoint = cs_connection_endpoint(connection, false, &failure);
 	if (endpoint == NULL)
-	{
 		send_failure(queue, &failure);
-		return;
+	else
+	{
+		loop = cs_loop_create(cs_rollback);
+		hold_conversation(queue, loop, ask, connection->provider, endpoint);
+		cs_loop_destroy(loop);
 	}
-	loop = cs_loop_create(cs_rollback);
-	hold_conversation(queue, loop, ask, subject.provider, endpoint);
-	cs_loop_destroy(loop);
-	cs_endpoint_close(endpoint);
+	cs_connection_close(connection);
 }
 
 /* Entry of the worker: main_arg is the shared segment's handle. */
