@@ -22,6 +22,26 @@ extern void cs_note_change(int32 dossiers_id, int32 source_id,
 						   const char *dossier, const char *file_key,
 						   const char *tenant);
 
+/* A change in the log. */
+typedef struct CsChange
+{
+	int32 dossiers_id;
+	const char *dossier; /* NULL: every dossier */
+	const char *tenant;	 /* NULL: not known */
+	TimestampTz changed_at;
+} CsChange;
+
+/*
+ * Takes up to `limit` committed changes off the log in the current transaction,
+ * from block *block on, and moves *block to where it stopped; those of the
+ * tables in the integer list `skip` stay. Hands each to the function, in the
+ * order in which they stand, its strings palloc'd in the current context.
+ * Returns how many there were.
+ */
+extern int64 cs_take_changes(uint32 *block, const List *skip, int64 limit,
+							 void (*take)(void *arg, const CsChange *change),
+							 void *arg);
+
 /*
  * A tracked table of dossiers as SQL text, all quoted and qualified. A key in
  * text form, as the log and the queue have it, is "<key>::text" under the

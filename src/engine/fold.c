@@ -11,10 +11,12 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -61,12 +63,31 @@ notes_init(Notes *notes, int size)
 }
 
 static void
+notes_grow(Notes *notes)
+{
+	notes->size *= 2;
+	notes->dossiers_id =
+		repalloc(notes->dossiers_id, notes->size * sizeof(Datum));
+	notes->dossier = repalloc(notes->dossier, notes->size * sizeof(Datum));
+	notes->tenant = repalloc(notes->tenant, notes->size * sizeof(Datum));
+	notes->dossier_null =
+		repalloc(notes->dossier_null, notes->size * sizeof(bool));
+	notes->tenant_null =
+		repalloc(notes->tenant_null, notes->size * sizeof(bool));
+	notes->changed_at =
+		repalloc(notes->changed_at, notes->size * sizeof(Datum));
+	notes->changes = repalloc(notes->changes, notes->size * sizeof(Datum));
+}
+
+static void
 notes_add(Notes *notes, int32 dossiers_id, const char *dossier,
 		  const char *tenant, TimestampTz changed_at, int64 changes)
 {
-	int i = notes->count++;
+	int i = notes->count;
 
-	Assert(i < notes->size);
+	if (i == notes->size)
+		notes_grow(notes);
+	notes->count++;
 	notes->dossiers_id[i] = Int32GetDatum(dossiers_id);
 	notes->dossier_null[i] = dossier == NULL;
 	notes->dossier[i] = dossier ? CStringGetTextDatum(dossier) : (Datum) 0;
@@ -90,6 +111,81 @@ array_of(Datum *values, bool *nulls, int count, Oid type)
 											  type, length, by_value, align));
 }
 
+/* Of whose changes are one note; the key is all before `at`. */
+typedef struct Same
+{
+	int32 dossiers_id;
+	const char *dossier; /* or NULL */
+	const char *tenant;	 /* or NULL */
+	int at;				 /* in the notes */
+} Same;
+
+typedef struct Taking
+{
+	Notes *notes;
+	HTAB *same;
+} Taking;
+
+static uint32
+string_hash_of(const char *string)
+{
+	return string == NULL ? 0
+						  : hash_bytes((const unsigned char *) string,
+									   (int) strlen(string));
+}
+
+static uint32
+same_hash(const void *key, Size size)
+{
+	const Same *same = key;
+
+	return hash_combine(hash_combine(murmurhash32((uint32) same->dossiers_id),
+									 string_hash_of(same->dossier)),
+						string_hash_of(same->tenant));
+}
+
+static bool
+same_string(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static int
+same_compare(const void *a, const void *b, Size size)
+{
+	const Same *x = a;
+	const Same *y = b;
+
+	return x->dossiers_id == y->dossiers_id &&
+				   same_string(x->dossier, y->dossier) &&
+				   same_string(x->tenant, y->tenant)
+			   ? 0
+			   : 1;
+}
+
+/* One change that was taken off the log. */
+static void
+add_change(void *arg, const CsChange *change)
+{
+	Taking *taking = arg;
+	Notes *notes = taking->notes;
+	Same key = {change->dossiers_id, change->dossier, change->tenant, 0};
+	bool found;
+	Same *same = hash_search(taking->same, &key, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		same->at = notes->count;
+		notes_add(notes, change->dossiers_id, change->dossier, change->tenant,
+				  change->changed_at, 1);
+		return;
+	}
+	notes->changed_at[same->at] = TimestampTzGetDatum(Min(
+		DatumGetTimestampTz(notes->changed_at[same->at]), change->changed_at));
+	notes->changes[same->at] =
+		Int64GetDatum(DatumGetInt64(notes->changes[same->at]) + 1);
+}
+
 /*
  * Takes a batch off the log: what is committed, from a block on, since those
  * before hold only what was taken just now.
@@ -97,43 +193,21 @@ array_of(Datum *values, bool *nulls, int count, Oid type)
 static int64
 take_changes(uint32 *block, List *skip, Notes *notes)
 {
-	static const char *const sql =
-		"WITH taken AS (DELETE FROM cloudsync.change c "
-		"WHERE c.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT x.ctid "
-		"FROM cloudsync.change x WHERE x.ctid OPERATOR(pg_catalog.>=) $1 "
-		"AND x.dossiers_id OPERATOR(pg_catalog.<>) ALL ($2) LIMIT $3)) "
-		"RETURNING c.ctid AS place, c.dossiers_id, c.dossier, c.tenant, "
-		"c.changed_at) "
-		"SELECT dossiers_id, dossier, tenant, pg_catalog.min(changed_at), "
-		"pg_catalog.count(*), pg_catalog.max(place)::pg_catalog.text "
-		"FROM taken GROUP BY dossiers_id, dossier, tenant";
-	Oid types[3] = {TIDOID, INT4ARRAYOID, INT8OID};
-	Datum values[3];
-	ItemPointerData from;
-	Datum *skipped = palloc((list_length(skip) + 1) * sizeof(Datum));
-	int nskipped = 0;
-	ListCell *lc;
-	uint64 rows;
-	int64 taken = 0;
+	HASHCTL ctl = {0};
+	Taking taking = {notes, NULL};
+	int64 taken;
 
-	foreach (lc, skip)
-		skipped[nskipped++] = Int32GetDatum(lfirst_int(lc));
-	ItemPointerSet(&from, *block, 0);
-	values[0] = PointerGetDatum(&from);
-	values[1] = array_of(skipped, NULL, nskipped, INT4OID);
-	values[2] = Int64GetDatum(BATCH);
-	rows = cs_execute(sql, 3, types, values, NULL, false);
-	notes_init(notes, (int) rows);
-	for (uint64 i = 0; i < rows; i++)
-	{
-		char *place = cs_get_text(i, 6);
-
-		notes_add(notes, (int32) cs_get_int64(i, 1, 0), cs_get_text(i, 2),
-				  cs_get_text(i, 3), cs_get_timestamptz(i, 4, 0),
-				  cs_get_int64(i, 5, 0));
-		taken += cs_get_int64(i, 5, 0);
-		*block = Max(*block, (uint32) strtoul(place + 1, NULL, 10));
-	}
+	ctl.keysize = offsetof(Same, at);
+	ctl.entrysize = sizeof(Same);
+	ctl.hash = same_hash;
+	ctl.match = same_compare;
+	ctl.hcxt = CurrentMemoryContext;
+	taking.same =
+		hash_create("cloudsync fold", 64, &ctl,
+					HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+	notes_init(notes, 64);
+	taken = cs_take_changes(block, skip, BATCH, add_change, &taking);
+	hash_destroy(taking.same);
 	return taken;
 }
 
@@ -267,7 +341,12 @@ add_found(Notes *to, const Notes *from)
 	"at, at OPERATOR(pg_catalog.+) (every OPERATOR(pg_catalog./) 2.0), "       \
 	"at OPERATOR(pg_catalog.+) every "
 
-/* Makes the dossiers due for the connections that they concern. */
+/*
+ * Makes the dossiers due for the connections that they concern: their tenant's,
+ * and those of other tenants that have pushed them. Who has is asked only where
+ * there are connections of other tenants at all: it is a look among all that
+ * was ever pushed, for each dossier (N7).
+ */
 static void
 make_due(Notes *notes, Notes *found, TimestampTz seen_until)
 {
@@ -284,6 +363,21 @@ make_due(Notes *notes, Notes *found, TimestampTz seen_until)
 		"ON f.dossiers_id OPERATOR(pg_catalog.=) n.dossiers_id "
 		"AND f.dossier OPERATOR(pg_catalog.=) n.dossier "
 		"WHERE n.dossier IS NOT NULL), "
+		"reach AS (SELECT pg_catalog.min(c.tenant) AS low, "
+		"pg_catalog.max(c.tenant) AS high "
+		"FROM cloudsync.connection c JOIN cloudsync.push_setting s "
+		"ON s.connection_id OPERATOR(pg_catalog.=) c.connection_id "
+		"WHERE " SERVED "), "
+		"asked AS MATERIALIZED (SELECT n.* FROM noted n JOIN reach r "
+		"ON n.tenant IS DISTINCT FROM r.low "
+		"OR n.tenant IS DISTINCT FROM r.high), "
+		"had AS MATERIALIZED (SELECT DISTINCT n.*, d.connection_id "
+		"FROM asked n JOIN cloudsync.pushed_dossier p "
+		"ON p.dossiers_id OPERATOR(pg_catalog.=) n.dossiers_id "
+		"AND p.dossier OPERATOR(pg_catalog.=) n.dossier "
+		"JOIN cloudsync.destination d "
+		"ON d.destination_id OPERATOR(pg_catalog.=) p.destination_id "
+		"WHERE d.connection_id IS NOT NULL), "
 		"concerns AS ("
 		"SELECT n.*, s.connection_id, s.every FROM noted n "
 		"JOIN cloudsync.connection c "
@@ -291,17 +385,13 @@ make_due(Notes *notes, Notes *found, TimestampTz seen_until)
 		"JOIN cloudsync.push_setting s "
 		"ON s.connection_id OPERATOR(pg_catalog.=) c.connection_id "
 		"WHERE " SERVED
-		"UNION SELECT n.*, s.connection_id, s.every FROM noted n "
-		"JOIN cloudsync.pushed_dossier p "
-		"ON p.dossiers_id OPERATOR(pg_catalog.=) n.dossiers_id "
-		"AND p.dossier OPERATOR(pg_catalog.=) n.dossier "
-		"JOIN cloudsync.destination d "
-		"ON d.destination_id OPERATOR(pg_catalog.=) p.destination_id "
+		"UNION ALL SELECT n.dossiers_id, n.dossier, n.changes, n.number, "
+		"n.tenant, n.at, s.connection_id, s.every FROM had n "
 		"JOIN cloudsync.connection c "
-		"ON c.connection_id OPERATOR(pg_catalog.=) d.connection_id "
+		"ON c.connection_id OPERATOR(pg_catalog.=) n.connection_id "
 		"JOIN cloudsync.push_setting s "
 		"ON s.connection_id OPERATOR(pg_catalog.=) c.connection_id "
-		"WHERE " SERVED ") "
+		"WHERE c.tenant IS DISTINCT FROM n.tenant AND " SERVED ") "
 		"INSERT INTO cloudsync.due AS q (connection_id, dossiers_id, dossier, "
 		"changes, changed_at, start_at, due_at) "
 		"SELECT connection_id, dossiers_id, dossier, changes, " TIMES
@@ -358,7 +448,7 @@ int64
 cs_fold_batch(uint32 *block, TimestampTz now, TimestampTz seen_until,
 			  List *skip, int32 *broken, ErrorData **error)
 {
-	Notes notes;
+	Notes notes = {0};
 	Notes found;
 	int64 taken = take_changes(block, skip, &notes);
 	ListCell *lc;

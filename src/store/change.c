@@ -1,8 +1,9 @@
 /*
  * change.c
  *	  Appends to the change log, cloudsync.change, in the writer's transaction
- *	  (P1). Relies on the server's heap and transaction callbacks only: no SPI,
- *	  no snapshot, no rights of the current user, no client.
+ *	  (P1), and takes changes off it for the fold. Relies on the server's heap
+ *	  and transaction callbacks only: no SPI, no rights of the current user, no
+ *	  client, and for a writer no snapshot.
  *
  * What the transaction has noted is remembered here, so that each dossier and
  * file has one row however often it is touched, and forgotten when the
@@ -15,15 +16,18 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "common/hashfn.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "cloudsync/change.h"
@@ -174,18 +178,24 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mySubid,
 	}
 }
 
+/* Once a session. */
 static void
-begin_noting(void)
+register_callbacks(void)
 {
 	static bool registered = false;
 
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(at_relation_change, (Datum) 0);
-		RegisterXactCallback(at_transaction_end, NULL);
-		RegisterSubXactCallback(at_subtransaction_end, NULL);
-		registered = true;
-	}
+	if (registered)
+		return;
+	CacheRegisterRelcacheCallback(at_relation_change, (Datum) 0);
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	registered = true;
+}
+
+static void
+begin_noting(void)
+{
+	register_callbacks();
 	noted.bytes = few_bytes.bytes;
 	noted.bytes_size = NOTED_FEW_BYTES;
 	noted.order = few;
@@ -320,6 +330,19 @@ remember(NoteAt *at)
 	noted.used += at->length;
 }
 
+static Relation
+open_log(void)
+{
+	if (!OidIsValid(change_relid))
+	{
+		change_relid =
+			get_relname_relid("change", get_namespace_oid("cloudsync", false));
+		if (!OidIsValid(change_relid))
+			elog(ERROR, "table cloudsync.change is missing");
+	}
+	return table_open(change_relid, RowExclusiveLock);
+}
+
 /*
  * The row itself, without an executor: the table has no index, constraint
  * trigger or policy that a writer would have to meet.
@@ -334,14 +357,7 @@ append_row(const NoteAt *at)
 	Datum values[NATTS];
 	bool nulls[NATTS] = {0};
 
-	if (!OidIsValid(change_relid))
-	{
-		change_relid =
-			get_relname_relid("change", get_namespace_oid("cloudsync", false));
-		if (!OidIsValid(change_relid))
-			elog(ERROR, "table cloudsync.change is missing");
-	}
-	rel = table_open(change_relid, RowExclusiveLock);
+	rel = open_log();
 	values[ANUM_DOSSIERS_ID - 1] = Int32GetDatum(note->dossiers_id);
 	values[ANUM_SOURCE_ID - 1] = Int32GetDatum(note->source_id);
 	nulls[ANUM_SOURCE_ID - 1] = note->source_id == 0;
@@ -380,4 +396,92 @@ cs_note_change(int32 dossiers_id, int32 source_id, const char *dossier,
 		return;
 	append_row(&at);
 	remember(&at);
+}
+
+/* Takes it, unless somebody else did meanwhile. */
+static bool
+delete_row(Relation rel, HeapTuple tuple, Snapshot snapshot)
+{
+	TM_FailureData failure;
+
+	switch (table_tuple_delete(rel, &tuple->t_self, GetCurrentCommandId(true),
+							   snapshot, InvalidSnapshot, true, &failure,
+							   false))
+	{
+		case TM_Ok:
+			return true;
+		case TM_Updated:
+		case TM_Deleted:
+			return false;
+		default:
+			elog(ERROR, "a row of cloudsync.change cannot be taken");
+			return false;
+	}
+}
+
+static char *
+text_of(Datum value, bool isnull)
+{
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* The rows that the snapshot shows, each by itself, without an executor. */
+static int64
+take_rows(Relation rel, Snapshot snapshot, uint32 *block, const List *skip,
+		  int64 limit, void (*take)(void *arg, const CsChange *change),
+		  void *arg)
+{
+	/* after the snapshot: what it shows is in these */
+	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
+	TableScanDesc scan;
+	HeapTuple tuple;
+	int64 taken = 0;
+
+	if (*block >= blocks)
+		return 0;
+	scan = table_beginscan_strat(rel, snapshot, 0, NULL, true, false);
+	heap_setscanlimits(scan, *block, blocks - *block);
+	while (taken < limit &&
+		   (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Datum values[NATTS];
+		bool nulls[NATTS];
+		CsChange change;
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		change.dossiers_id = DatumGetInt32(values[ANUM_DOSSIERS_ID - 1]);
+		if (list_member_int(skip, change.dossiers_id) ||
+			!delete_row(rel, tuple, snapshot))
+			continue;
+		change.dossier =
+			text_of(values[ANUM_DOSSIER - 1], nulls[ANUM_DOSSIER - 1]);
+		change.tenant =
+			text_of(values[ANUM_TENANT - 1], nulls[ANUM_TENANT - 1]);
+		change.changed_at = DatumGetTimestampTz(values[ANUM_CHANGED_AT - 1]);
+		*block = ItemPointerGetBlockNumber(&tuple->t_self);
+		take(arg, &change);
+		taken++;
+	}
+	table_endscan(scan);
+	return taken;
+}
+
+/* See change.h. */
+int64
+cs_take_changes(uint32 *block, const List *skip, int64 limit,
+				void (*take)(void *arg, const CsChange *change), void *arg)
+{
+	Relation rel;
+	int64 taken;
+
+	register_callbacks();
+	rel = open_log();
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	UpdateActiveSnapshotCommandId();
+	taken = take_rows(rel, GetActiveSnapshot(), block, skip, limit, take, arg);
+	PopActiveSnapshot();
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+	return taken;
 }

@@ -103,6 +103,25 @@ ROLLBACK TO s;
 DELETE FROM dossier WHERE id > 1000;
 SELECT count(*), count(DISTINCT dossier) FROM noted;
 ROLLBACK;
+-- keys of many sizes, across a savepoint that is rolled back
+CREATE TABLE long_dossier (k text PRIMARY KEY, title text);
+CREATE TABLE long_file (id integer PRIMARY KEY, k text REFERENCES long_dossier ON DELETE CASCADE, name text, content bytea);
+SELECT cloudsync_track('long_dossier', 'long_file') > 0 AS tracked;
+BEGIN;
+INSERT INTO long_dossier VALUES ('', 'empty'), ('a', 'b'), ('ab', ''), (repeat('x', 1500), 'x');
+SAVEPOINT s;
+INSERT INTO long_dossier VALUES (repeat('y', 1500), 'y');
+INSERT INTO long_file SELECT i, repeat('y', 1500), 'f', 'x' FROM generate_series(1, 40) i;
+ROLLBACK TO s;
+INSERT INTO long_dossier VALUES (repeat('z', 1499), 'z');
+INSERT INTO long_file SELECT i, repeat('x', 1500), 'f', 'x' FROM generate_series(1, 40) i;
+UPDATE long_dossier SET title = 'again';
+UPDATE long_file SET name = 'again';
+SELECT what, left(dossier, 1) AS key, length(dossier), count(*), count(DISTINCT file_key) AS files, tenant
+    FROM noted GROUP BY 1, 2, 3, 6 ORDER BY 1, 2, 3;
+ROLLBACK;
+DROP TABLE long_file, long_dossier;
+
 -- a rollback leaves nothing
 BEGIN;
 UPDATE dossier SET title = 'x';

@@ -89,6 +89,30 @@ SELECT cloudsync.fold();
 SELECT name, dossier FROM due;
 ROLLBACK;
 
+-- where all connections are of one tenant: those that have what is no more
+-- theirs, or nobody's
+BEGIN;
+UPDATE cloudsync.connection SET state = 'disconnected' WHERE name <> 'North';
+SET LOCAL cloudsync.capture = off;
+INSERT INTO dossier VALUES (1, 'n', 'north'), (2, 's', 'south'), (3, 'none', NULL), (4, 'n', 'north');
+SET LOCAL cloudsync.capture = on;
+CALL pushed('North', '2', '3', '4', '77');
+UPDATE dossier SET title = 'changed' WHERE id > 1;
+SELECT cloudsync.note_change(dossiers_id, '77', NULL), cloudsync.note_change(dossiers_id, '88', NULL)
+    FROM cloudsync.dossier_table;
+SELECT cloudsync.fold();
+SELECT name, dossier, changes FROM due;
+ROLLBACK;
+
+-- many changes of one dossier, noted with and without its tenant, make one row
+BEGIN;
+INSERT INTO dossier VALUES (1, 'n', 'north');
+INSERT INTO file SELECT i, 1, 'a', 'x' FROM generate_series(1, 500) i;
+CALL pushed('South', '1');
+SELECT cloudsync.fold();
+SELECT name, dossier, changes FROM due;
+ROLLBACK;
+
 -- truncate, and resync: everything that was pushed, and, for resync, all that there is
 BEGIN;
 SET LOCAL cloudsync.capture = off;

@@ -80,6 +80,45 @@ $node->safe_psql('postgres', "COMMIT PREPARED 'p'");
 is(noted(), '5', 'it is when it commits');
 forget();
 
+# --- what a deferred trigger changes at the commit is noted too
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE app.stamp (id integer PRIMARY KEY);
+CREATE FUNCTION app.stamped() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE app.dossier SET title = 'stamped' WHERE id = NEW.id;
+    RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER stamped AFTER INSERT ON app.stamp DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION app.stamped();
+INSERT INTO app.stamp VALUES (11);
+BEGIN;
+UPDATE app.dossier SET title = 'before' WHERE id = 12;
+SAVEPOINT s;
+INSERT INTO app.stamp VALUES (12), (13);
+ROLLBACK TO s;
+INSERT INTO app.stamp VALUES (12), (14);
+COMMIT;
+BEGIN;
+INSERT INTO app.stamp VALUES (15);
+PREPARE TRANSACTION 'stamp';
+COMMIT PREPARED 'stamp';
+SQL
+is(noted(), '11 12 14 15', 'what a deferred trigger changes at the commit is noted');
+forget();
+
+# --- a large transaction: all is noted, and what is remembered of it is bounded
+my ($rows, $memory) = split /\|/, $node->safe_psql('postgres', <<'SQL');
+BEGIN;
+INSERT INTO app.dossier (id, title) SELECT i, 'large' FROM generate_series(1000001, 2000000) i;
+SELECT (SELECT count(DISTINCT dossier) FROM cloudsync.change),
+       (SELECT sum(total_bytes) / 1024 / 1024 FROM pg_backend_memory_contexts WHERE name = 'cloudsync changes');
+ROLLBACK;
+SQL
+is($rows, '1000000', 'a million dossiers of one transaction are noted');
+cmp_ok($memory, '<', 100, '... in bounded memory (MB)');
+is(noted(), 'nothing', '... and not when it is rolled back');
+
 # --- what is not seen: the replica role; ENABLE ALWAYS
 $node->safe_psql('postgres',
 	"SET session_replication_role = replica; UPDATE app.dossier SET title = 'replica' WHERE id = 7");
