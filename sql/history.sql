@@ -41,6 +41,11 @@ CREATE TABLE cloudsync.run (
 -- The queue within the history. There is no index by connection alone: it would
 -- serve the same statements, at a cost that grows with the history.
 CREATE INDEX run_active ON cloudsync.run (connection_id, state, run_id) WHERE state IN ('queued', 'running');
+-- The queue of pushes in its order, and one dossier's own.
+CREATE INDEX run_push_queue ON cloudsync.run (connection_id, (origin OPERATOR(pg_catalog.<>) 'manual'), run_id)
+    WHERE kind OPERATOR(pg_catalog.=) 'push' AND state OPERATOR(pg_catalog.=) 'queued';
+CREATE INDEX run_push_dossier ON cloudsync.run (connection_id, dossiers_id, dossier)
+    WHERE kind OPERATOR(pg_catalog.=) 'push' AND state IN ('queued', 'running');
 CREATE INDEX run_channel ON cloudsync.run (channel_id, run_id) WHERE channel_id IS NOT NULL;
 
 CREATE TABLE cloudsync.run_file (

@@ -23,6 +23,16 @@ extern void cs_commit(void);
 extern void cs_rollback(void);
 
 /*
+ * From cs_share_flush(true) on, commits do not wait for the log: they become
+ * durable together, also on synchronous standbys, by the next cs_make_durable,
+ * which comes before anything leaves the server on their strength (a request to
+ * a provider, a notification). cs_share_flush(false) makes durable what is
+ * left.
+ */
+extern void cs_share_flush(bool share);
+extern void cs_make_durable(void);
+
+/*
  * Runs a statement with parameters by SPI (connected already); argument types
  * and values as for SPI_execute_with_args, nulls by a NULL pointer in
  * a text argument. ereports on failure. Returns SPI_processed. Plans are kept

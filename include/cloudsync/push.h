@@ -233,6 +233,8 @@ extern void cs_push_file_failed(CsPushJob *push, CsPushFile *file,
 								const CsFailure *failure, TimestampTz now);
 /* Records all that is done or failed and not recorded, in a transaction. */
 extern void cs_push_settle_files(CsPushJob *push, TimestampTz now);
+/* The same in a transaction of the caller's. */
+extern void cs_push_settle_rest(CsPushJob *push, TimestampTz now);
 extern void cs_push_record_folder(CsPushJob *push, const char *folder,
 								  const char *remote_id);
 extern void cs_push_settle_dossier(CsPushJob *push, const char *state,

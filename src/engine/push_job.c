@@ -533,12 +533,12 @@ cs_push_end(CsPushJob *push, const CsFailure *failure, TimestampTz now)
 
 	stop_single(push);
 	cs_push_stop_all(push);
-	cs_push_settle_files(push, now);
+	cs_begin("settling a push");
+	cs_push_settle_rest(push, now);
 	state = run_state(push, failure);
 	dossier_state = strcmp(state, "succeeded") == 0 ? "synced" : state;
 	if (failure == NULL && push->folder_gone && push->done == 0)
 		dossier_state = "removed_there";
-	cs_begin("settling a push");
 	cs_push_settle_dossier(push, dossier_state, error, now);
 	cs_push_settle_due(push, failure == NULL && push->failed == 0, error, now);
 	cs_connection_note(push->job.connection,

@@ -233,9 +233,9 @@ settle_counters(CsPushJob *push)
 			&args);
 }
 
-/* In a transaction of the caller's. */
-static void
-settle_all(CsPushJob *push, TimestampTz now)
+/* See push.h. */
+void
+cs_push_settle_rest(CsPushJob *push, TimestampTz now)
 {
 	ListCell *cell;
 
@@ -258,7 +258,7 @@ cs_push_settle_files(CsPushJob *push, TimestampTz now)
 	if (push->unsettled == 0)
 		return;
 	cs_begin("settling files");
-	settle_all(push, now);
+	cs_push_settle_rest(push, now);
 	settle_counters(push);
 	CS_CRASH_POINT("push.before_settle_commit");
 	cs_commit();
@@ -321,7 +321,7 @@ cs_push_settle_dossier(CsPushJob *push, const char *state, const char *error,
 	Args args = {0};
 	ListCell *cell;
 
-	settle_all(push, now);
+	cs_push_settle_rest(push, now);
 	settle_counters(push);
 	foreach (cell, push->plan->files)
 	{

@@ -6,12 +6,14 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "replication/syncrep.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -25,6 +27,10 @@
 #include "cloudsync/tenant.h"
 
 static MemoryContext caller_context = NULL;
+
+/* Commits that share one flush of the log (cs_share_flush). */
+static bool sharing_flush = false;
+static XLogRecPtr to_flush = InvalidXLogRecPtr;
 
 /*
  * Begins a worker's transaction. What SPI allocates goes with the transaction;
@@ -43,12 +49,36 @@ cs_begin(const char *activity)
 		pgstat_report_activity(STATE_RUNNING, activity);
 }
 
+/* A transaction that turned the flush off for itself is not waited for. */
+static void
+commit(void)
+{
+	const int asked = synchronous_commit;
+
+	if (!sharing_flush || synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+	{
+		CommitTransactionCommand();
+		return;
+	}
+	synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
+	PG_TRY();
+	{
+		CommitTransactionCommand();
+	}
+	PG_FINALLY();
+	{
+		synchronous_commit = asked;
+	}
+	PG_END_TRY();
+	to_flush = XactLastCommitEnd;
+}
+
 void
 cs_commit(void)
 {
 	SPI_finish();
 	PopActiveSnapshot();
-	CommitTransactionCommand();
+	commit();
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	MemoryContextSwitchTo(caller_context);
@@ -62,6 +92,30 @@ cs_rollback(void)
 	pgstat_report_activity(STATE_IDLE, NULL);
 	if (caller_context != NULL)
 		MemoryContextSwitchTo(caller_context);
+}
+
+/* See db.h. */
+void
+cs_share_flush(bool share)
+{
+	if (!share)
+		cs_make_durable();
+	sharing_flush = share;
+}
+
+/* See db.h. What RecordTransactionCommit does for one, for many at once. */
+void
+cs_make_durable(void)
+{
+	XLogRecPtr end = to_flush;
+
+	if (end == InvalidXLogRecPtr)
+		return;
+	to_flush = InvalidXLogRecPtr;
+	XLogFlush(end);
+	HOLD_INTERRUPTS();
+	SyncRepWaitForLSN(end, true);
+	RESUME_INTERRUPTS();
 }
 
 /*

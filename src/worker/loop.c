@@ -387,9 +387,12 @@ cs_server_pass(CsServer *server, bool woken, TimestampTz until)
 		take_leases(server, now);
 	claim_work(server, now);
 	cs_server_advance(server, now);
+	/* intents are on disk before the first byte leaves on their strength */
+	cs_make_durable();
 	busy = cs_loop_turn(server->loop, TURN_US);
 	while ((transfer = cs_loop_take_stopped(server->loop)) != NULL)
 		((CsJob *) transfer->owner)->ready = true;
+	cs_make_durable();
 	cs_notify_send();
 	now = GetCurrentTimestamp();
 	close_idle(server, now);

@@ -320,6 +320,7 @@ work_inline(Scheduler *scheduler)
 
 	if (scheduler->server == NULL)
 		scheduler->server = cs_server_create(CS_INLINE);
+	cs_share_flush(true);
 	do
 	{
 		cs_process_check();
@@ -334,6 +335,7 @@ work_inline(Scheduler *scheduler)
 		cs_server_leave(scheduler->server);
 		scheduler->server = NULL;
 	}
+	cs_share_flush(false);
 	/* a wake-up that came meanwhile is still to be heard */
 	if (scheduler->slot != NULL &&
 		(pg_atomic_read_u32(&scheduler->slot->urgent) != 0 ||

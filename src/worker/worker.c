@@ -11,6 +11,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "cloudsync/db.h"
 #include "internal.h"
 
 #define LINGER_MS 30000
@@ -68,6 +69,7 @@ cs_worker_main(Datum arg)
 									ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 	server = cs_server_create(start.mode);
+	cs_share_flush(true);
 	now = GetCurrentTimestamp();
 	if (start.max_time > 0)
 		until = now + start.max_time;
@@ -101,6 +103,7 @@ cs_worker_main(Datum arg)
 										LINGER_MS * INT64CONST(1000))));
 	} while (!finished(server, start.mode, until, GetCurrentTimestamp()));
 	cs_server_leave(server);
+	cs_share_flush(false);
 	if (report != NULL)
 		report->done = true;
 	proc_exit(0);
