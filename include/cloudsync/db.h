@@ -42,6 +42,15 @@ extern uint64 cs_execute(const char *sql, int nargs, const Oid *types,
 						 const Datum *values, const char *nulls,
 						 bool read_only);
 
+/*
+ * The same for a statement that wants the first rows along an index. What it
+ * looks into may have grown a thousandfold since it was analyzed, as after a
+ * TRUNCATE of what was pushed: it is never read whole to be sorted.
+ */
+extern uint64 cs_execute_first(const char *sql, int nargs, const Oid *types,
+							   const Datum *values, const char *nulls,
+							   bool read_only);
+
 /* Columns of row `row` of the last result, NULL-aware, copied with palloc. */
 extern char *cs_get_text(uint64 row, int column); /* NULL if null */
 extern int64 cs_get_int64(uint64 row, int column, int64 if_null);

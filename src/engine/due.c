@@ -27,7 +27,7 @@ cs_next_due(TimestampTz now)
 	TimestampTz result;
 
 	cs_begin("looking for the next due work");
-	cs_execute(
+	cs_execute_first(
 		"SELECT pg_catalog.min(CASE WHEN w.fresh THEN w.at ELSE GREATEST(w.at, c.retry_at) END) "
 		"FROM cloudsync.connection c, LATERAL ("
 		"SELECT COALESCE(r.not_before, r.requested_at) AS at, "
@@ -164,7 +164,7 @@ cs_due_connections(TimestampTz now, int max)
 	uint64 i;
 
 	cs_begin("looking for due work");
-	n = cs_execute(
+	n = cs_execute_first(
 		"SELECT c.connection_id FROM cloudsync.connection c, LATERAL ("
 		"SELECT 0 AS urgency, COALESCE(r.not_before, r.requested_at) AS at, "
 		"r.origin OPERATOR(pg_catalog.=) 'manual' AND r.attempts OPERATOR(pg_catalog.=) 0 AS fresh "

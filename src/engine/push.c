@@ -55,7 +55,7 @@ find_due(CsPushJob *push, bool backfill, TimestampTz now)
 	Datum values[5] = {Int64GetDatum(push->job.connection->connection_id),
 					   TimestampTzGetDatum(now), BoolGetDatum(backfill)};
 
-	if (cs_execute(
+	if (cs_execute_first(
 			"SELECT d.dossiers_id, d.dossier FROM cloudsync.due d "
 			"WHERE d.connection_id OPERATOR(pg_catalog.=) $1 "
 			"AND d.backfill OPERATOR(pg_catalog.=) $3 "

@@ -176,6 +176,30 @@ cs_execute(const char *sql, int nargs, const Oid *types, const Datum *values,
 	return SPI_processed;
 }
 
+/* Until the end of the GUC nest level that the caller opened. */
+static void
+set_for_now(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* See db.h. */
+uint64
+cs_execute_first(const char *sql, int nargs, const Oid *types,
+				 const Datum *values, const char *nulls, bool read_only)
+{
+	int level = NewGUCNestLevel();
+	uint64 n;
+
+	set_for_now("enable_sort", "off");
+	set_for_now("enable_bitmapscan", "off");
+	set_for_now("enable_seqscan", "off");
+	n = cs_execute(sql, nargs, types, values, nulls, read_only);
+	AtEOXact_GUC(true, level);
+	return n;
+}
+
 static Datum
 result_column(uint64 row, int column, bool *isnull)
 {
@@ -231,13 +255,6 @@ cs_get_timestamptz(uint64 row, int column, TimestampTz if_null)
 	return isnull ? if_null : DatumGetTimestampTz(value);
 }
 
-static void
-set_for_owner(const char *name, const char *value)
-{
-	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-}
-
 /*
  * A deferred trigger would run at our commit, as us; so nothing is deferred in
  * a worker's transaction that runs application code (S3).
@@ -264,18 +281,18 @@ cs_enter_owner(CsOwnerContext *context, Oid owner, const char *time_zone)
 	if (AmBackgroundWorkerProcess())
 		constraints_immediate();
 	context->guc_level = NewGUCNestLevel();
-	set_for_owner("search_path", "pg_catalog, pg_temp");
-	set_for_owner("row_security", "off");
-	set_for_owner("datestyle", "ISO, YMD");
-	set_for_owner("intervalstyle", "postgres");
-	set_for_owner("bytea_output", "hex");
-	set_for_owner("extra_float_digits", "1");
-	set_for_owner("lc_time", "C");
-	set_for_owner("lc_numeric", "C");
-	set_for_owner("lc_monetary", "C");
-	set_for_owner("xmlbinary", "base64");
+	set_for_now("search_path", "pg_catalog, pg_temp");
+	set_for_now("row_security", "off");
+	set_for_now("datestyle", "ISO, YMD");
+	set_for_now("intervalstyle", "postgres");
+	set_for_now("bytea_output", "hex");
+	set_for_now("extra_float_digits", "1");
+	set_for_now("lc_time", "C");
+	set_for_now("lc_numeric", "C");
+	set_for_now("lc_monetary", "C");
+	set_for_now("xmlbinary", "base64");
 	if (time_zone != NULL)
-		set_for_owner("timezone", time_zone);
+		set_for_now("timezone", time_zone);
 	SetUserIdAndSecContext(owner, context->saved_context |
 									  SECURITY_LOCAL_USERID_CHANGE |
 									  SECURITY_RESTRICTED_OPERATION);

@@ -58,6 +58,16 @@ SELECT count(*) > 0 AS sequences,
     FROM pg_class c, pg_roles r
     WHERE c.relnamespace = 'cloudsync'::regnamespace AND c.relkind = 'S' AND r.rolname LIKE 'regress\_%';
 
+-- no column has rights of its own, and nobody may pass on what they have
+SELECT a.attrelid::regclass AS relation, a.attname, a.attacl
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    WHERE c.relnamespace = 'cloudsync'::regnamespace AND a.attacl IS NOT NULL;
+SELECT x.what, x.acl FROM (
+    SELECT c.oid::regclass::text, c.relowner, c.relacl FROM pg_class c WHERE c.relnamespace = 'cloudsync'::regnamespace
+    UNION ALL SELECT p.oid::regprocedure::text, p.proowner, p.proacl FROM members m JOIN pg_proc p ON p.oid = m.objid AND m.classid = 'pg_proc'::regclass
+    UNION ALL SELECT n.nspname, n.nspowner, n.nspacl FROM pg_namespace n WHERE n.nspname = 'cloudsync') x (what, owner, acl)
+    WHERE EXISTS (SELECT FROM aclexplode(x.acl) e WHERE e.is_grantable AND e.grantee <> x.owner);
+
 -- every routine that runs with its owner's rights, or is not a procedure, has a pinned search path
 SELECT p.oid::regprocedure AS unpinned, p.prosecdef
     FROM members m JOIN pg_proc p ON p.oid = m.objid JOIN pg_language l ON l.oid = p.prolang

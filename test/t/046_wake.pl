@@ -26,6 +26,8 @@ sub collect { return scalar_sql($node, "SELECT cloudsync_collect('scans')") }
 my ($in, $out) = ("LISTEN cloudsync;\n\\echo listening\n", '');
 my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$in, '>', \$out);
 $psql->pump until $out =~ /listening/;
+my @shared = split /\|/, scalar_sql($node, "SELECT cloudsync_collect('scans'), cloudsync_collect('scans')");
+ok(wait_run($node, $_), 'one of two calls that share an execution') foreach @shared;
 my $run = collect();
 ok(wait_run($node, $run), 'a collection');
 my $end = time + $PostgreSQL::Test::Utils::timeout_default;
@@ -40,6 +42,9 @@ $psql->finish;
 my @told = $out =~ /payload "(.*\b$run\b.*)" received/g;
 is_deeply(\@told, [qq({"event": "run", "run_id": $run, "kind": "collect", "state": "succeeded"})],
 	'a listener is told of the run\'s end once, in numbers and states');
+is_deeply([ sort $out =~ /payload "(.*)" received/g ],
+	[ sort map { qq({"event": "run", "run_id": $_, "kind": "collect", "state": "succeeded"}) } @shared, $run ],
+	'... of each run once, also of those that shared an execution, and of nothing else');
 
 # --- rolled back -------------------------------------------------------------------
 ok(wait_for($node, "SELECT count(*) = 0 FROM cloudsync.history WHERE finished_at IS NULL"), 'all is quiet');
