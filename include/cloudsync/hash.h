@@ -16,6 +16,8 @@ extern void cs_hash_restart(CsHash *hash);
 extern void cs_hash_update(CsHash *hash, const void *data, size_t len);
 /* The digest; the hash may be used again after cs_hash_restart. */
 extern void cs_hash_final(CsHash *hash, uint8 sha256[CS_SHA256_LENGTH]);
+/* The digest of what came so far; the hash goes on. */
+extern void cs_hash_so_far(const CsHash *hash, uint8 sha256[CS_SHA256_LENGTH]);
 extern void cs_hash_free(CsHash *hash);
 
 /* Of bytes in memory, at once. */

@@ -84,6 +84,18 @@ cs_hash_final(CsHash *hash, uint8 sha256[CS_SHA256_LENGTH])
 		digest_failed();
 }
 
+void
+cs_hash_so_far(const CsHash *hash, uint8 sha256[CS_SHA256_LENGTH])
+{
+	EVP_MD_CTX *copy = EVP_MD_CTX_new();
+	bool ok = copy != NULL && EVP_MD_CTX_copy_ex(copy, hash->context) == 1 &&
+			  EVP_DigestFinal_ex(copy, sha256, NULL) == 1;
+
+	EVP_MD_CTX_free(copy);
+	if (!ok)
+		digest_failed();
+}
+
 /*
  * Releases what OpenSSL holds. In the server the few bytes of the CsHash itself
  * stay with their memory context, whose callback they are.

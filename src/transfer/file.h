@@ -74,6 +74,8 @@ extern void cs_fd_close(int fd);
 extern void cs_fd_forget(void); /* it was closed by other means */
 extern int cs_fd_sync(int fd);
 extern int cs_fd_count(void);
+/* One was opened (1) or closed (-1) by other means. */
+extern void cs_fd_count_other(int step);
 
 /*
  * walk.c: opens the folder that holds path, following no link, and points *name

@@ -16,6 +16,9 @@
 
 #include "cloudsync/reach.h"
 #include "http.h"
+#ifndef FRONTEND
+#include "cloudsync/settings.h"
+#endif
 
 /* One part of a URL in memory of ours, or NULL. */
 static char *
@@ -106,6 +109,13 @@ forget(char *secret)
 static void
 close_place(CsHttpPlace *place)
 {
+	while (place->idle != NULL)
+	{
+		CsHttpHandle *handle = place->idle;
+
+		place->idle = handle->next;
+		cs_http_handle_free(handle);
+	}
 	cs_origin_free(&place->origin);
 	forget(place->user);
 	forget(place->secret);
@@ -116,6 +126,16 @@ close_place(CsHttpPlace *place)
 	pfree(place);
 }
 
+void
+cs_reach_refused(CsFailure *failure, const CsOrigin *origin)
+{
+	cs_failure_set(failure, CS_FAIL_UNREACHABLE,
+				   "No pattern of cloudsync.allowed_endpoints, which the "
+				   "superuser sets, names it for this purpose.",
+				   "connecting to %s://%s:%d is not allowed", origin->scheme,
+				   origin->host, origin->port);
+}
+
 static char *
 copy_or_null(const char *text)
 {
@@ -123,8 +143,8 @@ copy_or_null(const char *text)
 }
 
 CsEndpoint *
-cs_endpoint_open_http(CsService *service, const CsHttpAccess *access,
-					  CsFailure *failure)
+cs_endpoint_open_place(CsService *service, const CsHttpAccess *access,
+					   const char *allowed, CsFailure *failure)
 {
 	CsOrigin origin = {0};
 	CsEndpoint *endpoint;
@@ -136,6 +156,14 @@ cs_endpoint_open_http(CsService *service, const CsHttpAccess *access,
 					   "It must be an http or https URL without a user in it.",
 					   "\"%s\" is no address that can be connected to",
 					   service->url);
+		return NULL;
+	}
+	if (service != NULL &&
+		!cs_reach_url(allowed, access->hosts, access->purpose, origin.scheme,
+					  origin.host, origin.port))
+	{
+		cs_reach_refused(failure, &origin);
+		cs_origin_free(&origin);
 		return NULL;
 	}
 	endpoint = palloc0(sizeof(CsEndpoint));
@@ -156,6 +184,17 @@ cs_endpoint_open_http(CsService *service, const CsHttpAccess *access,
 				access->requests_per_second);
 	return endpoint;
 }
+
+#ifndef FRONTEND
+CsEndpoint *
+cs_endpoint_open_http(CsService *service, const CsHttpAccess *access,
+					  CsFailure *failure)
+{
+	return cs_endpoint_open_place(
+		service, access, cs_allowed_endpoints != NULL ? cs_allowed_endpoints : "",
+		failure);
+}
+#endif
 
 void
 cs_endpoint_set_limits(CsEndpoint *endpoint, int64 bytes_per_second,

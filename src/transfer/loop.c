@@ -17,18 +17,22 @@
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
+#include "cloudsync/settings.h"
 #include "cloudsync/transfer.h"
 #include "endpoint.h"
 #include "file.h"
+#include "http.h"
 
 struct CsLoop
 {
 	MemoryContext context;
-	dlist_head running; /* transfers, the next one first */
+	dlist_head running; /* transfers that can go on, the next one first */
+	dlist_head waiting; /* that are running, and wait for the network */
 	dlist_head stopped; /* and not taken by cs_loop_take_stopped yet */
 	dlist_head taken;
 	int n_running;
 	int epoll_fd;
+	CsHttp *http; /* made when it is first needed */
 	void (*recover)(void);
 	char *buffer;	 /* for one slice */
 	bool keep_files; /* the loop goes: transfers remove nothing */
@@ -43,7 +47,9 @@ typedef struct CsTransferPrivate
 	MemoryContextCallback callback;
 	const CsProvider *provider;
 	CsConversation *conversation;
-	CsFileTask task;
+	CsFileTask task; /* one of the two, by the endpoint */
+	CsHttpTask web;
+	bool over_http;
 	CsRequest request;
 	bool asking; /* a request is being carried out */
 } CsTransferPrivate;
@@ -53,6 +59,9 @@ close_loop(void *arg)
 {
 	CsLoop *loop = arg;
 
+	if (loop->http != NULL)
+		cs_http_destroy(loop->http);
+	loop->http = NULL;
 	if (loop->epoll_fd >= 0)
 	{
 		close(loop->epoll_fd);
@@ -75,6 +84,7 @@ cs_loop_create(void (*recover)(void))
 	loop->buffer = palloc(CS_FILE_SLICE);
 	loop->epoll_fd = -1;
 	dlist_init(&loop->running);
+	dlist_init(&loop->waiting);
 	dlist_init(&loop->stopped);
 	dlist_init(&loop->taken);
 	callback->func = close_loop;
@@ -106,6 +116,7 @@ cs_loop_destroy(CsLoop *loop)
 {
 	loop->keep_files = true;
 	end_all(&loop->running);
+	end_all(&loop->waiting);
 	end_all(&loop->stopped);
 	end_all(&loop->taken);
 	MemoryContextDelete(loop->context);
@@ -117,7 +128,10 @@ release_transfer(void *arg)
 {
 	CsTransferPrivate *priv = arg;
 
-	cs_file_close(&priv->task, !priv->loop->keep_files);
+	if (priv->over_http)
+		cs_http_close(&priv->web);
+	else
+		cs_file_close(&priv->task, !priv->loop->keep_files);
 	dlist_delete(&priv->node);
 	if (priv->transfer->state == CS_TRANSFER_RUNNING)
 		priv->loop->n_running--;
@@ -156,7 +170,10 @@ ask(CsTransfer *transfer, const CsResponse *answer)
 		case CS_STEP_REQUEST:
 			priv->asking = true;
 			transfer->requests++;
-			cs_file_begin(&priv->task, &priv->request);
+			if (priv->over_http)
+				cs_http_begin(&priv->web, &priv->request);
+			else
+				cs_file_begin(&priv->task, &priv->request);
 			break;
 		case CS_STEP_CHECKPOINT:
 			stop(transfer, CS_TRANSFER_CHECKPOINT);
@@ -171,6 +188,42 @@ ask(CsTransfer *transfer, const CsResponse *answer)
 			stop(transfer, CS_TRANSFER_FAILED);
 			break;
 	}
+}
+
+/* A piece of an answer, for the conversation. */
+static CsStep
+take(void *owner, const char *buf, int64 len)
+{
+	CsTransferPrivate *priv = owner;
+	MemoryContext old = MemoryContextSwitchTo(priv->context);
+	CsStep step = priv->provider->take(priv->conversation, buf, len,
+									   &priv->transfer->result);
+
+	MemoryContextSwitchTo(old);
+	return step;
+}
+
+/* How the transfer's requests are carried out; false with *failure. */
+static bool
+attach(CsTransferPrivate *priv, CsEndpoint *endpoint, CsBody *body,
+	   CsFailure *failure)
+{
+	CsLoop *loop = priv->loop;
+
+	if (endpoint->http == NULL)
+	{
+		cs_file_init(&priv->task, endpoint->root, body, loop->buffer);
+		return cs_endpoint_refresh(endpoint, failure);
+	}
+	priv->over_http = true;
+	if (loop->http == NULL)
+		loop->http = cs_http_create(loop->epoll_fd, failure);
+	if (loop->http == NULL)
+		return false;
+	cs_http_init(&priv->web, loop->http, endpoint, body);
+	priv->web.owner = priv;
+	priv->web.take = take;
+	return true;
 }
 
 CsTransfer *
@@ -189,7 +242,6 @@ cs_transfer_start(CsLoop *loop, const CsProvider *provider,
 	priv->loop = loop;
 	priv->context = context;
 	priv->provider = provider;
-	cs_file_init(&priv->task, endpoint->root, body, loop->buffer);
 	transfer->priv = priv;
 	transfer->owner = owner;
 	transfer->state = CS_TRANSFER_RUNNING;
@@ -199,18 +251,12 @@ cs_transfer_start(CsLoop *loop, const CsProvider *provider,
 	priv->callback.func = release_transfer;
 	priv->callback.arg = priv;
 	MemoryContextRegisterResetCallback(context, &priv->callback);
-	MemoryContextSwitchTo(old);
-	if (endpoint->http != NULL)
-	{
-		cs_failure_set(&transfer->result.failure, CS_FAIL_BROKEN, NULL,
-					   "requests over HTTP are not carried out");
-		stop(transfer, CS_TRANSFER_FAILED);
-	}
-	else if (!cs_endpoint_refresh(endpoint, &failure))
+	if (!attach(priv, endpoint, body, &failure))
 	{
 		transfer->result.failure = failure;
 		stop(transfer, CS_TRANSFER_FAILED);
 	}
+	MemoryContextSwitchTo(old);
 	return transfer;
 }
 
@@ -223,9 +269,38 @@ cs_transfer_continue(CsTransfer *transfer)
 		   transfer->state == CS_TRANSFER_PAGE);
 	transfer->state = CS_TRANSFER_RUNNING;
 	priv->loop->n_running++;
-	priv->asking = false;
 	dlist_delete(&priv->node);
 	dlist_push_tail(&priv->loop->running, &priv->node);
+}
+
+/* A slice of a request over HTTP. */
+static void
+work_http(CsTransfer *transfer)
+{
+	CsTransferPrivate *priv = transfer->priv;
+	CsHttpSlice slice = cs_http_slice(&priv->web);
+
+	transfer->bytes_done = priv->web.done;
+	switch (slice)
+	{
+		case CS_HTTP_MORE:
+			break;
+		case CS_HTTP_WAIT:
+			dlist_delete(&priv->node);
+			dlist_push_tail(&priv->loop->waiting, &priv->node);
+			break;
+		case CS_HTTP_ANSWERED:
+			priv->asking = false;
+			ask(transfer, &priv->web.response);
+			break;
+		case CS_HTTP_PAGE: /* the answer goes on when the owner does */
+			stop(transfer, CS_TRANSFER_PAGE);
+			break;
+		case CS_HTTP_STOPPED:
+			priv->asking = false;
+			stop(transfer, CS_TRANSFER_FAILED);
+			break;
+	}
 }
 
 /* One slice of work: of the request under way, or the next question. */
@@ -237,6 +312,11 @@ work(CsTransfer *transfer)
 	if (!priv->asking)
 	{
 		ask(transfer, NULL);
+		return;
+	}
+	if (priv->over_http)
+	{
+		work_http(transfer);
 		return;
 	}
 	if (cs_file_slice(&priv->task))
@@ -286,7 +366,8 @@ take_error(CsTransfer *transfer, MemoryContext context)
 	cs_failure_set(&failure, class_of_error(error->sqlerrcode), error->detail,
 				   "%s", error->message);
 	FreeErrorData(error);
-	cs_file_close(&priv->task, true);
+	if (!priv->over_http)
+		cs_file_close(&priv->task, true);
 	if (!priv->asking)
 	{
 		transfer->result.failure = failure;
@@ -294,6 +375,12 @@ take_error(CsTransfer *transfer, MemoryContext context)
 		return;
 	}
 	priv->asking = false;
+	if (priv->over_http)
+	{
+		cs_http_body_failed(&priv->web, &failure);
+		ask(transfer, &priv->web.response);
+		return;
+	}
 	cs_file_body_failed(&priv->task, &failure);
 	ask(transfer, &priv->task.response);
 }
@@ -314,27 +401,82 @@ work_safely(CsTransfer *transfer)
 	PG_END_TRY();
 }
 
-bool
-cs_loop_turn(CsLoop *loop, int64 budget_us)
+/* Lets the network work, and finds the transfers that can go on. */
+static void
+work_network(CsLoop *loop)
 {
-	instr_time start;
+	CsHttpTask *task;
+
+	cs_http_turn(loop->http);
+	while ((task = cs_http_take_ready(loop->http)) != NULL)
+	{
+		CsTransferPrivate *priv = task->owner;
+
+		if (priv->transfer->state != CS_TRANSFER_RUNNING)
+			continue; /* it goes on when its owner says so */
+		dlist_delete(&priv->node);
+		dlist_push_tail(&loop->running, &priv->node);
+	}
+}
+
+static void
+read_settings(CsHttp *http)
+{
+	CsHttpSettings settings = {
+		.allowed = cs_allowed_endpoints != NULL ? cs_allowed_endpoints : "",
+		.ca_file = cs_ca_file != NULL ? cs_ca_file : "",
+		.proxy = cs_proxy != NULL ? cs_proxy : "",
+		.connect_timeout = cs_connect_timeout,
+		.response_timeout = cs_response_timeout,
+		.low_speed_time = cs_low_speed_time,
+		.transfer_timeout = cs_transfer_timeout};
+
+	cs_http_set(http, &settings);
+}
+
+/* A slice of each of those that can go on. False: the time is up. */
+static bool
+work_round(CsLoop *loop, instr_time start, int64 budget_us)
+{
+	CsTransferPrivate *last;
+	CsTransferPrivate *priv;
 	instr_time now;
 
-	INSTR_TIME_SET_CURRENT(start);
-	while (!dlist_is_empty(&loop->running))
+	if (dlist_is_empty(&loop->running))
+		return true;
+	last = dlist_tail_element(CsTransferPrivate, node, &loop->running);
+	do
 	{
-		CsTransferPrivate *priv =
-			dlist_head_element(CsTransferPrivate, node, &loop->running);
-
+		priv = dlist_head_element(CsTransferPrivate, node, &loop->running);
 		dlist_delete(&priv->node);
 		dlist_push_tail(&loop->running, &priv->node);
 		work_safely(priv->transfer);
 		INSTR_TIME_SET_CURRENT(now);
 		INSTR_TIME_SUBTRACT(now, start);
 		if ((int64) INSTR_TIME_GET_MICROSEC(now) >= budget_us)
-			break;
-	}
-	return loop->n_running > 0;
+			return false;
+	} while (priv != last && !dlist_is_empty(&loop->running));
+	return true;
+}
+
+bool
+cs_loop_turn(CsLoop *loop, int64 budget_us)
+{
+	instr_time start;
+	bool time_left = true;
+
+	INSTR_TIME_SET_CURRENT(start);
+	if (loop->http != NULL)
+		read_settings(loop->http);
+	do
+	{
+		if (loop->http != NULL)
+			work_network(loop);
+		time_left = work_round(loop, start, budget_us);
+	} while (time_left && (!dlist_is_empty(&loop->running) ||
+						   (loop->http != NULL && cs_http_arm(loop->http))));
+	return !dlist_is_empty(&loop->running) ||
+		   (loop->http != NULL && cs_http_arm(loop->http));
 }
 
 CsTransfer *

@@ -86,6 +86,21 @@ cs_fd_sync(int fd)
 #endif
 }
 
+/* What is open already is announced, whether there is room for it or not. */
+void
+cs_fd_count_other(int step)
+{
+	if (step < 0)
+	{
+		cs_fd_forget();
+		return;
+	}
+	descriptors++;
+#ifndef FRONTEND
+	ReserveExternalFD();
+#endif
+}
+
 int
 cs_fd_count(void)
 {
