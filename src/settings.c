@@ -71,7 +71,7 @@ check_absolute(char **newval, void **extra, GucSource source)
 {
 	if (*newval == NULL || **newval == '\0' || **newval == '/')
 		return true;
-	GUC_check_errdetail("The file must be named by an absolute path.");
+	GUC_check_errdetail("It must begin with an absolute path.");
 	return false;
 }
 

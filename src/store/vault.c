@@ -268,9 +268,9 @@ turn_row(const Row *row, const CsKeyring *ring, bool seal_it)
 	if (!cs_sealed_open(&row->sealed, &row->owner, ring, &secret, &failure))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the secrets of %s " INT64_FORMAT " cannot be read",
-						row->owner.kind, row->owner.id),
-				 errdetail_internal("%s.", failure.message),
+				 errmsg("the secrets of %s " INT64_FORMAT
+						" cannot be read: %s",
+						row->owner.kind, row->owner.id, failure.message),
 				 errhint("%s", failure.detail)));
 	PG_TRY();
 	{

@@ -76,14 +76,18 @@ static bool
 in_data_directory(const char *path)
 {
 	char *folder = pstrdup(path);
-	char real_folder[MAXPGPATH];
-	char real_data[MAXPGPATH];
+	char *real_folder;
+	char *real_data;
+	bool inside;
 
 	get_parent_directory(folder);
-	if (realpath(folder[0] ? folder : "/", real_folder) == NULL ||
-		realpath(DataDir, real_data) == NULL)
-		return false;
-	return path_is_prefix_of_path(real_data, real_folder);
+	real_folder = realpath(folder[0] ? folder : "/", NULL);
+	real_data = realpath(DataDir, NULL);
+	inside = real_folder != NULL && real_data != NULL &&
+			 path_is_prefix_of_path(real_data, real_folder);
+	free(real_folder);
+	free(real_data);
+	return inside;
 }
 
 static bool
