@@ -60,6 +60,9 @@ $node->reload;
 $node->safe_psql('postgres', 'SELECT cloudsync_start_worker()');
 ok(worker_pid($node, 'cloudsync scheduler'), 'cloudsync_start_worker starts a scheduler');
 ok(wait_for($node, "SELECT count(*) = 0 FROM cloudsync.run WHERE state IN ('queued', 'running')"), '... that does what waited');
+# asleep for a while: it does not come by of itself
+ok(wait_for($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'cloudsync scheduler' AND query_start < now() - interval '3 seconds'"),
+	'... and sleeps then');
 write_file("$root/in/three.txt", 'three');
 $run = $node->safe_psql('postgres', "SELECT cloudsync_collect('scans')");
 ok(wait_run($node, $run), '... and what comes');
