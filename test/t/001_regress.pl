@@ -14,6 +14,8 @@ my @names = split ' ', $ENV{CLOUDSYNC_SQL} // '';
 plan skip_all => 'no test/sql selected' unless @names;
 
 my $node = new_cluster('regress');
+# As it is from 15 on; until then cloudsync warns of it.
+$node->safe_psql('template1', 'REVOKE CREATE ON SCHEMA public FROM PUBLIC');
 my $here = getcwd();
 
 foreach my $name (@names)
