@@ -52,8 +52,8 @@ typedef enum TextVia
 	VIA_OUTPUT /* the type's output function */
 } TextVia;
 
-/* Room for an integer's text. */
-#define INTEGER_TEXT (MAXINT8LEN + 1)
+/* Room for the longest integer's text, -9223372036854775808, and its end. */
+#define INTEGER_TEXT 21
 
 typedef struct Column
 {
