@@ -20,7 +20,7 @@ PG_CPPFLAGS = -Iinclude -DCLOUDSYNC_VERSION='"$(EXTVERSION)"'
 WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers
 PG_CFLAGS = -std=gnu11 $(WARNINGS)
-SHLIB_LINK = -lcurl -lexpat -lcrypto
+SHLIB_LINK = -lcurl -lexpat -lssl -lcrypto
 
 # Named crash points (docs/internals.md), for tests alone.
 ifdef CRASH_POINTS
@@ -65,7 +65,7 @@ UNIT_PROGRAMS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/uni
 UNIT_FLAGS = $(WARNINGS) -std=gnu11 -O1 -g -DFRONTEND \
 	$(filter-out -DCLOUDSYNC_CRASH_POINTS,$(CPPFLAGS))
 UNIT_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir) \
-	-lpgcommon -lpgport -lcurl -lexpat -lcrypto -lpthread -lm
+	-lpgcommon -lpgport -lcurl -lexpat -lssl -lcrypto -lpthread -lm
 unit_sources = $(shell sed -n '1s,^/\* *sources:\(.*\)\*/.*,\1,p' test/unit/$(1).c)
 
 .PHONY: unit

@@ -51,6 +51,7 @@ prepare(CsHttpTask *task)
 		request->kind == CS_REQ_HASH_BODY ? CS_HTTP_HASHING : CS_HTTP_START;
 	task->start = task->end = 0;
 	task->offset = request->from;
+	task->anew = request->into == CS_INTO_BODY && !request->append;
 	task->eof = false;
 	task->paused = false;
 	task->sent = 0;
@@ -192,9 +193,6 @@ begin(CsHttpTask *task)
 
 	if (!start(task))
 		return answered(task);
-	if (request->into == CS_INTO_BODY && !request->append &&
-		!cs_http_body_restart(task))
-		return body_failed(task);
 	if (request->send == CS_SEND_BODY)
 	{
 		task->phase = CS_HTTP_FILL;
@@ -321,6 +319,8 @@ land(CsHttpTask *task)
 
 	if (task->where == CS_WHERE_BUFFER && task->end > task->start)
 		return hand_on(task);
+	if (task->request.send == CS_SEND_BODY)
+		task->done = task->request.from + task->sent;
 	if (task->code == CURLE_OK)
 	{
 		curl_easy_getinfo(task->handle->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -329,6 +329,10 @@ land(CsHttpTask *task)
 			prepare(task);
 			return CS_HTTP_MORE;
 		}
+		/* of no bytes at all */
+		if (task->anew && status == task->request.body_status &&
+			!cs_http_body_restart(task))
+			return body_failed(task);
 		/* It did not wait for that, and neither shall the next. */
 		if (task->expecting && !task->continued && status < 300)
 			task->place->no_expect = true;

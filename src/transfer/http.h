@@ -174,6 +174,7 @@ struct CsHttpTask
 	int64 received; /* bytes of this answer's that went to the body */
 	int64 written;	/* to the body, by all requests since it was begun */
 	bool delivered; /* the body was written to, by any request */
+	bool anew;		/* this answer's content begins it anew */
 	CsHttpWhere where;
 	char *text;
 	size_t text_len;

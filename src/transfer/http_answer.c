@@ -66,9 +66,10 @@ tell_times(CsHttpTask *task, char *text, size_t room)
 	int64 before = 0;
 	size_t used = 0;
 
-	/* A connection that was there already took no time for TLS. */
-	if (tls && task->connected && phases[2].end == 0)
-		phases[2].end = -1;
+	/* A connection that was there already took no time. */
+	for (int i = 0; i < 3; i++)
+		if (task->connected && phases[i].end == 0)
+			phases[i].end = -1;
 	text[0] = '\0';
 	for (int i = 0; i < lengthof(phases); i++)
 	{

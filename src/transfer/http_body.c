@@ -211,6 +211,7 @@ cs_http_body_restart(CsHttpTask *task)
 {
 	CsFailure failure = {0};
 
+	task->anew = false;
 	if (task->hash != NULL)
 		cs_hash_restart(task->hash);
 	task->hashed = 0;
@@ -347,6 +348,8 @@ cs_http_deliver(CsHttpTask *task, int64 *again)
 	*again = n > 0 ? 0 : *again;
 	if (n == 0)
 		return true;
+	if (task->anew && !cs_http_body_restart(task))
+		return false;
 	task->delivered = true;
 	if (!body_write(task, task->buffer + task->start, n))
 		return false;

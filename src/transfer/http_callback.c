@@ -51,7 +51,8 @@ keep_header(CsHttpHandle *handle, const char *line, size_t len)
 	len -= name_len + 1;
 	while (len > 0 && (*colon == ' ' || *colon == '\t'))
 		colon++, len--;
-	while (len > 0 && (unsigned char) colon[len - 1] <= ' ')
+	while (len > 0 && strchr(" \t\r\n", colon[len - 1]) != NULL &&
+		   colon[len - 1] != '\0')
 		len--;
 	/* Never: the lines themselves were counted, and are longer. */
 	if (handle->block_len + name_len + len + 2 > CS_HTTP_HEADER_BYTES)

@@ -1,191 +1,604 @@
-/* sources: src/base/http.c src/base/failure.c src/base/utf8.c */
+/* sources: src/transfer/[ehw]*.c src/transfer/pace.c src/base/[a-z]*.c */
 /*
- * What HTTP answers mean, and dates.
+ * Requests over HTTP against a server that misbehaves on demand: contents go
+ * both ways whole and hashed, faults are told apart and end in time, and
+ * credentials and connections go nowhere else.
  */
 #include "postgres_fe.h"
 
-#include "cloudsync/http.h"
+#include <sys/epoll.h>
+
+#include "../../src/transfer/file.h"
+#include "../../src/transfer/http.h"
+#include "http_server.h"
+#include "memory_body.h"
 #include "tap.h"
 
-static CsFailure failure;
+#define SIZE (3 * 1024 * 1024 + 17)
+
+static int port;
+static int epoll_fd;
+static CsHttp *http;
+static CsHttpSettings settings = {"http://127.0.0.1:*", "", "", 5000,
+								  5000, 5000, 60000};
+static CsService service;
+static CsEndpoint *endpoint;
+static char origin[64];
+
+/* ---- carrying out requests ---- */
+
+static char taken[65536]; /* by take() */
+static size_t taken_len;
+static int pages;
+static CsStep take_says;
+
+static CsStep
+take(void *owner, const char *buf, int64 len)
+{
+	size_t n = Min((size_t) len, sizeof(taken) - taken_len);
+
+	memcpy(taken + taken_len, buf, n);
+	taken_len += n;
+	return take_says;
+}
+
+static CsEndpoint *
+open_endpoint(CsAuth auth, const char *secret, const char *purpose)
+{
+	CsHttpAccess access = {.purpose = purpose,
+						   .auth = auth,
+						   .user = "alice",
+						   .secret = secret};
+	CsFailure failure;
+
+	return cs_endpoint_open_place(&service, &access, settings.allowed,
+								  &failure);
+}
+
+/* Drives tasks until all of them came to something; what, of the last. */
+static CsHttpSlice
+drive(CsHttpTask **tasks, int n)
+{
+	CsHttpSlice slice = CS_HTTP_WAIT;
+	int running = n;
+
+	cs_http_set(http, &settings);
+	for (int i = 0; i < n; i++)
+		cs_http_ready(tasks[i]);
+	while (running > 0)
+	{
+		CsHttpTask *task;
+		struct epoll_event event;
+
+		while ((task = cs_http_take_ready(http)) != NULL)
+		{
+			slice = cs_http_slice(task);
+			if (slice == CS_HTTP_MORE)
+				cs_http_ready(task);
+			else if (slice == CS_HTTP_PAGE)
+			{
+				pages++;
+				cs_http_ready(task);
+			}
+			else if (slice != CS_HTTP_WAIT)
+				running--;
+		}
+		cs_http_turn(http);
+		if (!cs_http_arm(http) && running > 0)
+			epoll_wait(epoll_fd, &event, 1, -1);
+	}
+	return slice;
+}
+
+static CsHttpTask task;
+static const CsResponse *answer = &task.response;
 
 static void
-means(int status, CsFailureClass failure_class)
+open_task(MemoryBody *memory)
 {
-	CsResponse answer = {.status = status, .retry_after_ms = -1};
+	cs_http_close(&task);
+	cs_http_init(&task, http, endpoint, memory != NULL ? &memory->body : NULL);
+	task.take = take;
+}
 
-	cs_http_failure(&failure, &answer, "write \"/a\"", NULL);
-	tap_ok(failure.failure_class == failure_class, "status %d", status);
-	tap_ok(strncmp(failure.message, "could not write \"/a\": ", 22) == 0,
-		   "its message: %s", failure.message);
-	tap_ok(failure.retry_after_ms == 0, "no time said");
+/* One request of the task at hand. */
+static CsHttpSlice
+request(const CsRequest *wanted, const char *method, const char *path)
+{
+	CsRequest copy = *wanted;
+	CsHttpTask *tasks[] = {&task};
+
+	copy.kind = CS_REQ_HTTP;
+	copy.method = method;
+	copy.url = path[0] == '/' ? psprintf("%s%s", origin, path) : path;
+	cs_http_begin(&task, &copy);
+	return drive(tasks, 1);
+}
+
+static CsHttpSlice
+get(const char *path)
+{
+	CsRequest wanted = {0};
+
+	open_task(NULL);
+	return request(&wanted, "GET", path);
+}
+
+static bool
+fails(CsFailureClass failure_class, const char *text, const char *what)
+{
+	const CsFailure *failure = answer->failure;
+	bool good = answer->status == 0 && answer->error != 0 && failure != NULL &&
+				failure->failure_class == failure_class &&
+				strstr(failure->message, text) != NULL;
+
+	tap_ok(good, "%s", what);
+	if (!good)
+		printf("# status %d, class %d: %s: %s\n", answer->status,
+			   failure ? failure->failure_class : -1,
+			   failure ? failure->message : "", failure ? failure->detail : "");
+	return good;
+}
+
+/* The bytes that the server sends as content. */
+static void
+fill_pattern(MemoryBody *memory, int64 size)
+{
+	for (int64 i = 0; i < size; i++)
+		memory->bytes[i] = (char) (i * 31 >> 3);
+	memory->size = size;
+}
+
+static unsigned
+sum_of(const char *bytes, int64 len)
+{
+	unsigned sum = 0;
+
+	for (int64 i = 0; i < len; i++)
+		sum = sum * 31 + (unsigned char) bytes[i];
+	return sum;
+}
+
+static bool
+hash_is(const uint8 *hash, const char *bytes, int64 len)
+{
+	uint8 wanted[CS_SHA256_LENGTH];
+
+	cs_sha256(bytes, len, wanted);
+	return memcmp(hash, wanted, sizeof(wanted)) == 0;
+}
+
+/* ---- what goes well ---- */
+
+static void
+test_plain(void)
+{
+	get("/seen");
+	tap_ok(answer->status == 200 && answer->error == 0 && answer->sent,
+		   "an answer comes");
+	tap_ok(strstr(answer->text, "GET /seen HTTP/1.1") != NULL,
+		   "with its text");
+	tap_ok(answer->n_headers == 3 &&
+			   strcmp(answer->headers[1].name, "etag") == 0 &&
+			   strcmp(answer->headers[1].value, "\"one\"") == 0,
+		   "and its headers, names in lower case");
+	tap_ok(strcmp(answer->headers[2].value, "??") == 0,
+		   "what is no text in a header is made harmless");
+	tap_ok(strcasestr(answer->text, "\r\nAccept-Encoding:") == NULL,
+		   "no compression is asked for");
+	get("/gzip");
+	tap_ok(answer->status == 200 && answer->text_len == 10 &&
+			   memcmp(answer->text, "\x1f\x8b no gzip", 10) == 0,
+		   "and what is compressed anyway is not inflated");
+	get("/redirect");
+	tap_ok(answer->status == 302, "a redirect is not followed");
+	get("/%2e%2e/a/../b?x=%2F");
+	tap_ok(strstr(answer->text, "GET /%2e%2e/a/../b?x=%2F ") != NULL,
+		   "a path goes out as it stands");
 }
 
 static void
-test_statuses(void)
+test_upload(void)
 {
-	means(400, CS_FAIL_BROKEN);
-	means(401, CS_FAIL_NEEDS_CONSENT);
-	means(403, CS_FAIL_FORBIDDEN);
-	means(404, CS_FAIL_GONE);
-	means(405, CS_FAIL_BROKEN);
-	means(408, CS_FAIL_RETRY_LATER);
-	means(409, CS_FAIL_CONFLICT);
-	means(410, CS_FAIL_GONE);
-	means(412, CS_FAIL_CONFLICT);
-	means(413, CS_FAIL_REFUSED);
-	means(414, CS_FAIL_REFUSED);
-	means(423, CS_FAIL_RETRY_LATER);
-	means(425, CS_FAIL_RETRY_LATER);
-	means(429, CS_FAIL_RETRY_LATER);
-	means(500, CS_FAIL_RETRY_LATER);
-	means(501, CS_FAIL_BROKEN);
-	means(502, CS_FAIL_RETRY_LATER);
-	means(503, CS_FAIL_RETRY_LATER);
-	means(504, CS_FAIL_RETRY_LATER);
-	means(507, CS_FAIL_QUOTA);
-	means(599, CS_FAIL_RETRY_LATER);
-	means(301, CS_FAIL_UNREACHABLE);
-	means(302, CS_FAIL_UNREACHABLE);
-	means(307, CS_FAIL_UNREACHABLE);
-	means(308, CS_FAIL_UNREACHABLE);
-	means(200, CS_FAIL_BROKEN);
-	means(100, CS_FAIL_BROKEN);
-	means(999, CS_FAIL_BROKEN);
+	MemoryBody *memory = new_body(SIZE, 0);
+	CsRequest wanted = {.send = CS_SEND_BODY, .length = SIZE,
+						.part_sha256 = true, .md5 = true};
+	CsRequest hashing = {.kind = CS_REQ_HASH_BODY, .from = 0, .length = 1000};
+	CsHttpTask *tasks[] = {&task};
+	uint8 md5[16];
+	unsigned len = 16;
+
+	fill_pattern(memory, SIZE);
+	for (int i = 0; i < 3; i++)
+	{
+		static const char *const paths[] = {"/seen", "/continue", "/digest"};
+
+		open_task(memory);
+		request(&wanted, "PUT", paths[i]);
+		tap_ok(answer->status == 200 && answer->size == SIZE &&
+				   strncmp(answer->text,
+						   psprintf("%d %u\n", SIZE,
+									sum_of(memory->bytes, SIZE)),
+						   18) == 0,
+			   "PUT %s: all bytes arrive", paths[i]);
+		tap_ok(answer->has_sha256 &&
+				   hash_is(answer->sha256, memory->bytes, SIZE) &&
+				   hash_is(answer->part_sha256, memory->bytes, SIZE),
+			   "PUT %s: hashed in passing", paths[i]);
+	}
+	EVP_Digest(memory->bytes, SIZE, md5, &len, EVP_md5(), NULL);
+	tap_ok(memcmp(md5, answer->md5, 16) == 0, "and their MD5 is known");
+	tap_ok(task.done == SIZE, "progress is told");
+
+	/* a body in parts, its first bytes hashed and not sent */
+	open_task(memory);
+	cs_http_begin(&task, &hashing);
+	drive(tasks, 1);
+	tap_ok(answer->error == 0 && answer->size == 1000 &&
+			   hash_is(answer->sha256, memory->bytes, 1000),
+		   "the first bytes of a body are hashed without being sent");
+	wanted.from = 1000;
+	wanted.length = 500000;
+	request(&wanted, "PUT", "/seen");
+	tap_ok(answer->has_sha256 && answer->size == 500000 &&
+			   hash_is(answer->sha256, memory->bytes, 501000) &&
+			   hash_is(answer->part_sha256, memory->bytes + 1000, 500000),
+		   "a part goes on where that ended");
+	wanted.from = 600000;
+	request(&wanted, "PUT", "/seen");
+	tap_ok(answer->status == 200 && !answer->has_sha256,
+		   "there is no hash over a gap");
+
+	/* lengths */
+	wanted.from = 0;
+	wanted.length = -1;
+	open_task(memory);
+	request(&wanted, "PUT", "/seen");
+	tap_ok(answer->status == 200 && answer->size == SIZE && strcasestr(answer->text, "chunked") != NULL,
+		   "a body of unknown length arrives in chunks");
+	wanted.length = 0;
+	open_task(new_body(0, 0));
+	request(&wanted, "PUT", "/seen");
+	tap_ok(answer->status == 200 && strncmp(answer->text, "0 ", 2) == 0 &&
+			   strcasestr(answer->text, "Content-Length: 0") != NULL &&
+			   answer->has_sha256 && hash_is(answer->sha256, "", 0),
+		   "an empty body arrives");
+	wanted.length = SIZE + 1;
+	open_task(memory);
+	request(&wanted, "PUT", "/seen");
+	tap_ok(answer->error == ECANCELED && answer->body_failure != NULL &&
+			   answer->body_failure->failure_class == CS_FAIL_CHANGED,
+		   "a body that is shorter than announced has changed");
+	memory->fail_at = 2000000;
+	wanted.length = SIZE;
+	open_task(memory);
+	request(&wanted, "PUT", "/seen");
+	tap_ok(answer->error == ECANCELED && answer->sent &&
+			   strcmp(answer->body_failure->message, "the value changed") == 0,
+		   "a body that fails on the way ends its request");
 }
 
 static void
-words(const char *type, const char *text, const char *wanted)
+test_download(void)
 {
-	CsHeader header = {"content-type", type};
-	CsResponse answer = {.status = 403,
-						 .headers = &header,
-						 .n_headers = type != NULL,
-						 .text = text,
-						 .text_len = (int64) strlen(text)};
+	MemoryBody *wanted_bytes = new_body(SIZE, 0);
+	MemoryBody *memory = new_body(0, 0);
+	CsRequest wanted = {.into = CS_INTO_BODY, .body_status = 200};
+	CsRequest rest = {.into = CS_INTO_BODY,
+					  .body_status = 206,
+					  .append = true,
+					  .headers = {{"Range", NULL}}};
 
-	cs_http_failure(&failure, &answer, "read \"/a\"", NULL);
-	tap_is(failure.detail, wanted, "words of the server");
+	fill_pattern(wanted_bytes, SIZE);
+	open_task(memory);
+	request(&wanted, "GET", psprintf("/content/%d", SIZE));
+	tap_ok(answer->status == 200 && answer->size == SIZE &&
+			   memory->size == SIZE &&
+			   memcmp(memory->bytes, wanted_bytes->bytes, SIZE) == 0 &&
+			   hash_is(answer->sha256, memory->bytes, SIZE),
+		   "GET: all bytes arrive and are hashed");
+
+	/* broken off, then resumed */
+	for (int i = 0; i < 2; i++)
+	{
+		memory->size = 0;
+		open_task(memory);
+		request(&wanted, "GET",
+				psprintf("/%s/%d", i == 0 ? "short" : "reset", SIZE));
+		fails(CS_FAIL_RETRY_LATER, i == 0 ? "ended before" : "broke off",
+			  i == 0 ? "an answer that is too short"
+					 : "a connection reset in the middle");
+		tap_ok(answer->size == memory->size && answer->sent &&
+				   memory->size <= SIZE / 2,
+			   "what came until then was handed on");
+		rest.headers[0].value =
+			psprintf("bytes=%lld-", (long long) memory->size);
+		request(&rest, "GET", psprintf("/content/%d", SIZE));
+		tap_ok(answer->status == 206 && memory->size == SIZE &&
+				   memcmp(memory->bytes, wanted_bytes->bytes, SIZE) == 0 &&
+				   answer->has_sha256 &&
+				   hash_is(answer->sha256, memory->bytes, SIZE),
+			   "and a range goes on from there");
+	}
+	request(&wanted, "GET", psprintf("/content/%d", 1000));
+	tap_ok(answer->status == 200 && memory->size == 1000 &&
+			   hash_is(answer->sha256, memory->bytes, 1000),
+		   "an answer that begins anew begins the body anew");
+	request(&wanted, "GET", "/redirect");
+	tap_ok(answer->status == 302 && strcmp(answer->text, "elsewhere") == 0 &&
+			   memory->size == 1000,
+		   "the text of another status is no content");
+	memory->size = 0;
+	memory->fail_at = 1000000;
+	open_task(memory);
+	request(&wanted, "GET", psprintf("/content/%d", SIZE));
+	tap_ok(answer->error == ECANCELED &&
+			   answer->body_failure->failure_class == CS_FAIL_QUOTA,
+		   "a body that cannot be written ends its request");
 }
 
 static void
-test_words(void)
+test_take(void)
 {
-	CsResponse answer = {.status = 403};
+	CsRequest wanted = {.into = CS_INTO_TAKE, .body_status = 200};
+	MemoryBody *bytes = new_body(SIZE, 0);
 
-	words("text/plain", "  no such luck", "no such luck");
-	words(NULL, "no type", "no type");
-	words("application/json", "{\"error\":1}", "{\"error\":1}");
-	words("text/html", "<h1>Forbidden</h1>", "");
-	words("text/html; charset=utf-8", "Forbidden", "");
-	words("text/plain", "<html>", "");
-	words("application/octet-stream", "bytes", "");
-	words("text/plain", "a\r\nb\x1b[0m", "a??b?[0m");
-	words("text/plain", " \n", "");
-	cs_http_failure(&failure, &answer, "read \"/a\"", "the service's own");
-	tap_is(failure.detail, "the service's own", "words given are the detail");
-	tap_is(failure.message,
-		   "could not read \"/a\": the server forbids it (HTTP status 403)",
-		   "the whole message");
+	fill_pattern(bytes, SIZE);
+	take_says = CS_STEP_PAGE;
+	open_task(NULL);
+	request(&wanted, "GET", psprintf("/content/%d", SIZE));
+	tap_ok(answer->status == 200 && pages >= SIZE / 65536 &&
+			   memcmp(taken, bytes->bytes, sizeof(taken)) == 0,
+		   "content is taken in pieces, with a page after each");
+	take_says = CS_STEP_FAILED;
+	open_task(NULL);
+	tap_ok(request(&wanted, "GET", "/endless") == CS_HTTP_STOPPED,
+		   "who takes can have enough");
+	take_says = CS_STEP_REQUEST;
+	get("/seen");
+	tap_ok(answer->status == 200, "and the next request goes well");
+}
+
+/* ---- what does not ---- */
+
+static void
+test_faults(void)
+{
+	MemoryBody *memory = new_body(SIZE, 'x');
+	CsRequest put = {.send = CS_SEND_BODY, .length = SIZE};
+
+	get("/endless-headers");
+	fails(CS_FAIL_BROKEN, "64 KiB", "endless headers");
+	get("/many-headers");
+	fails(CS_FAIL_BROKEN, "100 headers", "too many headers");
+	get("/endless");
+	fails(CS_FAIL_BROKEN, "longer than it may be", "an endless answer");
+	get("/endless-failure");
+	tap_ok(answer->status == 500 && answer->text_len == CS_HTTP_TEXT_CUT,
+		   "of an endless failure the beginning is kept");
+	get("/nonsense");
+	fails(CS_FAIL_RETRY_LATER, "", "an answer that is none");
+	get("/chunks");
+	fails(CS_FAIL_RETRY_LATER, "broke off", "chunks that are none");
+	get("/hang-up");
+	fails(CS_FAIL_RETRY_LATER, "without an answer", "no answer at all");
+	tap_ok(answer->sent, "but the request may have arrived");
+	open_task(memory);
+	request(&put, "PUT", "/reset-early");
+	fails(CS_FAIL_RETRY_LATER, "", "a reset in the middle of the request");
+	open_task(memory);
+	request(&put, "PUT", "/refuse-early");
+	tap_ok(answer->status == 413, "an answer before the end of the request");
 }
 
 static void
-test_no_answer(void)
+test_times(void)
 {
-	CsFailure carriers = {.failure_class = CS_FAIL_UNREACHABLE,
-						  .retry_after_ms = 5,
-						  .message = "no connection",
-						  .detail = "refused"};
-	CsFailure bodys = {.failure_class = CS_FAIL_CHANGED, .message = "changed"};
-	CsResponse answer = {.status = 0, .error = EIO, .failure = &carriers};
-
-	cs_http_failure(&failure, &answer, "read \"/a\"", NULL);
-	tap_ok(failure.failure_class == CS_FAIL_UNREACHABLE, "the carrier's class");
-	tap_is(failure.message, "could not read \"/a\": no connection",
-		   "the carrier's message");
-	tap_is(failure.detail, "refused", "the carrier's detail");
-	tap_ok(failure.retry_after_ms == 5, "the carrier's time");
-	answer.failure = NULL;
-	cs_http_failure(&failure, &answer, "read \"/a\"", NULL);
-	tap_ok(failure.failure_class == CS_FAIL_RETRY_LATER,
-		   "no answer and no reason");
-	answer.body_failure = &bodys;
-	cs_http_failure(&failure, &answer, "read \"/a\"", NULL);
-	tap_ok(failure.failure_class == CS_FAIL_CHANGED &&
-			   strcmp(failure.message, "changed") == 0,
-		   "the body's failure is passed on");
+	settings.response_timeout = 300;
+	get("/silent");
+	fails(CS_FAIL_RETRY_LATER, "did not answer within 0.3 s", "silence");
+	tap_ok(answer->error == ETIMEDOUT &&
+			   strstr(answer->failure->detail, "first byte") != NULL,
+		   "the failure says where the time went");
+	settings.response_timeout = 5000;
+	settings.low_speed_time = 300;
+	get("/drip");
+	fails(CS_FAIL_RETRY_LATER, "slower than 1 KiB/s", "a slow drip");
+	get("/stall");
+	fails(CS_FAIL_RETRY_LATER, "slower than 1 KiB/s", "a stall");
+	settings.low_speed_time = 5000;
+	settings.transfer_timeout = 300;
+	get("/drip");
+	fails(CS_FAIL_RETRY_LATER, "transfer_timeout", "the time for all is up");
+	settings.transfer_timeout = 60000;
 }
 
 static void
-test_retry_after(void)
+test_pauses(void)
 {
-	CsResponse answer = {.status = 429, .retry_after_ms = 7000};
+	get("/never");
+	tap_ok(answer->status == 503 && answer->retry_after_ms == 3600 * 1000,
+		   "an absurd pause is cut");
+	endpoint->http->pace.not_before = 0;
+	get("/whenever");
+	tap_ok(answer->status == 503 && answer->retry_after_ms == -1,
+		   "a nonsensical one is none");
+	get("/later");
+	tap_ok(answer->status == 429 && answer->retry_after_ms == 1000 &&
+			   endpoint->http->pace.not_before > cs_http_now() &&
+			   endpoint->http->pace.limit == 1,
+		   "a pause that is asked for is made");
+	get("/seen");
+	tap_ok(answer->status == 200 &&
+			   endpoint->http->pace.not_before <= cs_http_now(),
+		   "the next request comes after it");
+	memset(&endpoint->http->pace, 0, sizeof(CsPace));
+}
 
-	cs_http_failure(&failure, &answer, "read \"/a\"", NULL);
-	tap_ok(failure.retry_after_ms == 7000, "Retry-After is obeyed");
-	answer.retry_after_ms = INT64CONST(1) << 60;
-	cs_http_failure(&failure, &answer, "read \"/a\"", NULL);
-	tap_ok(failure.retry_after_ms == 24 * 60 * 60 * 1000,
-		   "but not for more than a day");
-	answer.retry_after_ms = 0;
-	cs_http_failure(&failure, &answer, "read \"/a\"", NULL);
-	tap_ok(failure.retry_after_ms == 0, "none");
-	answer.status = 403;
-	answer.retry_after_ms = 7000;
-	cs_http_failure(&failure, &answer, "read \"/a\"", NULL);
-	tap_ok(failure.retry_after_ms == 0, "where it means nothing");
+/* ---- where it may go, and who with ---- */
+
+static void
+test_credentials(void)
+{
+	CsRequest wanted = {.anonymous = true};
+	const char *elsewhere = psprintf("http://127.0.0.2:%d/seen", port);
+
+	get("/seen");
+	tap_ok(strstr(answer->text, "Authorization: Digest") != NULL,
+		   "an endpoint that asked for Digest gets it at once");
+	endpoint->http->digest = false;
+	get("/seen");
+	tap_ok(strstr(answer->text, "Authorization: Basic YWxpY2U6czNjcmV0") != NULL,
+		   "a password is sent with the first request");
+	open_task(NULL);
+	request(&wanted, "GET", "/seen");
+	tap_ok(answer->status == 200 &&
+			   strcasestr(answer->text, "Authorization") == NULL,
+		   "but not with an anonymous one");
+	settings.allowed = "http://127.0.0.1:*, http://127.0.0.2:*";
+	get(elsewhere);
+	tap_ok(answer->status == 0 || strcasestr(answer->text, "Authorization") == NULL,
+		   "nor to another host");
+	settings.allowed = "http://127.0.0.1:*";
+	get(elsewhere);
+	fails(CS_FAIL_UNREACHABLE, "not allowed", "another host is not allowed");
+	tap_ok(!answer->sent, "nothing was sent there");
+	get("ftp://127.0.0.1/x");
+	fails(CS_FAIL_BROKEN, "address", "another scheme");
+	get(psprintf("http://bob:pw@127.0.0.1:%d/seen", port));
+	fails(CS_FAIL_BROKEN, "address", "a user in the address");
 }
 
 static void
-test_headers(void)
+test_bearer(void)
 {
-	CsHeader headers[] = {{"etag", "\"x\""}, {"date", "d"}, {"etag", "y"}};
-	CsResponse answer = {.headers = headers, .n_headers = 3};
+	CsEndpoint *before = endpoint;
 
-	tap_is(cs_http_header(&answer, "etag"), "\"x\"", "the first of its name");
-	tap_is(cs_http_header(&answer, "date"), "d", "another");
-	tap_is(cs_http_header(&answer, "location"), NULL, "one that is not there");
+	cs_http_close(&task);
+	endpoint = open_endpoint(CS_AUTH_BEARER, "t0ken", "webdav");
+	get("/seen");
+	tap_ok(strstr(answer->text, "Authorization: Bearer t0ken\r\n") != NULL,
+		   "a token is sent");
+	cs_http_close(&task);
+	cs_endpoint_close(endpoint);
+	service.region = "eu-west-3";
+	endpoint = open_endpoint(CS_AUTH_SIGV4, "key", "webdav");
+	get("/seen");
+	tap_ok(strstr(answer->text, "AWS4-HMAC-SHA256 Credential=alice/") != NULL &&
+			   strcasestr(answer->text, "x-amz-content-sha256: e3b0c442") != NULL,
+		   "a request is signed");
+	cs_http_close(&task);
+	cs_endpoint_close(endpoint);
+	endpoint = before;
 }
 
+/* A name that may be connected to, but whose address may not. */
 static void
-date(bool iso, const char *text, int64 wanted)
+test_reach(void)
 {
-	int64 got = iso ? cs_iso_date(text) : cs_http_date(text);
+	CsEndpoint *before = endpoint;
+	const char *by_name = psprintf("http://localhost:%d/seen", port);
 
-	tap_ok(got == wanted, "%s: %lld", text, (long long) got);
+	settings.allowed = "http://127.0.0.1:*, http://localhost:*";
+	get(by_name);
+	tap_ok(answer->status == 200, "a name of an allowed address");
+	/* the same connection must not serve where its address is not allowed */
+	settings.allowed = "webdav=http://127.0.0.1:*, http://localhost:*";
+	cs_http_close(&task);
+	endpoint = open_endpoint(CS_AUTH_NONE, NULL, "content");
+	tap_ok(endpoint == NULL, "a service that is not allowed is not opened");
+	service.url = "http://localhost";
+	settings.allowed = "webdav=http://127.0.0.1:*, http://localhost, http://localhost:*";
+	endpoint = open_endpoint(CS_AUTH_NONE, NULL, "content");
+	get(by_name);
+	fails(CS_FAIL_UNREACHABLE, "leads to the address",
+		  "a name of an address that is not allowed, though connected to");
+	tap_ok(!answer->sent, "nothing was sent there");
+	cs_http_close(&task);
+	cs_endpoint_close(endpoint);
+	endpoint = before;
+	service.url = origin;
+	settings.allowed = "http://127.0.0.1:*";
+	get("http://127.0.0.1:1/");
+	fails(CS_FAIL_UNREACHABLE, "no connection", "nobody listens");
+	tap_ok(!answer->sent && strstr(answer->failure->detail, "connecting") != NULL,
+		   "nothing was sent, and it says so");
 }
 
+/* ---- many at once ---- */
+
 static void
-test_dates(void)
+test_many(void)
 {
-	date(false, "Sun, 06 Nov 1994 08:49:37 GMT", INT64CONST(784111777000000));
-	date(false, "Sunday, 06-Nov-94 08:49:37 GMT", INT64CONST(784111777000000));
-	date(false, "Sun Nov  6 08:49:37 1994", INT64CONST(784111777000000));
-	date(false, "yesterday", 0);
-	date(false, "", 0);
-	date(false, "Sun, 06 Nov 1901 08:49:37 GMT", 0);
-	date(true, "2009-10-12T17:50:30.000Z", INT64CONST(1255369830000000));
-	date(true, "2009-10-12T17:50:30.123456789Z", INT64CONST(1255369830123456));
-	date(true, "2009-10-12T19:50:30+02:00", INT64CONST(1255369830000000));
-	date(true, "2009-10-12T15:20:30-0230", INT64CONST(1255369830000000));
-	date(true, "2024-02-29T00:00:00Z", INT64CONST(1709164800000000));
-	date(true, "1970-01-01T00:00:00Z", 0);
-	date(true, "2009-10-12T17:50:30", 0);
-	date(true, "2009-10-12T17:50:30Zx", 0);
-	date(true, "2009-13-12T17:50:30Z", 0);
-	date(true, "2009-10-12", 0);
-	date(true, "2009-10-12T17:50:30+2", 0);
-	date(true, "", 0);
+	enum { MANY = 24 };
+	static CsHttpTask many[MANY];
+	CsHttpTask *tasks[MANY];
+	MemoryBody *bodies[MANY];
+	CsRequest wanted = {.kind = CS_REQ_HTTP,
+						.method = "GET",
+						.url = psprintf("%s/content/%d", origin, SIZE),
+						.into = CS_INTO_BODY,
+						.body_status = 200};
+	int good = 0;
+
+	cs_http_close(&task);
+	for (int i = 0; i < MANY; i++)
+	{
+		bodies[i] = new_body(0, 0);
+		tasks[i] = &many[i];
+		cs_http_init(tasks[i], http, endpoint, &bodies[i]->body);
+		cs_http_begin(tasks[i], &wanted);
+	}
+	drive(tasks, MANY);
+	for (int i = 0; i < MANY; i++)
+	{
+		good += many[i].response.status == 200 && bodies[i]->size == SIZE &&
+				hash_is(many[i].response.sha256, bodies[i]->bytes, SIZE);
+		/* and again, given up at once, in whatever state */
+		cs_http_begin(tasks[i], &wanted);
+		for (int k = 0; k < i % 6; k++)
+		{
+			(void) cs_http_slice(tasks[i]);
+			cs_http_turn(http);
+		}
+		cs_http_close(tasks[i]);
+	}
+	tap_ok(good == MANY, "many at once arrive whole");
+	tap_ok(dlist_is_empty(&http->ready) && dlist_is_empty(&http->flying) &&
+			   dlist_is_empty(&http->sleeping) &&
+			   endpoint->http->pace.running == 0,
+		   "nothing is left of those that were given up");
 }
 
 int
 main(void)
 {
-	test_statuses();
-	test_words();
-	test_no_answer();
-	test_retry_after();
-	test_headers();
-	test_dates();
+	CsFailure failure;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	setenv("http_proxy", "http://127.0.0.1:1", 1);
+	port = start_server();
+	snprintf(origin, sizeof(origin), "http://127.0.0.1:%d", port);
+	service.url = origin;
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	http = cs_http_create(epoll_fd, &failure);
+	cs_http_set(http, &settings);
+	endpoint = open_endpoint(CS_AUTH_PASSWORD, "s3cret", "webdav");
+	test_plain();
+	test_upload();
+	test_download();
+	test_take();
+	test_faults();
+	test_times();
+	test_pauses();
+	test_credentials();
+	test_bearer();
+	test_reach();
+	test_many();
+	cs_http_close(&task);
+	cs_endpoint_close(endpoint);
+	cs_http_destroy(http);
+	tap_ok(cs_fd_count() == 0, "no descriptor is open in the end");
+	stop_server();
 	return tap_done();
 }
