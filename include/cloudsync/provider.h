@@ -343,6 +343,8 @@ typedef struct CsProvider
 	bool stable_ids;		/* ids never name another file later: an id
 							 * alone is identity (L4) */
 	bool has_trash;			/* of its own; else a .trash folder */
+	bool look_before; /* making a file only where there is none cannot always
+					   * be asked for: a listing before many spares looks */
 	bool needs_stable_file; /* a file may still be being written (L9) */
 	const char *hosts; /* its own hosts, patterns as in reach.h; NULL: none */
 	CsNameRules names;

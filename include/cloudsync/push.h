@@ -48,6 +48,7 @@ typedef enum CsPushStep
 	CS_PUSH_SUBFOLDERS,
 	CS_PUSH_MOVES,
 	CS_PUSH_RECLAIM, /* what one that was cut off left under another name */
+	CS_PUSH_SURVEY,	 /* what stands where files are to be made */
 	CS_PUSH_SEND,
 	CS_PUSH_CONFIRM, /* what was sent without a word about its version */
 	CS_PUSH_MANIFEST,
@@ -145,6 +146,8 @@ typedef struct CsPushJob
 	List *queue;	   /* SEND: files that wait, from queue_next on */
 	int queue_next;
 	List *active; /* SEND: files that are on their way */
+	HTAB *standing; /* SURVEY: keys of what is in the folder; NULL: unknown */
+	TimestampTz surveyed_at; /* DT_NOEND: the survey came to nothing */
 	List *unconfirmed; /* sent, and to be looked for */
 	HTAB *sent_keys;   /* of them, while a folder is listed */
 	int unsettled;
@@ -191,6 +194,15 @@ extern void cs_push_stop_all(CsPushJob *push);
  * are small. In a transaction of its own.
  */
 extern void cs_push_read_ahead(CsPushJob *push);
+/*
+ * push_survey.c: is a listing of the folder worth it; it begins, brings a page,
+ * ends; was nothing at the file's path a moment ago?
+ */
+extern bool cs_push_wants_survey(CsPushJob *push);
+extern void cs_push_survey_begin(CsPushJob *push);
+extern void cs_push_survey_page(CsPushJob *push);
+extern void cs_push_survey_end(CsPushJob *push, TimestampTz now);
+extern bool cs_push_is_fresh(CsPushJob *push, const CsPushFile *file);
 /*
  * push_confirm.c: takes note of a file that is to be confirmed; the folder to
  * be listed next, or NULL; takes a page of that listing; judges what it showed.

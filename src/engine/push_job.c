@@ -173,6 +173,12 @@ start_change(CsPushJob *push)
 				return false;
 			start_path(push, CS_OP_MKDIR, linitial(push->subfolders), false);
 			return true;
+		case CS_PUSH_SURVEY:
+			if (!cs_push_wants_survey(push))
+				return false;
+			cs_push_survey_begin(push);
+			start_path(push, CS_OP_LIST, push->plan->folder, true);
+			return true;
 		case CS_PUSH_CONFIRM:
 		case CS_PUSH_CONFIRM_MANIFEST:
 			folder = cs_push_next_confirmation(push);
@@ -271,6 +277,8 @@ take_page(CsPushJob *push)
 		for (i = 0; i < page->n_entries; i++)
 			push->anything_left |= page->entries[i].kind != CS_ENTRY_FOLDER;
 	}
+	else if (push->step == CS_PUSH_SURVEY)
+		cs_push_survey_page(push);
 	else if (push->step == CS_PUSH_CONFIRM || push->step == CS_PUSH_CONFIRM_MANIFEST)
 		cs_push_confirm_page(push);
 	else
@@ -374,6 +382,9 @@ end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
 		case CS_PUSH_SUBFOLDERS:
 			push->subfolders = list_delete_first(push->subfolders);
 			return true; /* a failure shows again with the files */
+		case CS_PUSH_SURVEY:
+			cs_push_survey_end(push, now);
+			return false;
 		case CS_PUSH_CONFIRM:
 		case CS_PUSH_CONFIRM_MANIFEST:
 			cs_push_confirm_end(push, now);

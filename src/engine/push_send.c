@@ -67,6 +67,7 @@ fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
 	op->size = file->size;
 	op->overwrite = strcmp(push->setting->on_conflict, "overwrite") == 0;
 	op->session = file->session;
+	op->fresh_folder = cs_push_is_fresh(push, file);
 	if (file->held != NULL)
 	{
 		op->has_sha256 = true;

@@ -1,0 +1,97 @@
+/*
+ * push_survey.c
+ *	  What stands in a dossier's folder before many files are made in it. Where a
+ *	  service cannot be asked to make a file only if there is none, each would
+ *	  cost a look of its own; one listing answers for all, for a while (P8).
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "push_args.h"
+
+#define FEWEST_FILES 2
+#define FRESH_MS 10000 /* so long what was not there counts as not there */
+
+typedef struct StandingKey
+{
+	const char *key;
+} StandingKey;
+
+static int
+count_new(const CsPushJob *push)
+{
+	int n = 0;
+	ListCell *cell;
+
+	foreach (cell, push->files)
+	{
+		const CsPushFile *file = lfirst(cell);
+
+		if (file->plan->action == CS_ACTION_CREATE && file->state == CS_FILE_WAITING)
+			n++;
+	}
+	return n;
+}
+
+/* See push.h. */
+bool
+cs_push_wants_survey(CsPushJob *push)
+{
+	return push->setting->provider->look_before && push->plan->folder != NULL &&
+		   count_new(push) >= FEWEST_FILES;
+}
+
+/* See push.h. */
+void
+cs_push_survey_begin(CsPushJob *push)
+{
+	push->standing = cs_push_text_table("cloudsync folder as it stands", sizeof(StandingKey),
+										push->job.context);
+	push->surveyed_at = DT_NOEND;
+}
+
+/* See push.h. */
+void
+cs_push_survey_page(CsPushJob *push)
+{
+	const CsResult *page = &push->single->result;
+	MemoryContext old = MemoryContextSwitchTo(push->job.context);
+
+	for (int i = 0; i < page->n_entries; i++)
+	{
+		const char *key = key_of(push, page->entries[i].path);
+
+		(void) hash_search(push->standing, &key, HASH_ENTER, NULL);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* See push.h. A folder that is not there holds nothing. */
+void
+cs_push_survey_end(CsPushJob *push, TimestampTz now)
+{
+	const CsTransfer *single = push->single;
+
+	if (single->state == CS_TRANSFER_DONE
+			? !single->result.incomplete
+			: single->result.failure.failure_class == CS_FAIL_GONE)
+		push->surveyed_at = now;
+}
+
+/* See push.h. */
+bool
+cs_push_is_fresh(CsPushJob *push, const CsPushFile *file)
+{
+	const char *key;
+	bool found;
+
+	if (push->standing == NULL || push->surveyed_at == DT_NOEND || file->tries > 0 ||
+		file->marked || file->plan->action != CS_ACTION_CREATE ||
+		TimestampDifferenceExceeds(push->surveyed_at, GetCurrentTimestamp(), FRESH_MS))
+		return false;
+	key = key_of(push, file->path);
+	(void) hash_search(push->standing, &key, HASH_FIND, &found);
+	return !found;
+}
