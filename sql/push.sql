@@ -14,6 +14,7 @@ CREATE TABLE cloudsync.push_setting (
     manifest boolean NOT NULL,
     time_zone text NOT NULL
 );
+CREATE INDEX push_setting_every ON cloudsync.push_setting (every) WHERE auto_sync;
 
 CREATE TABLE cloudsync.procedure_folder (
     connection_id bigint NOT NULL REFERENCES cloudsync.connection,
@@ -58,6 +59,7 @@ CREATE TABLE cloudsync.due (
     PRIMARY KEY (connection_id, dossiers_id, dossier)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX due_start ON cloudsync.due (connection_id, backfill, start_at);
+CREATE INDEX due_claimed ON cloudsync.due (connection_id) WHERE claimed IS NOT NULL;
 
 -- Dossiers that existed when automatic push was switched on, walked newest
 -- first in steps; last_key is where the walk stands.

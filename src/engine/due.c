@@ -16,40 +16,47 @@
 #include "cloudsync/wake.h"
 
 /*
- * See engine.h. Two looks into an index for each connection. The backoff does
- * not hold up what somebody has just asked for by hand.
+ * The earliest row of each connection and kind that waits in cloudsync.due: one
+ * look into its index for each of them, however many rows there are, and one if
+ * nothing waits.
+ */
+#define WAITING \
+	"WITH RECURSIVE waiting AS (" \
+	"(SELECT d.connection_id, d.backfill, d.start_at FROM cloudsync.due d " \
+	"WHERE d.claimed IS NULL ORDER BY d.connection_id, d.backfill, d.start_at LIMIT 1) " \
+	"UNION ALL SELECT n.connection_id, n.backfill, n.start_at FROM waiting w, LATERAL (" \
+	"SELECT d.connection_id, d.backfill, d.start_at FROM cloudsync.due d " \
+	"WHERE d.claimed IS NULL AND (d.connection_id, d.backfill) OPERATOR(pg_catalog.>) (w.connection_id, w.backfill) " \
+	"ORDER BY d.connection_id, d.backfill, d.start_at LIMIT 1) n) "
+
+/*
+ * See engine.h. The backoff does not hold up what somebody has just asked for by
+ * hand, nor the queueing of collections.
  */
 TimestampTz
 cs_next_due(TimestampTz now)
 {
-	Oid types[1] = {TIMESTAMPTZOID};
-	Datum values[1] = {TimestampTzGetDatum(now)};
 	TimestampTz result;
 
 	cs_begin("looking for the next due work");
 	cs_execute_first(
-		"SELECT pg_catalog.min(CASE WHEN w.fresh THEN w.at ELSE GREATEST(w.at, c.retry_at) END) "
-		"FROM cloudsync.connection c, LATERAL ("
-		"SELECT COALESCE(r.not_before, r.requested_at) AS at, "
+		WAITING
+		"SELECT LEAST((SELECT pg_catalog.min(CASE WHEN w.fresh THEN w.at ELSE GREATEST(w.at, c.retry_at) END) FROM ("
+		"SELECT r.connection_id, COALESCE(r.not_before, r.requested_at) AS at, "
 		"r.origin OPERATOR(pg_catalog.=) 'manual' AND r.attempts OPERATOR(pg_catalog.=) 0 AS fresh "
-		"FROM cloudsync.run r "
-		"WHERE r.connection_id OPERATOR(pg_catalog.=) c.connection_id "
-		"AND r.state OPERATOR(pg_catalog.=) 'queued' AND NOT r.cancel_requested "
-		"UNION ALL (SELECT d.start_at, false FROM cloudsync.due d "
-		"WHERE d.connection_id OPERATOR(pg_catalog.=) c.connection_id "
-		"AND NOT d.backfill AND d.claimed IS NULL ORDER BY d.start_at LIMIT 1) "
-		"UNION ALL (SELECT d.start_at, false FROM cloudsync.due d "
-		"WHERE d.connection_id OPERATOR(pg_catalog.=) c.connection_id "
-		"AND d.backfill AND d.claimed IS NULL ORDER BY d.start_at LIMIT 1) "
-		"UNION ALL SELECT b.started_at, false FROM cloudsync.backfill b "
-		"WHERE b.connection_id OPERATOR(pg_catalog.=) c.connection_id "
-		"AND (SELECT pg_catalog.count(*) FROM (SELECT FROM cloudsync.due d "
-		"WHERE d.connection_id OPERATOR(pg_catalog.=) c.connection_id AND d.backfill LIMIT 2000) n) "
-		"OPERATOR(pg_catalog.<) 2000 "
-		"UNION ALL SELECT pg_catalog.min(LEAST(h.next_collect_at, h.retry_at)), false FROM cloudsync.channel h "
-		"WHERE h.connection_id OPERATOR(pg_catalog.=) c.connection_id AND h.deleted_at IS NULL"
-		") w WHERE c.state OPERATOR(pg_catalog.=) 'active' AND $1 IS NOT NULL",
-		1, types, values, NULL, true);
+		"FROM cloudsync.run r WHERE r.state OPERATOR(pg_catalog.=) 'queued' AND NOT r.cancel_requested "
+		"UNION ALL SELECT d.connection_id, d.start_at, false FROM waiting d "
+		"UNION ALL SELECT b.connection_id, b.started_at, false FROM cloudsync.backfill b "
+		"WHERE (SELECT pg_catalog.count(*) FROM (SELECT FROM cloudsync.due d "
+		"WHERE d.connection_id OPERATOR(pg_catalog.=) b.connection_id AND d.backfill LIMIT 2000) n) "
+		"OPERATOR(pg_catalog.<) 2000) w "
+		"JOIN cloudsync.connection c ON c.connection_id OPERATOR(pg_catalog.=) w.connection_id "
+		"WHERE c.state OPERATOR(pg_catalog.=) 'active'), "
+		"(SELECT pg_catalog.min(h.next_collect_at) FROM cloudsync.channel h "
+		"WHERE h.deleted_at IS NULL AND h.next_collect_at IS NOT NULL), "
+		"(SELECT pg_catalog.min(h.retry_at) FROM cloudsync.channel h "
+		"WHERE h.deleted_at IS NULL AND h.retry_at IS NOT NULL))",
+		0, NULL, NULL, NULL, true);
 	result = cs_get_timestamptz(0, 1, DT_NOEND);
 	cs_commit();
 	return result;
@@ -66,13 +73,12 @@ find_claimed(bool active, int64 **ids)
 	Datum values[1] = {BoolGetDatum(active)};
 	uint64 n;
 
-	n = cs_execute(
-		"SELECT c.connection_id FROM cloudsync.connection c "
-		"WHERE (c.state OPERATOR(pg_catalog.=) 'active') OPERATOR(pg_catalog.=) $1 AND ("
-		"EXISTS (SELECT FROM cloudsync.run r WHERE r.connection_id OPERATOR(pg_catalog.=) c.connection_id "
-		"AND r.state OPERATOR(pg_catalog.=) 'running') "
-		"OR EXISTS (SELECT FROM cloudsync.due d WHERE d.connection_id OPERATOR(pg_catalog.=) c.connection_id "
-		"AND d.claimed IS NOT NULL))",
+	n = cs_execute_first(
+		"SELECT c.connection_id FROM ("
+		"SELECT r.connection_id FROM cloudsync.run r WHERE r.state OPERATOR(pg_catalog.=) 'running' "
+		"UNION SELECT d.connection_id FROM cloudsync.due d WHERE d.claimed IS NOT NULL) w "
+		"JOIN cloudsync.connection c ON c.connection_id OPERATOR(pg_catalog.=) w.connection_id "
+		"WHERE (c.state OPERATOR(pg_catalog.=) 'active') OPERATOR(pg_catalog.=) $1",
 		1, types, values, NULL, true);
 	*ids = palloc(sizeof(int64) * Max(n, 1));
 	for (uint64 i = 0; i < n; i++)
@@ -165,19 +171,14 @@ cs_due_connections(TimestampTz now, int max)
 
 	cs_begin("looking for due work");
 	n = cs_execute_first(
-		"SELECT c.connection_id FROM cloudsync.connection c, LATERAL ("
-		"SELECT 0 AS urgency, COALESCE(r.not_before, r.requested_at) AS at, "
+		WAITING
+		"SELECT c.connection_id FROM ("
+		"SELECT r.connection_id, 0 AS urgency, COALESCE(r.not_before, r.requested_at) AS at, "
 		"r.origin OPERATOR(pg_catalog.=) 'manual' AND r.attempts OPERATOR(pg_catalog.=) 0 AS fresh "
-		"FROM cloudsync.run r "
-		"WHERE r.connection_id OPERATOR(pg_catalog.=) c.connection_id "
-		"AND r.state OPERATOR(pg_catalog.=) 'queued' "
-		"UNION ALL (SELECT 1, d.start_at, false FROM cloudsync.due d "
-		"WHERE d.connection_id OPERATOR(pg_catalog.=) c.connection_id "
-		"AND NOT d.backfill AND d.claimed IS NULL ORDER BY d.start_at LIMIT 1) "
-		"UNION ALL (SELECT 2, d.start_at, false FROM cloudsync.due d "
-		"WHERE d.connection_id OPERATOR(pg_catalog.=) c.connection_id "
-		"AND d.backfill AND d.claimed IS NULL ORDER BY d.start_at LIMIT 1)"
-		") w WHERE c.state OPERATOR(pg_catalog.=) 'active' "
+		"FROM cloudsync.run r WHERE r.state OPERATOR(pg_catalog.=) 'queued' "
+		"UNION ALL SELECT d.connection_id, CASE WHEN d.backfill THEN 2 ELSE 1 END, d.start_at, false FROM waiting d) w "
+		"JOIN cloudsync.connection c ON c.connection_id OPERATOR(pg_catalog.=) w.connection_id "
+		"WHERE c.state OPERATOR(pg_catalog.=) 'active' "
 		"AND w.at OPERATOR(pg_catalog.<=) $1 "
 		"AND (w.fresh OR c.retry_at IS NULL OR c.retry_at OPERATOR(pg_catalog.<=) $1) "
 		"GROUP BY c.connection_id "
@@ -242,16 +243,16 @@ cs_count_unserved(TimestampTz now, int max, bool *any)
 int64
 cs_shortest_every(void)
 {
-	int64 result;
+	int64 result = 0;
 
 	cs_begin("reading settings");
-	cs_execute("SELECT (pg_catalog.date_part('epoch', pg_catalog.min(p.every)) "
-			   "OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8 "
-			   "FROM cloudsync.push_setting p JOIN cloudsync.connection c "
-			   "ON c.connection_id OPERATOR(pg_catalog.=) p.connection_id "
-			   "WHERE p.auto_sync AND c.state OPERATOR(pg_catalog.=) 'active'",
-			   0, NULL, NULL, NULL, true);
-	result = cs_get_int64(0, 1, 0);
+	if (cs_execute_first(
+			"SELECT (pg_catalog.date_part('epoch', p.every) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8 "
+			"FROM cloudsync.push_setting p JOIN cloudsync.connection c "
+			"ON c.connection_id OPERATOR(pg_catalog.=) p.connection_id "
+			"WHERE p.auto_sync AND c.state OPERATOR(pg_catalog.=) 'active' ORDER BY p.every LIMIT 1",
+			0, NULL, NULL, NULL, true) > 0)
+		result = cs_get_int64(0, 1, 0);
 	cs_commit();
 	return result;
 }
