@@ -28,12 +28,15 @@ SQL
 my $due = q{SELECT string_agg(dossier || '*' || changes || '@' || generation, ' ' ORDER BY dossier) FROM cloudsync.due};
 
 # --- killed in the fold
-crash_at($node, 'fold.before_commit');
+# (noted while nothing is folded: any pass would be killed, also before it)
+$node->append_conf('postgresql.auto.conf', 'cloudsync.enabled = off');
+$node->reload;
+$node->poll_query_until('postgres', 'SHOW cloudsync.enabled', 'off') or die;
 $node->safe_psql('postgres', "INSERT INTO app.dossier (id, title) VALUES (1, 'one'), (2, 'two')");
+$node->append_conf('postgresql.auto.conf', "cloudsync.crash_point = 'fold.before_commit'\ncloudsync.enabled = on");
+$node->reload;
 ok($node->wait_for_log(qr/terminated by signal 9.*Failed process was running: cloudsync: folding changes/s), 'the fold was killed');
-$node->stop('immediate');
-$node->append_conf('postgresql.auto.conf', "cloudsync.crash_point = ''");
-$node->start;
+crash_no_more($node);
 ok(wait_for($node, $due, '1*1@1 2*1@1'), 'each change is folded once');
 is(scalar_sql($node, 'SELECT count(*) FROM cloudsync.change'), '0', '... and off the log');
 
