@@ -94,6 +94,7 @@ typedef struct CsOp
 	const char *id;			   /* remote id if known, else NULL */
 	const char *to_path;	   /* MOVE, TRASH */
 	bool recursive;			   /* LIST */
+	bool visible; /* MKDIR: it is to be seen before anything is in it (P4) */
 	const char *cursor;		   /* LIST: where to go on; NULL: from the start */
 	const char *temp_name;	   /* PUT: name beside the target to write under */
 	int64 size;				   /* PUT: bytes of the body; -1: not known */

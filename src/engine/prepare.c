@@ -96,6 +96,7 @@ prepare_advance(CsJob *job, TimestampTz now)
 			return;
 		}
 		op.kind = CS_OP_MKDIR;
+		op.visible = true;
 		op.path = prepare->path;
 		prepare->transfer = cs_transfer_start(job->connection->loop,
 											  job->connection->provider,

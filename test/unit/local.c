@@ -19,7 +19,7 @@
 static const char *const class_names[] = {
 	"none",		 "retry now", "retry later", "needs consent",
 	"gone",		 "conflict",  "changed",	 "quota",
-	"forbidden", "refused",	  "unreachable", "broken"};
+	"forbidden", "refused",	  "unreachable", "locked", "broken"};
 
 static const struct
 {
