@@ -289,16 +289,22 @@ static bool
 slice_hash_body(CsFileTask *task)
 {
 	int64 n;
+	int64 end = task->request.length < 0
+					? PG_INT64_MAX
+					: task->request.from + task->request.length;
 
-	if (!read_body(task, &n))
+	if (task->offset >= end)
+		n = 0;
+	else if (!read_body(task, &n))
 		return true;
+	n = Min(n, end - task->offset);
 	if (n > 0)
 	{
 		cs_hash_update(task->hash, task->buffer, n);
 		task->offset += n;
 		return false;
 	}
-	task->response.size = task->offset;
+	task->response.size = task->offset - task->request.from;
 	cs_hash_final(task->hash, task->response.sha256);
 	return true;
 }
@@ -530,6 +536,7 @@ begin_request(CsFileTask *task)
 			return cs_file_space(task);
 		case CS_REQ_HASH_BODY:
 			start_hash(task);
+			task->offset = task->request.from;
 			return false;
 		case CS_REQ_FILE_LIST:
 			if (task->request.more && task->dir != NULL)
