@@ -13,7 +13,9 @@ use Test::More;
 my @names = split ' ', $ENV{CLOUDSYNC_SQL} // '';
 plan skip_all => 'no test/sql selected' unless @names;
 
-my $node = new_cluster('regress');
+# names that no test connects to
+my $node = new_cluster('regress',
+	conf => "cloudsync.allowed_endpoints = 'webdav=https://cloud.example.com:*, s3=http://127.0.0.1:9000'\n");
 # As it is from 15 on; until then cloudsync warns of it.
 $node->safe_psql('template1', 'REVOKE CREATE ON SCHEMA public FROM PUBLIC');
 my $here = getcwd();
