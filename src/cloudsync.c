@@ -1,13 +1,14 @@
 /*
  * cloudsync.c
  *	  Entry of the library: settings, shared memory, the launcher's
- *	  registration; nothing else.
+ *	  registration, the log's hook; nothing else.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
 
 #include "cloudsync/settings.h"
+#include "cloudsync/vault.h"
 #include "cloudsync/worker.h"
 
 #ifdef PG_MODULE_MAGIC_EXT
@@ -23,4 +24,5 @@ _PG_init(void)
 {
 	cs_define_settings();
 	cs_worker_init();
+	cs_hide_init();
 }

@@ -119,4 +119,7 @@ extern int cs_secrets_rotate(void);
 extern const char *cs_secret_get(const CsSecret *secret, const char *key);
 extern void cs_secret_forget(CsSecret *secret);
 
+/* src/sql/hide.c: keeps statements that bring secrets out of the log */
+extern void cs_hide_init(void);
+
 #endif

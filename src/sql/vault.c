@@ -1,7 +1,7 @@
 /*
  * vault.c
- *	  Secrets as sessions give them (S1): taken from jsonb into the vault, the
- *	  statement that brought them hidden, and all of them encrypted anew.
+ *	  Secrets as sessions give them (S1): taken from jsonb into the vault, and
+ *	  all of them encrypted anew.
  */
 #include "postgres.h"
 
@@ -9,34 +9,14 @@
 
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "pgstat.h"
-#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
 #include "cloudsync/compat.h"
 #include "cloudsync/vault.h"
 
-PG_FUNCTION_INFO_V1(cloudsync_hide_statement);
 PG_FUNCTION_INFO_V1(cloudsync_keep_secret);
 PG_FUNCTION_INFO_V1(cloudsync_rotate_secrets);
-
-/*
- * What the server's log and pg_stat_activity say from now on until the session's
- * next statement. What log_statement writes before a statement begins cannot be
- * hidden from here.
- */
-Datum
-cloudsync_hide_statement(PG_FUNCTION_ARGS)
-{
-	static const char hidden[] =
-		"<hidden by cloudsync: the statement may contain secrets>";
-
-	if (debug_query_string != NULL)
-		debug_query_string = hidden;
-	pgstat_report_activity(STATE_RUNNING, hidden);
-	PG_RETURN_VOID();
-}
 
 /* A string as it is, anything else as JSON text. */
 static char *

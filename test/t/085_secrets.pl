@@ -207,11 +207,18 @@ is(scalar_sql($node, 'SELECT count(*) FROM cloudsync.secret', 'copy'), 0, 'detac
 is(scalar_sql($node, 'SELECT count(*) FROM cloudsync.secret'), 1, 'the original has its own');
 
 # --- nowhere to be read ---------------------------------------------------------------
+# with all that the server writes of statements
+$node->append_conf('postgresql.conf', "log_statement = all\nlog_min_duration_statement = 0\nlog_duration = on\n");
+$node->reload;
+wait_for($node, "SELECT current_setting('log_statement') = 'all' AND current_setting('log_min_duration_statement') = '0'") or die;
+my $loud = log_offset($node);
+ok(is_stored("$marker-1"), 'taken');
 # refusals by us, by others in the same statement, by the service that is not there
 foreach my $sql (
 	connect_cloud("$marker-3") =~ s/"username"/"user"/r,
 	connect_cloud("$marker-4") =~ s/SELECT state/SELECT 1 \/ (length(state) - 6)/r,
-	connect_cloud("$marker-5") =~ s/127.0.0.1/127.0.0.2/r)
+	connect_cloud("$marker-5") =~ s/127.0.0.1/127.0.0.2/r,
+	"DO \$do\$ BEGIN PERFORM " . (connect_cloud("$marker-6") =~ s/^SELECT//r) . "; RAISE EXCEPTION 'x'; END \$do\$")
 {
 	($code, $out, $err) = $node->psql('postgres', $sql);
 	isnt($code, 0, 'refused');
@@ -219,7 +226,7 @@ foreach my $sql (
 }
 give_work();
 wait_for($node, "SELECT count(*) > 0 FROM cloudsync.history WHERE error IS NOT NULL");
-is(scalar_sql($node, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%$marker%' AND pid <> pg_backend_pid()"), 0, 'not in pg_stat_activity');
+is(scalar_sql($node, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%Marker' || '7391%' AND pid <> pg_backend_pid()"), 0, 'not in pg_stat_activity');
 foreach my $view (qw(connections history history_file activity audit folders items inbox push providers secret))
 {
 	is(scalar_sql($node, "SELECT count(*) FROM cloudsync.$view v WHERE v::text LIKE '%' || 'Marker' || '7391%'"), 0, "not in cloudsync.$view");
@@ -230,6 +237,10 @@ unlike(read_file($dump), qr/$marker/, 'not in a dump');
 $node->safe_psql('postgres', 'CHECKPOINT');
 $node->stop;
 unlike(read_file($node->logfile), qr/$marker/, 'not in the server\'s log');
+my $said = substr(read_file($node->logfile), $loud);
+like($said, qr/LOG:  \w+: <hidden by cloudsync/, 'which says instead that a statement was hidden');
+like($said, qr/duration: [0-9.]+ ms  <hidden by cloudsync/, 'and how long it took');
+like($said, qr/statement: SELECT count\(\*\) FROM cloudsync\.secret/, 'other statements are not');
 is(join(' ', grep { (read_file($node->data_dir . "/$_") // '') =~ /$marker/ } files_below($node->data_dir)), '',
 	'not in a file of the data directory');
 unlike(read_file($node->logfile), qr/@{[(keys_in($keyring))[-1]]}/i, 'nor is a key');
