@@ -141,8 +141,10 @@ cs_http_date(const char *text)
 {
 	time_t seconds = curl_getdate(text, NULL);
 
-	/* the parser's -1 is an error; nothing is from before 1970 */
-	return seconds > 0 ? (int64) seconds * 1000000 : 0;
+	/* the parser's -1 is an error; nothing is from before 1970 or after 9999 */
+	return seconds > 0 && seconds < INT64CONST(253402300800)
+			   ? (int64) seconds * 1000000
+			   : 0;
 }
 
 /* Days from 1970-01-01 to a date of the Gregorian calendar. */

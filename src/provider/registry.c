@@ -11,7 +11,8 @@
 
 #include "cloudsync/provider.h"
 
-const CsProvider *const cs_providers[] = {&cs_provider_local, NULL};
+const CsProvider *const cs_providers[] = {&cs_provider_local,
+										  &cs_provider_webdav, NULL};
 
 /* NULL: unknown. */
 const CsProvider *

@@ -1,4 +1,4 @@
-/* sources: test/fuzz/local.c src/provider/[lr]*.c src/base/[a-z]*.c */
+/* sources: test/fuzz/local.c src/provider/[a-z]*.c src/base/[a-z]*.c */
 /*
  * Replays the fuzz target of the local provider.
  */

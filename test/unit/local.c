@@ -1,4 +1,4 @@
-/* sources: src/provider/[lr]*.c src/base/[a-z]*.c */
+/* sources: src/provider/[a-z]*.c src/base/[a-z]*.c */
 /*
  * The local provider's conversations, replayed. A script's line is what the
  * conversation must say, and what it is answered:
