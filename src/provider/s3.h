@@ -156,7 +156,8 @@ struct CsConversation
 	int part;	 /* the one at offset */
 	int part_tries;
 	bool body_ended;
-	bool doubt; /* an ETag is not its part's MD5 */
+	bool part_checksums; /* the upload takes them */
+	bool doubt;			 /* an ETag is not its part's MD5 */
 
 	/* GET */
 	int breaks;
@@ -168,6 +169,7 @@ struct CsConversation
 	char *target; /* path: to_path, or numbered after it */
 	int number;
 	bool copied;
+	bool unconditional; /* the copy, since the service cannot compare */
 	S3Object source;
 	char *from_key; /* of the object being moved */
 	char *to_key;

@@ -33,6 +33,7 @@ enum
 	MOVE_TARGET,
 	MOVE_TARGET_READ,
 	MOVE_COPIED,
+	MOVE_SOURCE_LOOKED,
 	MOVE_COPY_LOOKED,
 	MOVE_DELETED,
 	MOVE_UNDONE,
@@ -139,6 +140,7 @@ static CsStep
 look_at_target(CsConversation *c, CsRequest *request)
 {
 	c->copied = false;
+	c->unconditional = false;
 	return cs_s3_ask_head(c, request, MOVE_TARGET, c->to_key);
 }
 
@@ -155,7 +157,8 @@ copy(CsConversation *c, CsRequest *request, CsResult *result)
 	cs_s3_header(
 		c, request, "x-amz-copy-source",
 		cs_s3_keep(c, psprintf("/%s/%s", c->service->bucket, encoded)));
-	if (c->source.etag[0] != '\0')
+	c->sent_condition = c->source.etag[0] != '\0' && !c->unconditional;
+	if (c->sent_condition)
 		cs_s3_header(c, request, "x-amz-copy-source-if-match",
 					 cs_s3_quoted(c, c->source.etag));
 	cs_s3_storage_headers(c, request);
@@ -299,8 +302,8 @@ copied(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		c->lost = true;
 		return cs_s3_ask_head(c, request, MOVE_COPY_LOOKED, c->to_key);
 	}
-	if (answer->error == 0 && answer->status == 412)
-		return others(c, result);
+	if (answer->error == 0 && answer->status == 412 && c->sent_condition)
+		return cs_s3_ask_head(c, request, MOVE_SOURCE_LOOKED, c->from_key);
 	if (answer->error == 0 && answer->status == 404 &&
 		!cs_s3_has_code(answer, "NoSuchBucket"))
 		return cs_s3_fail(result, CS_FAIL_RETRY_NOW, c->op.path,
@@ -321,6 +324,28 @@ copied(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		strcmp(c->object.etag, c->source.etag) == 0)
 		return delete_source(c, request);
 	return cs_s3_ask_head(c, request, MOVE_COPY_LOOKED, c->to_key);
+}
+
+/*
+ * The service says that the source is another by now. Swift says so of every
+ * object sent in parts: where a look finds it as it was, it is copied without
+ * the condition.
+ */
+static CsStep
+source_looked(CsConversation *c, const CsResponse *answer, CsRequest *request,
+			  CsResult *result)
+{
+	S3Object now = {0};
+
+	if (answer->error != 0 || answer->status / 100 == 5)
+		return cs_s3_failed(result, answer, "move", c->op.path);
+	if (answer->status == 200)
+		cs_s3_object(&now, answer);
+	if (!now.there || now.size != c->source.size ||
+		strcmp(now.etag, c->source.etag) != 0)
+		return others(c, result);
+	c->unconditional = true;
+	return copy(c, request, result);
 }
 
 static CsStep
@@ -498,6 +523,8 @@ cs_s3_move(CsConversation *c, const CsResponse *answer, CsRequest *request,
 			return target_read(c, answer, request, result);
 		case MOVE_COPIED:
 			return copied(c, answer, request, result);
+		case MOVE_SOURCE_LOOKED:
+			return source_looked(c, answer, request, result);
 		case MOVE_COPY_LOOKED:
 			return copy_looked(c, answer, request, result);
 		case MOVE_DELETED:

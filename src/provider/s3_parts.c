@@ -202,6 +202,9 @@ begun(CsConversation *c, const CsResponse *answer, CsRequest *request,
 					"could not be written: the service began an upload "
 					"without a name");
 	c->upload_id = upload_id;
+	/* A service that does not know them would refuse them in the end. */
+	c->part_checksums =
+		cs_http_header(answer, "x-amz-checksum-algorithm") != NULL;
 	c->session = cs_s3_session(c->part_size, upload_id, c->key);
 	result->size = -1;
 	result->session = c->session;
@@ -228,6 +231,7 @@ listed(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		return fail(c, request, result, CS_FAIL_BROKEN,
 					"could not be written: the list of parts sent before "
 					"makes no sense");
+	c->part_checksums = cs_s3_xml_text(answer, "ChecksumAlgorithm") != NULL;
 	if (next > 0)
 		return list_parts(c, request, next);
 	c->n_found = c->n_parts;
@@ -247,7 +251,7 @@ send_part(CsConversation *c, CsRequest *request)
 	request->length = part->size;
 	request->payload_sha256 =
 		cs_s3_keep(c, cs_hex(part->sha256, CS_SHA256_LENGTH));
-	if (!c->service->no_checksums)
+	if (c->part_checksums)
 		cs_s3_header(
 			c, request, "x-amz-checksum-sha256",
 			cs_s3_keep(c, cs_s3_base64(part->sha256, CS_SHA256_LENGTH)));

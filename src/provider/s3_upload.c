@@ -182,7 +182,7 @@ cs_s3_complete_text(const CsConversation *c)
 						 "<Part><PartNumber>%d</PartNumber>"
 						 "<ETag>&quot;%s&quot;</ETag>",
 						 i + 1, part->etag);
-		if (!c->service->no_checksums)
+		if (c->part_checksums)
 		{
 			char *checksum = cs_s3_base64(part->sha256, CS_SHA256_LENGTH);
 

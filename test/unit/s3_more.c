@@ -58,6 +58,13 @@ test_parts(void)
 		 BODY3, SENT3, WHOLE,
 		 psprintf("%s new = 200 x:<R><ETag>%s</ETag></R>", COMPLETE, expected),
 		 psprintf("DONE verified /d/big %s 41943040", expected));
+	PLAY("with the parts' checksums, where they are taken", &op, LOOK,
+		 "POST /d/big?uploads= = 200 a:SHA256 "
+		 "x:<R><UploadId>u1</UploadId></R>",
+		 RECORDED, BODY1, SENT1, BODY2, SENT2, BODY3, SENT3, WHOLE,
+		 psprintf("%s new sums = 200 x:<R><ETag>%s</ETag></R>", COMPLETE,
+				  expected),
+		 psprintf("DONE verified /d/big %s 41943040", expected));
 	PLAY("under another ETag", &op, LOOK, BEGUN, RECORDED, BODY1, SENT1, BODY2,
 		 SENT2, BODY3, SENT3, WHOLE, COMPLETE " new" ETAG("o-3"),
 		 "HEAD /d/big = 200 e:o-3 n:41943040",
@@ -247,7 +254,12 @@ test_move(void)
 	PLAY("gone, the target is another's", &op, "HEAD /a = 404",
 		 "HEAD /b = 200 e:w n:5", "FAILED gone");
 	PLAY("changed before it was copied", &op, "HEAD /a = 200 e:v1 n:5",
-		 "HEAD /b = 404", COPY " = 412", "FAILED conflict");
+		 "HEAD /b = 404", COPY " = 412", "HEAD /a = 200 e:w n:5",
+		 "FAILED conflict");
+	PLAY("only said to have changed", &op, "HEAD /a = 200 e:v1 n:5",
+		 "HEAD /b = 404", COPY " = 412", "HEAD /a = 200 e:v1 n:5",
+		 "PUT /b copy /buck/a" COPIED("v1"), "DELETE /a if v1 = 204",
+		 "DONE /b v1 5");
 	PLAY("removed before it was copied", &op, "HEAD /a = 200 e:v1 n:5",
 		 "HEAD /b = 404", COPY " = 404 c:NoSuchKey", "FAILED retry now");
 	PLAY("an error under a 200", &op, "HEAD /a = 200 e:v1 n:5", "HEAD /b = 404",

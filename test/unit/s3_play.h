@@ -10,7 +10,7 @@
  *			  e:v1 ETag (e:MDa: 32 times a), n:5 Content-Length, s:a checksum of
  *			  32 letters a, k:aws:kms encryption, r:eu-west-1 bucket's region,
  *			  b:5 bytes of the body, h:a its SHA-256, p:a the part's, m:a the
- *			  MD5 that is 32 times a, w:7 seconds to wait, g:5 range from there,
+ *			  MD5 that is 32 times a, a:SHA256 parts' checksums, w:7 seconds to wait, g:5 range from there,
  *			  c:Code an error document, x:... the rest is a document,
  *			  d:... the rest is the object's bytes
  *		  or lost, refused (never arrived), broke (with e: n: b: as far as
@@ -78,13 +78,19 @@ say_request(const CsRequest *request)
 		text = psprintf("%s %s", text, value);
 	value = header_of(request, "x-amz-copy-source");
 	if (value != NULL)
-		text = psprintf(
-			"%s copy %s if %s", text, value,
-			unquoted(header_of(request, "x-amz-copy-source-if-match")));
+	{
+		const char *etag = header_of(request, "x-amz-copy-source-if-match");
+
+		text = psprintf("%s copy %s%s%s", text, value, etag ? " if " : "",
+						etag ? unquoted(etag) : "");
+	}
 	if (request->send == CS_SEND_BODY &&
 		(request->payload_sha256 == NULL ||
 		 strlen(request->payload_sha256) != 64))
 		text = psprintf("%s unsigned", text);
+	if (request->send == CS_SEND_TEXT &&
+		strstr(request->text, "<ChecksumSHA256>") != NULL)
+		text = psprintf("%s sums", text);
 	return text;
 }
 
@@ -197,6 +203,9 @@ fill_word(CsResponse *response, char *word)
 			break;
 		case 'r':
 			add_header(response, "x-amz-bucket-region", pstrdup(value));
+			break;
+		case 'a':
+			add_header(response, "x-amz-checksum-algorithm", pstrdup(value));
 			break;
 		case 'g':
 			add_header(response, "content-range",
