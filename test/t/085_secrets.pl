@@ -5,7 +5,9 @@ use strict;
 use warnings;
 
 use CloudsyncTest;
-use File::Copy qw(copy move);
+use File::Copy qw(move);
+use IO::Socket::INET;
+use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -193,6 +195,57 @@ like($err, qr/it printed more than a keyring can have/, 'and one that has no end
 use_command('');
 move($elsewhere, $keyring) or die;
 ok(is_stored("$marker-1"), 'and by the file again');
+
+# --- what the service is told --------------------------------------------------------
+# A server that writes down who asks, and has nothing.
+my $heard = $node->basedir . '/heard';
+write_file($heard, '');
+my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 16, ReuseAddr => 1) or die;
+my $port = $listen->sockport;
+my $server = fork() // die;
+if ($server == 0)
+{
+	while (my $client = $listen->accept)
+	{
+		my $request = '';
+		while (my $line = <$client>)
+		{
+			$request .= $line;
+			last if $line =~ /^\r?\n$/;
+		}
+		open my $fh, '>>', $heard;
+		print $fh "$1\n" if $request =~ /^authorization: *(.*?)\r?$/mi;
+		close $fh;
+		print $client "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+		close $client;
+	}
+	exit 0;
+}
+close $listen;
+END { if ($server) { my $status = $?; kill 'KILL', $server; waitpid $server, 0; $? = $status; } }
+
+sub served
+{
+	my ($credentials) = @_;
+	$node->safe_psql('postgres', "SELECT cloudsync_connect('webdav', 'Served', '$credentials', '{\"endpoint\": \"http://127.0.0.1:$port/dav\"}')");
+	truncate $heard, 0;
+	$node->psql('postgres', "SELECT * FROM cloudsync_check('Served')");
+	return (split /\n/, read_file($heard))[0] // '';
+}
+is(served('{"username": "anna", "password": "' . $marker . '-8"}'), 'Basic ' . encode_base64("anna:$marker-8", ''), 'the password arrives');
+is(served('{"username": "anna", "password": "' . $marker . '-9"}'), 'Basic ' . encode_base64("anna:$marker-9", ''), 'then the new one');
+is(served('{"bearer_token": "' . $marker . '-10"}'), "Bearer $marker-10", 'or a token');
+is(served('{}'), '', 'or nothing');
+# a worker that serves the connection opens it anew
+served('{"bearer_token": "' . $marker . '-11"}');
+$node->safe_psql('postgres', "SELECT cloudsync_set_push('Served', auto_sync => false, root => 'A')");
+ok($node->poll_query_until('postgres', "SELECT count(*) > 0 FROM cloudsync.history WHERE connection = 'Served' AND error IS NOT NULL"), 'a worker asked');
+truncate $heard, 0;
+$node->safe_psql('postgres', "SELECT cloudsync_connect('webdav', 'Served', '{\"bearer_token\": \"$marker-12\"}', '{\"endpoint\": \"http://127.0.0.1:$port/dav\"}'); SELECT cloudsync_set_push('Served', root => 'B')");
+ok($node->poll_query_until('postgres', "SELECT pg_read_file('$heard') ~ 'Bearer'"), 'and asked again');
+unlike(read_file($heard), qr/$marker-11/, 'with the new token alone');
+$node->safe_psql('postgres', "SELECT cloudsync_disconnect('Served')");
+unlink $heard;
 
 # --- a copy -----------------------------------------------------------------------
 my $dump = $node->basedir . '/dump.sql';
