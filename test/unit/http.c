@@ -237,6 +237,12 @@ test_upload(void)
 	tap_ok(answer->error == 0 && answer->size == 1000 &&
 			   hash_is(answer->sha256, memory->bytes, 1000),
 		   "the first bytes of a body are hashed without being sent");
+	request(&wanted, "PUT", "/seen");
+	tap_ok(answer->has_sha256 && hash_is(answer->sha256, memory->bytes, SIZE),
+		   "and are not hashed again when they are sent");
+	open_task(memory);
+	cs_http_begin(&task, &hashing);
+	drive(tasks, 1);
 	wanted.from = 1000;
 	wanted.length = 500000;
 	request(&wanted, "PUT", "/seen");
