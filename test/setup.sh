@@ -63,7 +63,8 @@ if [ -z "$major" ]; then
 fi
 
 packages=(gcc make libc6-dev perl "postgresql-$major" "postgresql-server-dev-$major"
-	libssl-dev libcurl4-openssl-dev libexpat1-dev libipc-run-perl cppcheck)
+	libssl-dev libcurl4-openssl-dev libexpat1-dev libipc-run-perl cppcheck
+	apache2-bin nginx-light libnginx-mod-http-dav-ext rclone)
 if [ "${1:-}" = --list ]; then
 	printf '%s\n' "${packages[@]}"
 	exit 0

@@ -17,6 +17,9 @@
 
 #define MAX_TEXT (64 * 1024) /* of one element: a name of 10 KB, encoded */
 
+/* What ends a name in an address; in a path only "/" does. */
+#define HREF_END "/?#"
+
 #define NS_DAV "DAV:"
 #define NS_OWNCLOUD "http://owncloud.org/ns"
 
@@ -389,15 +392,15 @@ same_name(const char *a, const char *b)
 			cs_utf8_valid(a) && strcmp(cs_utf8_nfc(a), cs_utf8_nfc(b)) == 0);
 }
 
-/* The next name of a path, and *len; NULL at its end. */
+/* The next name of a path, and *len; NULL at its end, or at one of end. */
 static const char *
-next_name(const char **path, size_t *len)
+next_name(const char **path, size_t *len, const char *end)
 {
 	const char *name;
 
 	*path += strspn(*path, "/");
 	name = *path;
-	*len = strcspn(name, "/?#");
+	*len = strcspn(name, end);
 	*path += *len;
 	return *len > 0 ? name : NULL;
 }
@@ -409,13 +412,13 @@ go_past(const char **href, const char *expected)
 	const char *name;
 	size_t len;
 
-	while ((name = next_name(&expected, &len)) != NULL)
+	while ((name = next_name(&expected, &len, "/")) != NULL)
 	{
 		char *wanted = pnstrdup(name, len);
 		char *got = NULL;
 		bool same;
 
-		name = next_name(href, &len);
+		name = next_name(href, &len, HREF_END);
 		if (name != NULL)
 			got = cs_url_decode(name, len);
 		same = got != NULL && same_name(got, wanted);
@@ -519,14 +522,14 @@ wd_entry(const WdService *service, const char *path, const WdResource *resource,
 	if (href == NULL || !go_past(&href, service->base_path) ||
 		!go_past(&href, path))
 		return WD_ELSEWHERE;
-	name = next_name(&href, &len);
+	name = next_name(&href, &len, HREF_END);
 	if (name == NULL)
 		entry->path = pstrdup(path);
 	else
 	{
 		size_t more;
 
-		if (next_name(&href, &more) != NULL)
+		if (next_name(&href, &more, HREF_END) != NULL)
 			return WD_ELSEWHERE;
 		place = child(path, name, len, entry);
 		if (place == WD_ELSEWHERE)

@@ -1190,6 +1190,10 @@ test_small(void)
 	op.kind = CS_OP_STAT;
 	op.path = "/x";
 	FRESH("stat", &op, "LOOK /x = file v 5", "DONE /x \"v\"");
+	op.path = "/a #1?/100%";
+	FRESH("stat: signs in a name", &op, "LOOK /a #1?/100% = file v 5",
+		  "DONE /a #1?/100% \"v\"");
+	op.path = "/x";
 	FRESH("stat: Apache's young ETag", &op,
 		  "LOOK /x = file W/5-660d6aa419fa9 5", "DONE /x \"5-660d6aa419fa9\"");
 	FRESH("stat: a weak ETag", &op, "LOOK /x = file W/v 5",
