@@ -33,6 +33,7 @@ CREATE TABLE cloudsync.connection (
     account_id bigint NOT NULL REFERENCES cloudsync.account,
     options jsonb NOT NULL DEFAULT '{}',
     state text NOT NULL CHECK (state IN ('pending', 'active', 'needs_consent', 'locked', 'disabled', 'disconnected')),
+    told_state text, -- as listeners were last told (H4)
     reason text,
     -- the worker's own backoff: failures in a row, and not before
     failures integer NOT NULL DEFAULT 0,
@@ -51,6 +52,7 @@ CREATE TABLE cloudsync.connection (
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX connection_name ON cloudsync.connection (tenant, name)
     WHERE state OPERATOR(pg_catalog.<>) 'disconnected';
+CREATE INDEX connection_untold ON cloudsync.connection (connection_id) WHERE state IS DISTINCT FROM told_state;
 CREATE INDEX connection_account ON cloudsync.connection (account_id);
 
 /*

@@ -122,6 +122,7 @@ extern void cs_engine_recover(int64 connection_id);
  * cs_recover_orphans: what a dead worker left on a connection that nobody may
  * serve.
  * cs_unlock_connections: makes those active again whose keys are back (S1).
+ * cs_tell_states: an event for each connection whose state has changed (H4).
  * cs_backfill_step: notes a further step of dossiers that existed.
  * cs_schedule_collections: queues a run for each channel whose time has come.
  * cs_next_due: earliest time at which any of this or a claim has work; 
@@ -134,6 +135,7 @@ extern void cs_engine_recover(int64 connection_id);
 extern bool cs_fold_changes(TimestampTz now);
 extern void cs_follow_renames(TimestampTz now);
 extern void cs_recover_orphans(TimestampTz now);
+extern void cs_tell_states(TimestampTz now);
 extern void cs_unlock_connections(TimestampTz now);
 extern bool cs_backfill_step(TimestampTz now);
 extern void cs_schedule_collections(TimestampTz now);

@@ -17,6 +17,7 @@
 #include "cloudsync/notify.h"
 #include "cloudsync/push.h"
 #include "cloudsync/settings.h"
+#include "cloudsync/wake.h"
 #include "credentials.h"
 
 /* Backoff of a connection that fails: doubled from the first to the last. */
@@ -304,16 +305,14 @@ note_failure(CsConnection *connection, const CsFailure *failure,
 	values[1] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, wait_ms));
 	values[2] = CStringGetTextDatum(reason.data);
 	values[3] = state ? CStringGetTextDatum(state) : (Datum) 0;
-	if (cs_execute("UPDATE cloudsync.connection SET failures = failures OPERATOR(pg_catalog.+) 1, "
-				   "retry_at = $2, reason = $3, "
-				   "state = CASE WHEN state OPERATOR(pg_catalog.=) 'active' "
-				   "THEN COALESCE($4, state) ELSE state END "
-				   "WHERE connection_id OPERATOR(pg_catalog.=) $1 "
-				   "RETURNING state OPERATOR(pg_catalog.=) $4",
-				   4, types, values, state ? "    " : "   n", false) > 0 &&
-		cs_get_bool(0, 1, false))
-		cs_notify("connection", "connection_id", connection->connection_id,
-				  connection->provider->name, state);
+	cs_execute("UPDATE cloudsync.connection SET failures = failures OPERATOR(pg_catalog.+) 1, "
+			   "retry_at = $2, reason = $3, "
+			   "state = CASE WHEN state OPERATOR(pg_catalog.=) 'active' "
+			   "THEN COALESCE($4, state) ELSE state END "
+			   "WHERE connection_id OPERATOR(pg_catalog.=) $1",
+			   4, types, values, state ? "    " : "   n", false);
+	if (state != NULL)
+		cs_wake_on_commit(true); /* listeners are to hear of it */
 }
 
 /* See engine.h. */
@@ -379,5 +378,22 @@ cs_engine_recover(int64 connection_id)
 			   "DELETE FROM cloudsync.content c USING staged "
 			   "WHERE c.content_id OPERATOR(pg_catalog.=) staged.content_id",
 			   1, types, values, NULL, false);
+	cs_commit();
+}
+
+/* See engine.h. Whoever changed it: a worker, a function, a restored dump. */
+void
+cs_tell_states(TimestampTz now)
+{
+	uint64 n;
+
+	cs_begin("looking for connections' states");
+	n = cs_execute("UPDATE cloudsync.connection SET told_state = state "
+				   "WHERE state IS DISTINCT FROM told_state "
+				   "RETURNING connection_id, provider, state",
+				   0, NULL, NULL, NULL, false);
+	for (uint64 i = 0; i < n; i++)
+		cs_notify("connection", "connection_id", cs_get_int64(i, 1, 0),
+				  cs_get_text(i, 2), cs_get_text(i, 3));
 	cs_commit();
 }

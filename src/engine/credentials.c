@@ -8,7 +8,7 @@
 #include "utils/memutils.h"
 
 #include "cloudsync/db.h"
-#include "cloudsync/notify.h"
+#include "cloudsync/wake.h"
 #include "credentials.h"
 
 /* A command is not run at every wake-up while it does not help. */
@@ -81,8 +81,7 @@ unlock(CsConnection *connection)
 				   "WHERE connection_id OPERATOR(pg_catalog.=) $1 "
 				   "AND state OPERATOR(pg_catalog.=) 'locked'",
 				   1, types, values, NULL, false) > 0)
-		cs_notify("connection", "connection_id", connection->connection_id,
-				  connection->provider->name, "active");
+		cs_wake_on_commit(true); /* listeners are to hear of it */
 	cs_commit();
 }
 

@@ -467,6 +467,7 @@ const CsProvider cs_provider_s3 = {
 	.max_file_size = INT64CONST(5) * 1024 * 1024 * 1024 * 1024,
 	.incremental = false,
 	.stable_ids = false,
+	.look_before = true,
 	.has_trash = false,
 	.needs_stable_file = false,
 	.hosts = "*.amazonaws.com, *.amazonaws.com.cn",

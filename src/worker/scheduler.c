@@ -129,6 +129,7 @@ cs_schedule_pass(TimestampTz now, bool fold)
 	}
 	ok = guarded(cs_recover_orphans, "recovering what was left", now) && ok;
 	ok = guarded(cs_unlock_connections, "unlocking connections", now) && ok;
+	ok = guarded(cs_tell_states, "telling of connections' states", now) && ok;
 	ok = guarded(backfill, "noting existing dossiers", now) && ok;
 	ok = guarded(cs_schedule_collections, "scheduling collections", now) && ok;
 	cs_lock_release(CS_LOCK_PASS, 0);

@@ -37,12 +37,23 @@ while ($out !~ /"run_id": $run\b/ && time < $end)
 	$psql->pump until $in eq '';
 	$psql->pump_nb;
 }
+$node->safe_psql('postgres', "SELECT cloudsync_disable('Store')");
+while ($out !~ /"state": "disabled"/ && time < $end)
+{
+	$in .= "\\echo again\nSELECT 1;\n";
+	$psql->pump until $in eq '';
+	$psql->pump_nb;
+}
 $in .= "\\q\n";
 $psql->finish;
+is_deeply([ grep { /disabled/ } $out =~ /payload "(.*)" received/g ],
+	['{"event": "connection", "connection_id": 1, "kind": "local", "state": "disabled"}'],
+	'a listener is told once that a connection was disabled');
+$node->safe_psql('postgres', "SELECT cloudsync_enable('Store')");
 my @told = $out =~ /payload "(.*\b$run\b.*)" received/g;
 is_deeply(\@told, [qq({"event": "run", "run_id": $run, "kind": "collect", "state": "succeeded"})],
 	'a listener is told of the run\'s end once, in numbers and states');
-is_deeply([ sort $out =~ /payload "(.*)" received/g ],
+is_deeply([ sort grep { !/"event": "connection"/ } $out =~ /payload "(.*)" received/g ],
 	[ sort map { qq({"event": "run", "run_id": $_, "kind": "collect", "state": "succeeded"}) } @shared, $run ],
 	'... of each run once, also of those that shared an execution, and of nothing else');
 
