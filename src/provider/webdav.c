@@ -339,6 +339,7 @@ const CsProvider cs_provider_webdav = {
 	.incremental = false,
 	.stable_ids = false,
 	.has_trash = false,
+	.look_before = true,
 	.needs_stable_file = true,
 	/* what Nextcloud, Windows servers and file systems below all take */
 	.names = {.max_name_bytes = 250,
