@@ -400,6 +400,27 @@ end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
 	}
 }
 
+/* On to the next step, which finds ready what it works on. */
+static void
+next_step(CsPushJob *push, TimestampTz now)
+{
+	push->step++;
+	if (push->step == CS_PUSH_DISCARD)
+		push->discards = cs_push_leftovers(push);
+	else if (push->step == CS_PUSH_RECLAIM)
+		push->discards = cs_push_reclaims(push);
+	else if (push->step == CS_PUSH_SUBFOLDERS)
+		cs_push_list_subfolders(push);
+	else if (push->step == CS_PUSH_SEND)
+		cs_push_fill_queue(push);
+	else if (push->step == CS_PUSH_MANIFEST)
+	{
+		cs_push_settle_files(push, now);
+		if (!cs_push_manifest(push))
+			push->step++;
+	}
+}
+
 /* The single transfer has stopped: takes what came of it. False: wait. */
 static bool
 take_single(CsPushJob *push, TimestampTz now)
@@ -422,13 +443,13 @@ take_single(CsPushJob *push, TimestampTz now)
 	{
 		stay = end_look(push, now);
 		if (!stay)
-			push->step++;
+			next_step(push, now);
 	}
 	else
 	{
 		stay = end_change(push, now, &fatal);
-		if (!stay)
-			push->step++;
+		if (!stay && fatal.failure_class == CS_FAIL_NONE)
+			next_step(push, now);
 	}
 	stop_single(push);
 	if (fatal.failure_class != CS_FAIL_NONE)
@@ -487,21 +508,7 @@ take_step(CsPushJob *push, TimestampTz now)
 	}
 	if (started)
 		return true;
-	push->step++;
-	if (push->step == CS_PUSH_DISCARD)
-		push->discards = cs_push_leftovers(push);
-	else if (push->step == CS_PUSH_RECLAIM)
-		push->discards = cs_push_reclaims(push);
-	else if (push->step == CS_PUSH_SUBFOLDERS)
-		cs_push_list_subfolders(push);
-	else if (push->step == CS_PUSH_SEND)
-		cs_push_fill_queue(push);
-	else if (push->step == CS_PUSH_MANIFEST)
-	{
-		cs_push_settle_files(push, now);
-		if (!cs_push_manifest(push))
-			push->step++;
-	}
+	next_step(push, now);
 	return true;
 }
 
