@@ -189,6 +189,8 @@ extern void cs_push_root_moved(CsPushJob *push, const char *path, const char *id
 extern bool cs_push_send(CsPushJob *push, TimestampTz now);
 extern void cs_push_fill_queue(CsPushJob *push);
 extern void cs_push_stop_all(CsPushJob *push);
+/* A push that forgot a file must never look as if it had succeeded. */
+extern void cs_push_check_all_sent(CsPushJob *push);
 /*
  * push_read.c: reads the next of the queue and what follows it, as far as they
  * are small. In a transaction of its own.

@@ -400,24 +400,32 @@ end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
 	}
 }
 
-/* On to the next step, which finds ready what it works on. */
+/* On to the next step, with what has to be known at its beginning. */
 static void
 next_step(CsPushJob *push, TimestampTz now)
 {
 	push->step++;
-	if (push->step == CS_PUSH_DISCARD)
-		push->discards = cs_push_leftovers(push);
-	else if (push->step == CS_PUSH_RECLAIM)
-		push->discards = cs_push_reclaims(push);
-	else if (push->step == CS_PUSH_SUBFOLDERS)
-		cs_push_list_subfolders(push);
-	else if (push->step == CS_PUSH_SEND)
-		cs_push_fill_queue(push);
-	else if (push->step == CS_PUSH_MANIFEST)
+	switch (push->step)
 	{
-		cs_push_settle_files(push, now);
-		if (!cs_push_manifest(push))
-			push->step++;
+		case CS_PUSH_DISCARD:
+			push->discards = cs_push_leftovers(push);
+			break;
+		case CS_PUSH_RECLAIM:
+			push->discards = cs_push_reclaims(push);
+			break;
+		case CS_PUSH_SUBFOLDERS:
+			cs_push_list_subfolders(push);
+			break;
+		case CS_PUSH_SEND:
+			cs_push_fill_queue(push);
+			break;
+		case CS_PUSH_MANIFEST:
+			cs_push_settle_files(push, now);
+			if (!cs_push_manifest(push))
+				push->step++;
+			break;
+		default:
+			break;
 	}
 }
 
@@ -439,15 +447,9 @@ take_single(CsPushJob *push, TimestampTz now)
 	if (push->single->state == CS_TRANSFER_FAILED &&
 		cs_failure_is_connections(push->single->result.failure.failure_class))
 		fatal = push->single->result.failure;
-	else if (push->step <= CS_PUSH_FIND)
-	{
-		stay = end_look(push, now);
-		if (!stay)
-			next_step(push, now);
-	}
 	else
 	{
-		stay = end_change(push, now, &fatal);
+		stay = push->step <= CS_PUSH_FIND ? end_look(push, now) : end_change(push, now, &fatal);
 		if (!stay && fatal.failure_class == CS_FAIL_NONE)
 			next_step(push, now);
 	}
@@ -500,6 +502,7 @@ take_step(CsPushJob *push, TimestampTz now)
 			started = start_folder_end(push);
 			break;
 		case CS_PUSH_END:
+			cs_push_check_all_sent(push);
 			cs_push_end(push, NULL, now);
 			return false;
 		default:

@@ -187,6 +187,23 @@ cs_push_fill_queue(CsPushJob *push)
 	}
 }
 
+/* See push.h. */
+void
+cs_push_check_all_sent(CsPushJob *push)
+{
+	ListCell *cell;
+
+	foreach (cell, push->files)
+	{
+		const CsPushFile *file = lfirst(cell);
+
+		if ((file->plan->action == CS_ACTION_CREATE || file->plan->action == CS_ACTION_UPDATE) &&
+			file->state != CS_FILE_DONE && file->state != CS_FILE_FAILED)
+			elog(ERROR, "the push of dossier \"%s\" ended before file \"%s\" was sent",
+				 push->dossier, file->plan->path);
+	}
+}
+
 /* The mark of P8, such as "CloudSync 2026-11-22 16h30", in the push's time zone. */
 static char *
 conflict_mark(CsPushJob *push, TimestampTz now)

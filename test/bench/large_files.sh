@@ -63,7 +63,7 @@ report() { # DIRECTION PEER
 		rate=$(awk -v b=$((4 * mib)) '{ print b / $1 }' "$work/$1.$side" | median)
 		[ "$side" != ours ] || ours=$rate
 		printf '%-4s %-6s %6.0f MiB/s  ours/it %s  (%s)\n' "$1" "$side" "$rate" "$(ratio "$ours" "$rate")" \
-			"$(awk -v b=$((4 * mib)) '{ printf "%s%.0f", NR > 1 ? " " : "", b / $1 }' "$work/$1.$side")"
+			"$(awk -v b=$((4 * mib)) '{ printf "%s%.0f", (NR > 1 ? " " : ""), b / $1 }' "$work/$1.$side")"
 	done
 }
 

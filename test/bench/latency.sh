@@ -45,5 +45,5 @@ for direction in up down; do
 	rate=$(awk -v f="$files" '{ print f / $1 }' "$work/$direction" | median)
 	printf '%-4s %d at once, %d ms: %.0f files/s, %s of %d / latency  (%s)\n' "$direction" "$level" "$delay" "$rate" \
 		"$(awk -v r="$rate" -v l="$level" -v d="$delay" 'BEGIN { printf "%.2f", r / (l * 1000 / d) }')" "$level" \
-		"$(awk -v f="$files" '{ printf "%s%.0f", NR > 1 ? " " : "", f / $1 }' "$work/$direction")"
+		"$(awk -v f="$files" '{ printf "%s%.0f", (NR > 1 ? " " : ""), f / $1 }' "$work/$direction")"
 done

@@ -34,7 +34,7 @@ names=$work/names
 ls "$source_files" >"$names"
 number=0
 
-same_folder() { diff -rq "$source_files" "$1" >/dev/null || die "$1 is not what was sent"; }
+same_folder() { diff -rq "$source_files" "$1" | head -n 5 >&2; diff -rq "$source_files" "$1" >/dev/null || die "$1 is not what was sent"; }
 counted() { # COMMAND...: and the requests of each file that the server saw
 	local before after
 	before=$(wc -l <"$requests")
@@ -99,7 +99,7 @@ report() { # DIRECTION LEVEL
 		[ "$side" != ours ] || ours=$rate
 		printf '%-4s %2d at once  %-6s %6.0f files/s  ours/it %s  requests a file %s  (%s)\n' "$1" "$2" "$side" "$rate" \
 			"$(ratio "$ours" "$rate")" "$(tail -n 1 "$work/$1.$2.$side.each")" \
-			"$(awk -v f="$files" '{ printf "%s%.0f", NR > 1 ? " " : "", f / $1 }' "$work/$1.$2.$side")"
+			"$(awk -v f="$files" '{ printf "%s%.0f", (NR > 1 ? " " : ""), f / $1 }' "$work/$1.$2.$side")"
 	done
 }
 

@@ -57,12 +57,13 @@ find_rclone() {
 		rclone=rclone
 		return 0
 	fi
-	local pool package
-	pool=$(apt-get indextargets --format '$(SITE)' | head -n 1)/pool/main/r/rclone/
-	package=$(curl -fsS "$pool" | grep -o 'rclone_1\.[0-9.]*+dfsg[^"]*_amd64\.deb' | sort -uV | tail -n 1) ||
+	local mirror package
+	mirror=$(apt-get indextargets --format '$(SITE)' | head -n 1)
+	package=$(curl -fsS "$mirror/dists/sid/main/binary-$(dpkg --print-architecture)/Packages.xz" | xz -dc |
+		awk '$1 == "Package:" { this = $2 == "rclone" } this && $1 == "Filename:" { print $2 }') ||
 		die "no rclone from 1.75 on: name one with RCLONE"
 	mkdir -p "$repository/build/rclone"
-	curl -fsS -o "$repository/build/rclone.deb" "$pool$package"
+	curl -fsS -o "$repository/build/rclone.deb" "$mirror/$package"
 	dpkg -x "$repository/build/rclone.deb" "$repository/build/rclone"
 }
 run_rclone() {
@@ -107,18 +108,16 @@ load_dossier() { # ID FOLDER
 	sql -c "INSERT INTO dossier VALUES ($1, 'Dossier $1')" -c "INSERT INTO file (dossier_id, name, content)
 		SELECT $1, f, pg_read_binary_file('$2/' || f) FROM pg_ls_dir('$2') f ORDER BY f" -c CHECKPOINT
 }
-push_dossier() { # ID
-	sql -c "CREATE TEMP TABLE run AS SELECT cloudsync_push_dossier($1::bigint) AS id" \
-		-c "SELECT 'CALL cloudsync_wait(' || id || ', ''10 minutes'')' FROM run \\gexec"
+# A call that starts a run, and the wait for its end.
+run_and_wait() { # CALL
+	sql <<<"SELECT format('CALL cloudsync_wait(%s, ''10 minutes'')', $1) \\gexec"
 }
+push_dossier() { run_and_wait "cloudsync_push_dossier($1::bigint)"; }
 # A new channel each time: what one has collected it does not collect again.
 make_channel() { # NAME FOLDER
 	sql -c "SELECT cloudsync_create_channel('Dav', '$1', '{$2}', 'bench', 'Mail', auto_collect => false)" >/dev/null
 }
-collect() { # CHANNEL
-	sql -c "CREATE TEMP TABLE run AS SELECT cloudsync_collect('$1') AS id" \
-		-c "SELECT 'CALL cloudsync_wait(' || id || ', ''10 minutes'')' FROM run \\gexec"
-}
+collect() { run_and_wait "cloudsync_collect('$1')"; }
 # The documents of the channel are the files of FOLDER, byte by byte.
 same_documents() { # CHANNEL FOLDER
 	local there here
