@@ -8,6 +8,7 @@
 
 #include "postgres.h"
 
+#include "cloudsync/column.h"
 #include "cloudsync/compat.h"
 #include "cloudsync/content.h"
 #include "cloudsync/engine.h"
@@ -183,18 +184,5 @@ extern char *cs_get_utf8(uint64 row, int column);
 
 /* One type of document by its name's extension (media.c). */
 extern const char *cs_media_type(const char *name);
-
-/* Columns of rows for a statement that takes arrays. */
-typedef struct CsColumn
-{
-	Oid type;
-	int n;
-	int cap;
-	Datum *values;
-	bool *nulls;
-} CsColumn;
-
-extern void cs_column_add(CsColumn *column, Datum value, bool isnull);
-extern Datum cs_column_array(const CsColumn *column);
 
 #endif

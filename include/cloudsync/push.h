@@ -89,6 +89,7 @@ typedef struct CsPushFile
 	CsContent content;
 	const char *bytes; /* of the manifest, instead of content */
 	char *held;		   /* content read beforehand, in context, until it is sent */
+	bool intended;	   /* small, and its intent is written */
 	char *session;	   /* of an upload that can be gone on with */
 	int64 seen_size;   /* by the listing that confirms it; -1 unknown */
 	/* what came of it */
@@ -196,6 +197,8 @@ extern void cs_push_check_all_sent(CsPushJob *push);
  * are small. In a transaction of its own.
  */
 extern void cs_push_read_ahead(CsPushJob *push);
+/* Is it (still) to be read that way? Its intent is written then, not before. */
+extern bool cs_push_is_small(const CsPushFile *file);
 /*
  * push_survey.c: is a listing of the folder worth it; it begins, brings a page,
  * ends; was nothing at the file's path a moment ago?
@@ -238,7 +241,12 @@ extern List *cs_push_reclaims(CsPushJob *push);
 
 /* push_intent.c */
 extern void cs_push_write_intents(CsPushJob *push);
+/*
+ * In a transaction: what is about to be brought where, of one or of many; of
+ * those that are held, their size and SHA-256 too.
+ */
 extern void cs_push_write_intent(CsPushJob *push, CsPushFile *file);
+extern void cs_push_write_intents_of(CsPushJob *push, List *files);
 extern void cs_push_checkpoint(CsPushJob *push, List *files);
 
 /* push_settle.c */
@@ -247,7 +255,14 @@ extern void cs_push_file_failed(CsPushJob *push, CsPushFile *file,
 								const CsFailure *failure, TimestampTz now);
 /* Records all that is done or failed and not recorded, in a transaction. */
 extern void cs_push_settle_files(CsPushJob *push, TimestampTz now);
-/* The same in a transaction of the caller's. */
+/*
+ * push_settle_sent.c, in a transaction: records files that were sent; what
+ * cannot be recorded has failed.
+ */
+extern void cs_push_settle_sent(CsPushJob *push, List *files, TimestampTz now);
+extern void cs_push_settle_failed(CsPushJob *push, CsPushFile *file,
+								  TimestampTz now);
+/* As cs_push_settle_files, in a transaction of the caller's. */
 extern void cs_push_settle_rest(CsPushJob *push, TimestampTz now);
 extern void cs_push_record_folder(CsPushJob *push, const char *folder,
 								  const char *remote_id);

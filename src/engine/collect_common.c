@@ -1,15 +1,13 @@
 /*
  * collect_common.c
  *	  What the phases of a collection share: its transfers, limits and backoff,
- *	  text in the database's encoding, and columns of rows as arrays.
+ *	  and text in the database's encoding.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "cloudsync/collect.h"
@@ -122,46 +120,4 @@ cs_get_utf8(uint64 row, int column)
 
 	return text == NULL ? NULL
 						: pg_server_to_any(text, (int) strlen(text), PG_UTF8);
-}
-
-/* See collect.h. */
-void
-cs_column_add(CsColumn *column, Datum value, bool isnull)
-{
-	if (column->n == column->cap)
-	{
-		column->cap = column->cap == 0 ? 64 : column->cap * 2;
-		if (column->values == NULL)
-		{
-			column->values = palloc(column->cap * sizeof(Datum));
-			column->nulls = palloc(column->cap * sizeof(bool));
-		}
-		else
-		{
-			column->values =
-				repalloc_huge(column->values, column->cap * sizeof(Datum));
-			column->nulls =
-				repalloc_huge(column->nulls, column->cap * sizeof(bool));
-		}
-	}
-	column->values[column->n] = value;
-	column->nulls[column->n++] = isnull;
-}
-
-/* See collect.h. */
-Datum
-cs_column_array(const CsColumn *column)
-{
-	int16 len;
-	bool byval;
-	char align;
-	int dims[1] = {column->n};
-	int lower[1] = {1};
-
-	get_typlenbyvalalign(column->type, &len, &byval, &align);
-	if (column->n == 0)
-		return PointerGetDatum(construct_empty_array(column->type));
-	return PointerGetDatum(construct_md_array(column->values, column->nulls, 1,
-											  dims, lower, column->type, len,
-											  byval, align));
 }

@@ -10,7 +10,9 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
+#include "cloudsync/column.h"
 #include "cloudsync/db.h"
 #include "cloudsync/push.h"
 
@@ -90,6 +92,14 @@ add_file(Args *args, CsPushJob *push, const CsPushFile *file)
 	add_dossier(args, push);
 	add(args, INT4OID, Int32GetDatum(file->plan->source_id), false);
 	add_text(args, file->plan->file_key);
+}
+
+/* Each as an array. */
+static inline void
+add_columns(Args *args, const CsColumn *columns, int n)
+{
+	for (int i = 0; i < n; i++)
+		add(args, get_array_type(columns[i].type), cs_column_array(&columns[i]), false);
 }
 
 static inline uint64

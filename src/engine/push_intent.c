@@ -31,27 +31,54 @@ temp_name(CsPushJob *push, const CsPushFile *file)
 		psprintf(".cloudsync-%016llx.part", (unsigned long long) number));
 }
 
-/* In a transaction: what is about to be brought where. */
+/* See push.h. */
+void
+cs_push_write_intents_of(CsPushJob *push, List *files)
+{
+	CsColumn columns[6] = {{INT4OID}, {TEXTOID}, {TEXTOID}, {TEXTOID}, {INT8OID}, {BYTEAOID}};
+	Args args = {0};
+	ListCell *cell;
+
+	if (files == NIL)
+		return;
+	foreach (cell, files)
+	{
+		CsPushFile *file = lfirst(cell);
+		bool held = file->held != NULL;
+
+		file->temp = temp_name(push, file);
+		cs_column_add(&columns[0], Int32GetDatum(file->plan->source_id), false);
+		cs_column_add_text(&columns[1], file->plan->file_key);
+		cs_column_add_text(&columns[2], file->path);
+		cs_column_add_text(&columns[3], file->temp);
+		cs_column_add(&columns[4], Int64GetDatum(file->size), !held);
+		cs_column_add(&columns[5], held ? cs_sha256_datum(file->sha256) : (Datum) 0, !held);
+	}
+	add_dossier(&args, push);
+	add_int64(&args, push->job.run_id, false);
+	add_columns(&args, columns, lengthof(columns));
+	execute("INSERT INTO cloudsync.pushed_file AS f (destination_id, dossiers_id, dossier, source_id, file_key, "
+			"state, intent_run_id, intent_path, intent_temp, intent_size, intent_sha256) "
+			"SELECT $1, $2, $3, i.source_id, i.file_key, 'sending', $4, i.path, i.temp, i.size, i.sha256 "
+			"FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), "
+			"pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10)) "
+			"AS i (source_id, file_key, path, temp, size, sha256) "
+			"ON CONFLICT (destination_id, dossiers_id, dossier, source_id, file_key) DO UPDATE "
+			"SET intent_run_id = $4, intent_path = excluded.intent_path, intent_temp = excluded.intent_temp, "
+			"intent_size = CASE WHEN excluded.intent_sha256 IS NOT NULL THEN excluded.intent_size "
+			"WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path THEN f.intent_size END, "
+			"intent_sha256 = CASE WHEN excluded.intent_sha256 IS NOT NULL THEN excluded.intent_sha256 "
+			"WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path THEN f.intent_sha256 END, "
+			"intent_session = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path THEN f.intent_session END, "
+			"state = CASE WHEN f.state IN ('failed', 'removed_there', 'trashed', 'skipped') THEN 'sending' ELSE f.state END",
+			&args);
+}
+
+/* See push.h. */
 void
 cs_push_write_intent(CsPushJob *push, CsPushFile *file)
 {
-	Args args = {0};
-
-	file->temp = temp_name(push, file);
-	add_file(&args, push, file);
-	add_int64(&args, push->job.run_id, false);
-	add_text(&args, file->path);
-	add_text(&args, file->temp);
-	execute("INSERT INTO cloudsync.pushed_file AS f (destination_id, dossiers_id, dossier, source_id, file_key, "
-			"state, intent_run_id, intent_path, intent_temp) "
-			"VALUES ($1, $2, $3, $4, $5, 'sending', $6, $7, $8) "
-			"ON CONFLICT (destination_id, dossiers_id, dossier, source_id, file_key) DO UPDATE "
-			"SET intent_run_id = $6, intent_path = $7, intent_temp = $8, "
-			"intent_size = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) $7 THEN f.intent_size END, "
-			"intent_sha256 = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) $7 THEN f.intent_sha256 END, "
-			"intent_session = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) $7 THEN f.intent_session END, "
-			"state = CASE WHEN f.state IN ('failed', 'removed_there', 'trashed', 'skipped') THEN 'sending' ELSE f.state END",
-			&args);
+	cs_push_write_intents_of(push, list_make1(file));
 }
 
 /* Counts against cloudsync.max_trash from now on, and only once. */
@@ -72,12 +99,14 @@ write_trash_intent(CsPushJob *push, CsPushFile *file)
 
 /*
  * In the claim's transaction: the dossier's folder belongs to it from now on,
- * and each file that will be sent has its intent.
+ * and each file that will be sent has its intent, but for small ones, which get
+ * it when they are read.
  */
 void
 cs_push_write_intents(CsPushJob *push)
 {
 	CsPlan *plan = push->plan;
+	List *sent = NIL;
 	bool moves = plan->from_folder != NULL && plan->folder != NULL &&
 				 strcmp(plan->from_folder, plan->folder) != 0;
 	ListCell *cell;
@@ -104,10 +133,14 @@ cs_push_write_intents(CsPushJob *push)
 		CsPushFile *file = lfirst(cell);
 
 		if (file->plan->action == CS_ACTION_CREATE || file->plan->action == CS_ACTION_UPDATE)
-			cs_push_write_intent(push, file);
+		{
+			if (!cs_push_is_small(file))
+				sent = lappend(sent, file);
+		}
 		else if (file->plan->action == CS_ACTION_TRASH && !file->plan->record->trash_confirmed)
 			write_trash_intent(push, file);
 	}
+	cs_push_write_intents_of(push, sent);
 }
 
 /* The upload's session, to be gone on with by a later attempt. */

@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "utils/array.h"
 #include "utils/memutils.h"
 
 #include "cloudsync/crash.h"
@@ -30,11 +29,12 @@ typedef struct Batch
 	int64 bytes;
 } Batch;
 
-static bool
-is_small(const CsPushFile *file)
+/* See push.h. */
+bool
+cs_push_is_small(const CsPushFile *file)
 {
 	return file->plan->row != NULL && file->bytes == NULL && file->size >= 0 &&
-		   file->size <= CS_PUSH_SMALL && file->tries == 0 &&
+		   file->size <= CS_PUSH_SMALL && !file->intended &&
 		   file->plan->row->source->kind != 't';
 }
 
@@ -50,7 +50,7 @@ fill_batch(Batch *batch)
 		CsPushFile *file = list_nth(push->queue, i);
 		CsContent *content = &batch->contents[batch->n];
 
-		if (!is_small(file))
+		if (!cs_push_is_small(file))
 			continue;
 		if (batch->n > 0 &&
 			(file->plan->row->source != batch->source ||
@@ -103,68 +103,16 @@ drop_bytes(CsPushFile *file)
 	file->held = NULL;
 }
 
-static void
-add_text_array(Args *args, Datum *values, int n)
-{
-	add(args, TEXTARRAYOID,
-		PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT)),
-		false);
-}
-
-/* Size and SHA-256 of those that were read, with their intents. */
-static void
-write_hashes(Batch *batch)
-{
-	Datum keys[BATCH_FILES];
-	Datum paths[BATCH_FILES];
-	Datum sizes[BATCH_FILES];
-	Datum hashes[BATCH_FILES];
-	Args args = {0};
-	int n = 0;
-
-	for (int i = 0; i < batch->n; i++)
-	{
-		CsPushFile *file = batch->files[i];
-
-		if (file->held == NULL)
-			continue;
-		keys[n] = CStringGetTextDatum(file->plan->file_key);
-		paths[n] = CStringGetTextDatum(file->path);
-		sizes[n] = Int64GetDatum(file->size);
-		hashes[n++] = cs_sha256_datum(file->sha256);
-	}
-	if (n == 0)
-		return;
-	add_dossier(&args, batch->push);
-	add(&args, INT4OID, Int32GetDatum(batch->source->source_id), false);
-	add_text_array(&args, keys, n);
-	add_text_array(&args, paths, n);
-	add(&args, INT8ARRAYOID,
-		PointerGetDatum(construct_array(sizes, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-										TYPALIGN_DOUBLE)),
-		false);
-	add(&args, BYTEAARRAYOID,
-		PointerGetDatum(construct_array(hashes, n, BYTEAOID, -1, false, TYPALIGN_INT)),
-		false);
-	execute("UPDATE cloudsync.pushed_file f SET intent_path = b.path, intent_size = b.size, "
-			"intent_sha256 = b.sha256 "
-			"FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), "
-			"pg_catalog.unnest($8)) AS b (key, path, size, sha256) "
-			"WHERE f.destination_id OPERATOR(pg_catalog.=) $1 AND f.dossiers_id OPERATOR(pg_catalog.=) $2 "
-			"AND f.dossier OPERATOR(pg_catalog.=) $3 AND f.source_id OPERATOR(pg_catalog.=) $4 "
-			"AND f.file_key OPERATOR(pg_catalog.=) b.key",
-			&args);
-}
-
 /* See push.h. */
 void
 cs_push_read_ahead(CsPushJob *push)
 {
 	CsPushFile *next = list_nth(push->queue, push->queue_next);
 	Batch *batch;
+	List *files = NIL;
 	ErrorData *error = NULL;
 
-	if (next->held != NULL || !is_small(next))
+	if (next->held != NULL || !cs_push_is_small(next))
 		return;
 	batch = palloc0(sizeof(Batch));
 	batch->push = push;
@@ -176,7 +124,12 @@ cs_push_read_ahead(CsPushJob *push)
 			drop_bytes(batch->files[i]);
 		FreeErrorData(error);
 	}
-	write_hashes(batch);
+	for (int i = 0; i < batch->n; i++)
+	{
+		batch->files[i]->intended = true;
+		files = lappend(files, batch->files[i]);
+	}
+	cs_push_write_intents_of(push, files);
 	cs_commit();
 	CS_CRASH_POINT("push.after_read");
 	pfree(batch);

@@ -73,33 +73,6 @@ free_path(CsPushJob *push, const char *path)
 			&args);
 }
 
-static void
-settle_sent(CsPushJob *push, CsPushFile *file)
-{
-	Args args = {0};
-
-	free_path(push, file->path);
-	add_file(&args, push, file);
-	add_text(&args, file->path);
-	add_text(&args, key_of(push, file->path));
-	add_text(&args, file->plan->wanted);
-	add_text(&args, file->remote_id);
-	add_text(&args, file->remote_version);
-	add_int64(&args, file->size, false);
-	add_sha256(&args, file->sha256);
-	add_text(&args, file->plan->row ? file->plan->row->version : NULL);
-	add(&args, BOOLOID, BoolGetDatum(file->marked), false);
-	add_text(&args, file->web_url);
-	execute("UPDATE cloudsync.pushed_file SET path = $6, path_key = $7, wanted = $8, "
-			"remote_id = $9, remote_version = $10, size = $11, sha256 = $12, "
-			"content_version = $13, state = 'synced', marked = marked OR $14, web_url = $15, "
-			"intent_run_id = NULL, intent_path = NULL, intent_temp = NULL, "
-			"intent_size = NULL, intent_sha256 = NULL, intent_session = NULL, "
-			"attempts = 0, next_try_at = NULL, last_error = NULL, trash_confirmed = false "
-			"WHERE " THIS_FILE,
-			&args);
-}
-
 /* Moved, or found where it should not be: path and wanted name. */
 static void
 settle_moved(CsPushJob *push, CsPushFile *file, const char *state, bool clear_error)
@@ -161,8 +134,9 @@ retry_wait(int attempts)
 	return cs_jittered(Min(wait_ms, RETRY_LAST_MS));
 }
 
-static void
-settle_failed(CsPushJob *push, CsPushFile *file, TimestampTz now)
+/* See push.h. */
+void
+cs_push_settle_failed(CsPushJob *push, CsPushFile *file, TimestampTz now)
 {
 	const CsRecord *record = file->plan->record;
 	int64 wait_ms = 0;
@@ -182,17 +156,14 @@ settle_failed(CsPushJob *push, CsPushFile *file, TimestampTz now)
 			&args);
 }
 
-/* What came of one file, in a transaction. */
+/* What came of one file that was not sent, in a transaction. */
 static void
 settle_file(CsPushJob *push, CsPushFile *file, TimestampTz now)
 {
 	const char *error = file->failure.message[0] ? cs_failure_text(&file->failure) : NULL;
-	bool sent = file->has_sha256;
 
 	if (file->state == CS_FILE_FAILED)
-		settle_failed(push, file, now);
-	else if (sent)
-		settle_sent(push, file);
+		cs_push_settle_failed(push, file, now);
 	else if (strcmp(file->did, "trash") == 0)
 		settle_trashed(push, file);
 	else if (strcmp(file->did, "skip") == 0)
@@ -201,19 +172,14 @@ settle_file(CsPushJob *push, CsPushFile *file, TimestampTz now)
 		settle_moved(push, file, file->plan->row ? "skipped" : "kept", false);
 	else
 		settle_moved(push, file, "synced", true);
-	if (!sent || strcmp(file->did, "skip") != 0)
-		cs_push_note_file(push, file->did, file->path, file->size,
-						  sent ? file->sha256 : NULL, error);
+	cs_push_note_file(push, file->did, file->path, file->size, NULL, error);
 	if (file->state != CS_FILE_FAILED)
 	{
-		if (strcmp(file->did, "skip") == 0)
-			push->skipped++;
-		else if (strcmp(file->did, "conflict") == 0 && !sent)
+		if (strcmp(file->did, "skip") == 0 || strcmp(file->did, "conflict") == 0)
 			push->skipped++;
 		else
 			push->done++;
 	}
-	push->sent += file->sent;
 	file->settled = true;
 }
 
@@ -238,6 +204,7 @@ void
 cs_push_settle_rest(CsPushJob *push, TimestampTz now)
 {
 	ListCell *cell;
+	List *sent = NIL;
 
 	if (push->unsettled == 0)
 		return;
@@ -245,9 +212,14 @@ cs_push_settle_rest(CsPushJob *push, TimestampTz now)
 	{
 		CsPushFile *file = lfirst(cell);
 
-		if ((file->state == CS_FILE_DONE || file->state == CS_FILE_FAILED) && !file->settled)
+		if (file->settled || (file->state != CS_FILE_DONE && file->state != CS_FILE_FAILED))
+			continue;
+		if (file->state == CS_FILE_DONE && file->has_sha256)
+			sent = lappend(sent, file);
+		else
 			settle_file(push, file, now);
 	}
+	cs_push_settle_sent(push, sent, now);
 	push->unsettled = 0;
 }
 
