@@ -19,21 +19,7 @@
 #include "cloudsync/db.h"
 #include "cloudsync/path.h"
 #include "cloudsync/push.h"
-
-/* A document being settled, and what is known of its bytes. */
-typedef struct Settling
-{
-	CsCollect *c;
-	CsFetch *f;
-	Datum sha256;	  /* bytea */
-	Datum item_key;	  /* text */
-	Datum content_key;
-	Datum version_key;
-	CsReceived known;
-	int64 known_document;
-	char *known_path;
-	bool conflict; /* a dedup record turned up since it was looked for */
-} Settling;
+#include "settling.h"
 
 typedef struct Counts
 {
@@ -53,8 +39,9 @@ bytea_of(const uint8 *bytes, int len)
 	return PointerGetDatum(result);
 }
 
-static void
-make_keys(Settling *s)
+/* See settling.h. */
+void
+cs_settling_make_keys(Settling *s)
 {
 	CsFetch *f = s->f;
 	char hex[CS_SHA256_LENGTH * 2 + 1];
@@ -259,9 +246,9 @@ set_content(int64 document_id, int64 content_id)
 			   2, types, values, NULL, false);
 }
 
-/* Where the file is to be moved once it is collected; NULL: nowhere. */
-static char *
-away_path(const CsCollect *c, const CsFetch *f)
+/* See settling.h. */
+char *
+cs_settling_away_path(const CsCollect *c, const CsFetch *f)
 {
 	if (c->move_folder == NULL || cs_collect_is_away(c, f->path))
 		return NULL;
@@ -330,7 +317,7 @@ become_document(Settling *s)
 	insert_document(s, f->new_document_id);
 	set_content(f->new_document_id, cs_content_take(f->writer));
 	set_item(s, CS_ITEM_COLLECTED, NULL, f->new_document_id,
-			 away_path(s->c, f), true);
+			 cs_settling_away_path(s->c, f), true);
 	add_history(s->c, f, "collected", NULL);
 	cs_hooks_run("collected", f->new_document_id);
 }
@@ -434,7 +421,7 @@ settle_one(CsCollect *c, CsFetch *f, Counts *counts, TimestampTz now)
 		return;
 	}
 	counts->bytes += f->received_size;
-	make_keys(&s);
+	cs_settling_make_keys(&s);
 	ok = cs_try(settle_received, &s, &error);
 	if (!ok && s.conflict)
 	{
@@ -509,8 +496,14 @@ cs_collect_settle(CsCollect *c, TimestampTz now)
 	c->job.phase = "settle";
 	list_sort(c->arrived, by_file);
 	cs_begin("settling collected documents");
+	cs_settle_together(c, c->arrived, &counts.done, &counts.bytes);
 	foreach (cell, c->arrived)
-		settle_one(c, lfirst(cell), &counts, now);
+	{
+		CsFetch *f = lfirst(cell);
+
+		if (f->new_document_id == 0)
+			settle_one(c, f, &counts, now);
+	}
 	count(c, &counts);
 	count_today(c, counts.bytes);
 	CS_CRASH_POINT("collect.before_settle_commit");
