@@ -12,7 +12,9 @@
 /*
  * Runs fn(arg). What takes longer than ms is cancelled, and the error says that
  * what ("function f", "reading table t") took longer than the setting allows.
- * Within another limit, that one counts.
+ * Within another limit, that one counts. What catches its cancellation and goes
+ * on until as much time has passed again cannot be ended but with the process,
+ * which tells whom cs_limit_blame named on its way out.
  */
 extern void cs_limited(int ms, const char *setting, const char *what,
 					   void (*fn)(void *arg), void *arg);
@@ -23,5 +25,15 @@ extern void cs_limited(int ms, const char *setting, const char *what,
  */
 extern void cs_limited_read(const char *relation, void (*fn)(void *arg),
 							void *arg);
+
+/*
+ * Who is told, outside transactions and while the process ends, that what it had
+ * run could not be cancelled: so that the next process does not begin with the
+ * same. Holds until it is set again; fn NULL: nobody. Set before what may run
+ * application code, whatever errors left set.
+ */
+#define CS_LIMIT_ENDED "did not let itself be cancelled"
+typedef void (*CsLimitBlame)(void *arg, const ErrorData *error);
+extern void cs_limit_blame(CsLimitBlame fn, void *arg);
 
 #endif

@@ -244,6 +244,15 @@ record_error(const Walk *walk, const ErrorData *error)
 	cs_execute(later_sql, 1, types, values, NULL, false);
 }
 
+/* Reading the keys ended the process. */
+static void
+blame_walk(void *arg, const ErrorData *error)
+{
+	cs_begin("cloudsync: recording an error of a tracked table");
+	record_error(arg, error);
+	cs_commit();
+}
+
 static bool
 take_step(Walk *walk)
 {
@@ -253,7 +262,9 @@ take_step(Walk *walk)
 	cs_begin("cloudsync: noting dossiers that exist");
 	if (read_walk(walk))
 	{
+		cs_limit_blame(blame_walk, walk);
 		ok = cs_try(step, walk, &error);
+		cs_limit_blame(NULL, NULL);
 		if (ok)
 			write_walk(walk);
 		else

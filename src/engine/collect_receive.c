@@ -102,8 +102,8 @@ check_day(CsCollect *c)
 static void
 load_todo(CsCollect *c, TimestampTz now)
 {
-	Oid types[5] = {INT8OID, INT8OID, BOOLOID, TIMESTAMPTZOID, INT8OID};
-	Datum values[5];
+	Oid types[6] = {INT8OID, INT8OID, BOOLOID, TIMESTAMPTZOID, INT8OID, INT8OID};
+	Datum values[6];
 	uint64 n;
 	MemoryContext old;
 
@@ -112,6 +112,7 @@ load_todo(CsCollect *c, TimestampTz now)
 	values[2] = BoolGetDatum(c->by_hand);
 	values[3] = TimestampTzGetDatum(now);
 	values[4] = Int64GetDatum(c->recollect);
+	values[5] = Int64GetDatum(c->job.run_id);
 	cs_begin("looking for new documents");
 	if (c->recollect != 0)
 		n = cs_execute(FETCH_COLUMNS
@@ -124,8 +125,12 @@ load_todo(CsCollect *c, TimestampTz now)
 					   "AND (i.state IN ('new', 'failed') OR i.verify) "
 					   "AND (i.state <> 'failed' OR $3 OR i.next_try_at IS NULL OR i.next_try_at <= $4) "
 					   "AND i.item_id > $2 AND $5 IS NOT NULL "
+					   /* what failed in this run before it was recovered */
+					   "AND (i.state <> 'failed' OR NOT EXISTS (SELECT FROM cloudsync.run_file x "
+					   "WHERE x.connection_id = i.connection_id AND x.run_id = $6 "
+					   "AND x.action = 'failed' AND x.path = i.path)) "
 					   "ORDER BY i.item_id LIMIT 200",
-					   5, types, values, NULL, true);
+					   6, types, values, NULL, true);
 	old = MemoryContextSwitchTo(c->job.context);
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -256,8 +261,9 @@ arrive(CsCollect *c, CsFetch *f, TimestampTz now)
 {
 	if (c->arrived == NIL)
 		c->oldest_arrival = now;
+	/* what was received, too: the bytes of the day are counted as it settles */
 	if (f->writer != NULL)
-		c->arrived_bytes += f->writer->len;
+		c->arrived_bytes += Max(f->writer->len, f->received_size);
 	add_to(c, &c->arrived, f);
 }
 

@@ -17,6 +17,7 @@
 #include "cloudsync/collect.h"
 #include "cloudsync/crash.h"
 #include "cloudsync/db.h"
+#include "cloudsync/limit.h"
 #include "cloudsync/path.h"
 #include "cloudsync/push.h"
 #include "settling.h"
@@ -486,6 +487,27 @@ by_file(const ListCell *a, const ListCell *b)
 				  y->remote_id ? y->remote_id : y->path);
 }
 
+/*
+ * The application's function ended the process. Its file has failed; the run is
+ * gone on with by the next one, which leaves out what failed in it.
+ */
+static void
+blame_file(void *arg, const ErrorData *error)
+{
+	Settling *s = arg;
+	CsCollect *c = s->c;
+	Counts counts = {.failed = 1};
+	char *text = cs_error_text(error);
+	TimestampTz now = GetCurrentTimestamp();
+
+	cs_begin("settling collected documents");
+	settle_failed(c, s->f, text, now);
+	count(c, &counts);
+	if (c->recollect != 0)
+		cs_run_end(c->job.run_id, c->job.methods->kind, "failed", text, now);
+	cs_commit();
+}
+
 /* See collect.h. */
 void
 cs_collect_settle(CsCollect *c, TimestampTz now)
@@ -500,10 +522,14 @@ cs_collect_settle(CsCollect *c, TimestampTz now)
 	foreach (cell, c->arrived)
 	{
 		CsFetch *f = lfirst(cell);
+		Settling running = {c, f};
 
-		if (f->new_document_id == 0)
-			settle_one(c, f, &counts, now);
+		if (f->new_document_id != 0)
+			continue;
+		cs_limit_blame(blame_file, &running);
+		settle_one(c, f, &counts, now);
 	}
+	cs_limit_blame(NULL, NULL);
 	count(c, &counts);
 	count_today(c, counts.bytes);
 	CS_CRASH_POINT("collect.before_settle_commit");

@@ -26,6 +26,7 @@
 #include "cloudsync/db.h"
 #include "cloudsync/engine.h"
 #include "cloudsync/limit.h"
+#include "fold.h"
 
 #define BATCH 10000
 
@@ -460,11 +461,13 @@ cs_fold_batch(uint32 *block, TimestampTz now, TimestampTz seen_until,
 	{
 		Lookup lookup = {lfirst_int(lc), &notes, {0}, NULL};
 
+		cs_limit_blame(cs_fold_blame, &lookup.dossiers_id);
 		if (!cs_try(look_up_tenants, &lookup, error))
 		{
 			*broken = lookup.dossiers_id;
 			return -1;
 		}
+		cs_limit_blame(NULL, NULL);
 		add_found(&found, &lookup.found);
 		clear_error(lookup.dossiers_id);
 	}
@@ -484,22 +487,6 @@ cs_refresh_column_names(void)
 	cs_execute("SELECT cloudsync.refresh_column_names() "
 			   "WHERE EXISTS (SELECT FROM cloudsync.dossier_table)",
 			   0, NULL, NULL, NULL, false);
-}
-
-/* The table's changes stay in the log until it can be read again. */
-static void
-record_broken(int32 dossiers_id, const char *text)
-{
-	static const char *const sql =
-		"UPDATE cloudsync.dossier_table SET last_error = $2 "
-		"WHERE dossiers_id OPERATOR(pg_catalog.=) $1 "
-		"AND last_error IS DISTINCT FROM $2";
-	Oid types[2] = {INT4OID, TEXTOID};
-	Datum values[2] = {Int32GetDatum(dossiers_id), CStringGetTextDatum(text)};
-
-	cs_begin("cloudsync: recording an error of a tracked table");
-	cs_execute(sql, 2, types, values, NULL, false);
-	cs_commit();
 }
 
 /* See engine.h. A fold that took anything, or could not, has it done at once. */
@@ -529,7 +516,7 @@ cs_fold_changes(TimestampTz now)
 	static TimestampTz seen_until = DT_NOBEGIN;
 	TimestampTz began = GetCurrentTimestamp();
 	uint32 block = 0;
-	List *skip = NIL;
+	List *skip = cs_fold_held(now);
 	int64 taken;
 	bool any = false;
 
@@ -547,7 +534,7 @@ cs_fold_changes(TimestampTz now)
 				MemoryContextStrdup(TopMemoryContext, cs_error_text(error));
 
 			cs_rollback();
-			record_broken(broken, text);
+			cs_fold_broken(broken, text);
 			pfree(text);
 			skip = lappend_int(skip, broken);
 			block = 0;

@@ -14,6 +14,7 @@
 
 #include "cloudsync/crash.h"
 #include "cloudsync/db.h"
+#include "cloudsync/limit.h"
 #include "cloudsync/push.h"
 
 /* A dossier that a push by hand was asked for, or a recovered run; its run. */
@@ -134,6 +135,29 @@ settle_unplanned(CsPushJob *push, const char *error, TimestampTz now)
 	cs_run_end(push->job.run_id, "push", "failed", error, now);
 }
 
+/* Planning it ended the process, and with it the claim, which is made anew. */
+static void
+blame_claim(void *arg, const ErrorData *error)
+{
+	PlanCall *call = arg;
+	CsPushJob *push = call->push;
+	char *dossier = push->dossier;
+	int dossiers_id = push->dossiers_id;
+	TimestampTz now = GetCurrentTimestamp();
+
+	cs_begin("settling a push");
+	if ((!find_queued(push, now) && !find_due(push, false, now) &&
+		 !find_due(push, true, now)) ||
+		push->dossiers_id != dossiers_id || strcmp(push->dossier, dossier) != 0)
+	{
+		cs_rollback();
+		return;
+	}
+	take(push, now);
+	settle_unplanned(push, cs_error_text(error), now);
+	cs_commit();
+}
+
 /* 1: claimed a job; 0: it failed at once; -1: nothing is due. */
 static int
 claim_one(CsConnection *connection, TimestampTz now)
@@ -163,7 +187,9 @@ claim_one(CsConnection *connection, TimestampTz now)
 		return -1;
 	}
 	take(push, now);
+	cs_limit_blame(blame_claim, &call);
 	planned = cs_try(make_plan, &call, &error);
+	cs_limit_blame(NULL, NULL);
 	if (!planned)
 		settle_unplanned(push, cs_error_text(error), now);
 	MemoryContextSwitchTo(old);

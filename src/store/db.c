@@ -340,8 +340,10 @@ cs_try(void (*fn)(void *arg), void *arg, ErrorData **error)
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 		cs_acting_override = acting;
+		/* in a session the cancellation is its user's, in a worker our limit's */
 		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED &&
-			(QueryCancelPending || ProcDiePending))
+			(!AmBackgroundWorkerProcess() || QueryCancelPending ||
+			 ProcDiePending))
 			ReThrowError(edata);
 		if (error != NULL)
 			*error = edata;

@@ -193,6 +193,9 @@ reap_workers(Scheduler *scheduler, TimestampTz now)
 
 			scheduler->failures++;
 			scheduler->start_at = TimestampTzPlusMilliseconds(now, delay);
+			ereport(LOG, (errmsg("a cloudsync worker failed soon after its "
+								 "start; another one is started in %d ms",
+								 delay)));
 		}
 		pfree(worker->handle);
 		pfree(worker);

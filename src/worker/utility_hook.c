@@ -1,8 +1,8 @@
 /*
  * utility_hook.c
  *	  Commands that our processes would stand in the way of: DROP, RENAME and
- *SET TABLESPACE of a database, CREATE DATABASE with it as template, DROP and
- *	  UPDATE of the extension (W1). Before such a command our processes in that
+ *	  SET TABLESPACE of a database, CREATE DATABASE with it as template, DROP and
+ *	  UPDATE of the extension, whatever takes it along included (W1). Before such a command our processes in that
  *	  database are ended and held; when the transaction ends, well or not, the
  *	  launcher looks again and brings back those that are still wanted. CREATE
  *	  EXTENSION has the launcher look when it commits.
@@ -13,19 +13,27 @@
 
 #include <signal.h>
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/objectaccess.h"
 #include "catalog/pg_database.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
+#include "commands/user.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -34,6 +42,7 @@
 #define END_TIMEOUT_MS 30000
 
 static ProcessUtility_hook_type prev_utility_hook = NULL;
+static object_access_hook_type prev_access_hook = NULL;
 static bool holding = false;
 static bool look_at_commit = false;
 static bool created_extension = false;
@@ -150,6 +159,61 @@ hold_extension(void)
 		hold(MyDatabaseId);
 }
 
+/* The schema the extension is in; InvalidOid if it is not here. */
+static Oid
+extension_schema(void)
+{
+	Relation rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	Oid schema = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
+				F_NAMEEQ, CStringGetDatum("cloudsync"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return schema;
+}
+
+/* Is the extension in one of the schemas that are dropped with what is in them? */
+static bool
+drops_our_schema(DropStmt *stmt)
+{
+	Oid schema = extension_schema();
+	ListCell *cell;
+
+	if (stmt->behavior != DROP_CASCADE || !OidIsValid(schema))
+		return false;
+	foreach (cell, stmt->objects)
+		if (get_namespace_oid(strVal(lfirst(cell)), true) == schema)
+			return true;
+	return false;
+}
+
+/* DROP OWNED BY its owner; who has not the rights of the role will be refused. */
+static void
+hold_owned(DropOwnedStmt *stmt)
+{
+	Oid extension = get_extension_oid("cloudsync", true);
+	ListCell *cell;
+
+	if (!OidIsValid(extension))
+		return;
+	foreach (cell, roleSpecsToIds(stmt->roles))
+	{
+		Oid role = lfirst_oid(cell);
+
+		if (CsOwnsExtension(extension, role) &&
+			has_privs_of_role(GetUserId(), role))
+			hold(MyDatabaseId);
+	}
+}
+
 static bool
 names_our_extension(DropStmt *stmt)
 {
@@ -209,6 +273,12 @@ before(Node *command)
 			if (castNode(DropStmt, command)->removeType == OBJECT_EXTENSION &&
 				names_our_extension(castNode(DropStmt, command)))
 				hold_extension();
+			else if (castNode(DropStmt, command)->removeType == OBJECT_SCHEMA &&
+					 drops_our_schema(castNode(DropStmt, command)))
+				hold_extension();
+			break;
+		case T_DropOwnedStmt:
+			hold_owned(castNode(DropOwnedStmt, command));
 			break;
 		case T_AlterExtensionStmt:
 			if (strcmp(castNode(AlterExtensionStmt, command)->extname,
@@ -230,6 +300,21 @@ after(Node *command)
 		return;
 	probe_at_commit = cs_database_slot(MyDatabaseId, true);
 	look_at_commit = created_extension = true;
+}
+
+/*
+ * The extension goes with something else that no case of `before` knows, such as
+ * a language that its functions need; held late, since its tables are locked.
+ */
+static void
+access_hook(ObjectAccessType access, Oid class, Oid object, int sub_id,
+			void *arg)
+{
+	if (prev_access_hook)
+		prev_access_hook(access, class, object, sub_id, arg);
+	if (access == OAT_DROP && class == ExtensionRelationId &&
+		cs_shared != NULL && object == get_extension_oid("cloudsync", true))
+		hold(MyDatabaseId);
 }
 
 static void
@@ -263,4 +348,6 @@ cs_utility_hook_install(void)
 {
 	prev_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = utility_hook;
+	prev_access_hook = object_access_hook;
+	object_access_hook = access_hook;
 }

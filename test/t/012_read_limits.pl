@@ -112,6 +112,19 @@ say_there('ROLLBACK');
 ok(wait_run($node, scalar_sql($node, "SELECT cloudsync_push_dossier('2', 'Drive', dossiers => 'slow.dossier')")), 'unlocked, it is pushed');
 is(-s "$root/CloudSync/Large/large", 209_715_200, '... whole');
 
+# --- a view that shows what was never pushed ----------------------------------------------
+$node->safe_psql('postgres', "INSERT INTO slow.dossier VALUES (3, 'Never')");
+ok(wait_for($node, 'SELECT count(*) = 0 FROM cloudsync.change'), 'a dossier is added');
+my $dossiers = "SELECT count(*) FROM cloudsync.dossiers WHERE dossiers = 'slow.dossier'::regclass";
+say_there('BEGIN; LOCK TABLE slow.dossier, slow.file IN EXCLUSIVE MODE');
+is(scalar_sql($node, $dossiers), 3, 'cloudsync.dossiers waits for no lock that lets others read');
+say_there('ROLLBACK; BEGIN; LOCK TABLE slow.dossier');
+my (undef, undef, $waited) = $node->psql('postgres', "SET statement_timeout = 500; $dossiers");
+like($waited, qr/statement timeout/, '... but for one that does not');
+is(scalar_sql($node, "SET lock_timeout = 500; $dossiers"), 2, '... as long as the session\'s lock_timeout, and leaves that table\'s out');
+is(scalar_sql($node, "$dossiers AND state = 'synced'"), 2, '... unless it asks for another state');
+say_there('ROLLBACK');
+
 $in .= "\\q\n";
 $session->finish;
 $node->stop('fast');

@@ -13,7 +13,7 @@ application_schema($node);
 
 sub sql { return scalar_sql($node, $_[0]) }
 
-my $files = 14;
+my $files = 20;
 my $size = 3_000_000;
 write_file("$root/box/in/$_.bin", chr(64 + $_) x $size) foreach 1 .. $files;
 $node->safe_psql('postgres', <<'SQL');

@@ -6,24 +6,16 @@ use warnings;
 use CloudsyncTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time);
 
 my $node = new_cluster('processes', conf => "cloudsync.max_workers = 2\ncloudsync.stability_delay = '5min'\nrestart_after_crash = on\n");
 my $root = local_root($node);
+# In milliseconds: how long pg_terminate_backend waits for what is to end at once.
+my $patience = 1000 * $PostgreSQL::Test::Utils::timeout_default;
 create_extension($node);
 
 sub workers
 {
 	return worker_pids($node, 'cloudsync worker', 'postgres');
-}
-
-# How long until the condition holds.
-sub within
-{
-	my ($sql) = @_;
-	my $start = time;
-	wait_for($node, $sql, 't', 'template1') or return 1e9;
-	return time - $start;
 }
 
 sub of_type
@@ -47,17 +39,14 @@ is(scalar_sql($node, of_type('worker'), 'template1'), 'f', 'nobody works when th
 my $rolled_back = $node->safe_psql('postgres', "BEGIN; SELECT cloudsync_collect('scans1'); ROLLBACK");
 my $run = $node->safe_psql('postgres', "SELECT cloudsync_collect('scans1')");
 ok(wait_for($node, "SELECT state = 'running' FROM cloudsync.history WHERE run_id = $run"), 'work starts by itself');
-my $late = scalar_sql($node,
-	"SELECT started_at - requested_at < '1 second' FROM cloudsync.history WHERE run_id = $run");
-is($late, 't', '... within a second of the commit');
 
 for my $type (qw(worker scheduler launcher))
 {
 	my $old = worker_pid($node, "cloudsync $type");
-	$node->safe_psql('template1', "SELECT pg_terminate_backend($old, 5000)");
+	$node->safe_psql('template1', "SELECT pg_terminate_backend($old, $patience)");
 	is(scalar_sql($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $old", 'template1'), 0,
 		"the $type ends when told to");
-	cmp_ok(within(of_type($type) . " AND pid <> $old"), '<', 15, "the $type comes back");
+	ok(wait_for($node, of_type($type) . " AND pid <> $old", 't', 'template1'), "the $type comes back");
 }
 ok(wait_for($node, "SELECT state = 'running' FROM cloudsync.history WHERE run_id = $run"),
 	'the run goes on under its number');
@@ -80,7 +69,7 @@ $node->safe_psql('postgres', "ALTER SYSTEM SET cloudsync.stability_delay = '5min
 $node->reload;
 write_file("$root/in1/again.txt", 'again');
 $run = $node->safe_psql('postgres', "SELECT cloudsync_collect('scans1')");
-my $began = time;
+my $offset = log_offset($node);
 for my $n (1 .. 10)
 {
 	wait_for($node, "SELECT state = 'running' FROM cloudsync.history WHERE run_id = $run") or last;
@@ -89,7 +78,7 @@ for my $n (1 .. 10)
 	$node->safe_psql('postgres', 'SELECT cloudsync_resume()');
 }
 ok(wait_for($node, "SELECT state = 'running' FROM cloudsync.history WHERE run_id = $run"), 'suspended and resumed ten times, the run goes on');
-cmp_ok(time - $began, '<', 90, '... without a growing delay');
+unlike(substr(slurp_file($node->logfile), $offset), qr/another one is started in/, '... and nobody counts as failed, who would be started later and later');
 $node->safe_psql('postgres', "SELECT cloudsync_cancel($run)");
 ok(wait_for($node, "SELECT finished_at IS NOT NULL FROM cloudsync.history WHERE run_id = $run"), '... until it is cancelled');
 unlink "$root/in1/again.txt";
@@ -127,9 +116,7 @@ ok(wait_for($node, "SELECT state = 'cancelled' FROM cloudsync.history WHERE run_
 kill 9, (workers())[0];
 ok(wait_for($node, "SELECT count(*) = 3 FROM cloudsync.run WHERE state = 'running'"),
 	'after kill -9 of a worker (and the crash of the server) the runs go on');
-my $start = time;
-$node->stop('fast');
-cmp_ok(time - $start, '<', 5, 'fast shutdown in the middle of runs');
+ok($node->stop('fast', fail_ok => 1), 'fast shutdown waits for none of the runs, which last for minutes');
 $node->append_conf('postgresql.conf', "cloudsync.stability_delay = 0\n");
 unlink $node->data_dir . '/postgresql.auto.conf';
 $node->start;
@@ -141,22 +128,21 @@ system('truncate', '-s', '200M', "$root/in2/large.bin") == 0 or die 'truncate fa
 $run = $node->safe_psql('postgres', "SELECT cloudsync_collect('scans2')");
 ok(wait_for($node, 'SELECT count(*) > 3 FROM cloudsync.chunk c JOIN cloudsync.staging s USING (content_id)'), 'bytes move');
 like($node->safe_psql('postgres', "SELECT cloudsync_progress($run)"), qr/^collect $run /, 'cloudsync_progress is a line');
-$start = time;
 my $worker = (workers())[0];
-$node->safe_psql('postgres', 'SELECT pg_terminate_backend(pid, 3000) FROM pg_stat_activity WHERE backend_type = \'cloudsync worker\'');
-cmp_ok(time - $start, '<', 2, 'a worker ends within a second, also in the middle of a transfer');
+is($node->safe_psql('postgres', "SELECT pg_terminate_backend($worker, $patience)"), 't', 'a worker ends in the middle of a transfer');
 ok(wait_run($node, $run), 'another one finishes the run');
+is(scalar_sql($node, "SELECT attempts FROM cloudsync.history WHERE run_id = $run"), 2, '... which the first one did not wait for');
 is(scalar_sql($node, "SELECT count(*) FROM cloudsync.document WHERE name = 'large.bin'"), 1, 'the file is there once');
 is(scalar_sql($node, "SELECT count(*) FROM cloudsync.staging"), 0, 'nothing is left half received');
 
 # --- idle ------------------------------------------------------------------------------------
-cmp_ok(within("SELECT NOT (" . of_type('worker') . ")"), '<', 90, 'idle workers leave');
+ok(wait_for($node, "SELECT NOT (" . of_type('worker') . ")", 't', 'template1'), 'idle workers leave');
 is(scalar_sql($node, of_type('scheduler')), 't', 'the scheduler stays');
 
 # --- the end of the server --------------------------------------------------------------------
 ok(wait_for($node, "SELECT count(*) = 2 AND bool_and(wait_event_type = 'Extension') FROM pg_stat_activity WHERE backend_type LIKE 'cloudsync %'",
 		't', 'template1'), 'launcher and scheduler wait');
-my $offset = log_offset($node);
+$offset = log_offset($node);
 $node->stop('fast');
 unlike(substr(slurp_file($node->logfile), $offset), qr/FATAL/, '... and end without a word');
 done_testing();

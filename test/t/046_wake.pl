@@ -71,8 +71,12 @@ for (1 .. 3)
 }
 ok($same, 'a call that is rolled back wakes nobody');
 my $before = scalar_sql($node, $begun);
-ok(wait_run($node, collect()), 'one that commits');
+my $looked = scalar_sql($node, 'SELECT max(query_start) FROM pg_stat_activity WHERE backend_type = \'cloudsync scheduler\'');
+$run = collect();
+ok(wait_run($node, $run), 'one that commits');
 isnt(scalar_sql($node, $begun), $before, '... does');
+is(scalar_sql($node, "SELECT started_at < GREATEST('$looked'::timestamptz, requested_at - interval '10 seconds') + interval '55 seconds' FROM cloudsync.history WHERE run_id = $run"), 't',
+	'... which need not wait for the look of the minute');
 
 # --- prepared ----------------------------------------------------------------------
 $run = $node->safe_psql('postgres', "BEGIN; SELECT cloudsync_collect('scans'); PREPARE TRANSACTION 'later'");

@@ -60,9 +60,8 @@ my $run = scalar_sql($node, "SELECT cloudsync_push_dossier('1', 'Drive')");
 
 # --- the worker is ended -----------------------------------------------------------
 in_the_middle($run, 'terminated');
-my $start = time;
-$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE backend_type = 'cloudsync worker'");
-cmp_ok(time - $start, '<', 2, 'a worker ends within a second in the middle of a push');
+is(scalar_sql($node, "SELECT bool_and(pg_terminate_backend(pid, 1000 * $PostgreSQL::Test::Utils::timeout_default)) FROM pg_stat_activity WHERE backend_type = 'cloudsync worker'"),
+	't', 'a worker ends in the middle of a push');
 
 # --- disabled ----------------------------------------------------------------------
 in_the_middle($run, 'disabled');
@@ -73,9 +72,8 @@ $node->safe_psql('postgres', "SELECT cloudsync_enable('Drive')");
 
 # --- fast shutdown; disabled before a worker could take it up again -------------------
 in_the_middle($run, 'fast shutdown');
-$start = time;
-$node->stop('fast');
-cmp_ok(time - $start, '<', 5, 'fast shutdown in the middle of a push');
+ok($node->stop('fast', fail_ok => 1), 'fast shutdown in the middle of a push');
+ok(!-e $path, '... does not wait for its end');
 $node->append_conf('postgresql.conf', "cloudsync.enabled = off\n");
 $node->start;
 # (queued if another worker still took the lease over while the server went down)
@@ -91,16 +89,15 @@ $node->safe_psql('postgres', "SELECT cloudsync_enable('Drive')");
 in_the_middle($run, 'kill -9 of the server');
 my @pids = split /\n/, scalar_sql($node, "SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'cloudsync %'");
 cmp_ok(scalar @pids, '>=', 3, 'launcher, scheduler and worker are there');
-$start = time;
 $node->kill9;
 my $left = @pids;
-while ($left > 0 && time - $start < 30)
+my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+while ($left > 0 && time < $end)
 {
 	$left = grep { kill 0, $_ } @pids;
 	select undef, undef, undef, 0.05;
 }
 is($left, 0, 'all of them end with the postmaster');
-cmp_ok(time - $start, '<', 5, '... within seconds');
 ok(!-e $path, '... and have not finished the file');
 start_after_kill9($node);
 
@@ -108,6 +105,8 @@ start_after_kill9($node);
 ok(wait_run($node, $run), 'the run succeeds under its number');
 is(scalar_sql($node, "SELECT count(*), max(files_done), max(files_failed) FROM cloudsync.history WHERE kind = 'push'"),
 	'1|1|0', '... is the only one, and counts the file once');
+# Each interruption had it begin again: none of them waited for the transfer's end.
+cmp_ok(scalar_sql($node, "SELECT attempts FROM cloudsync.history WHERE run_id = $run"), '>=', 5, '... after having been cut off four times');
 is_deeply([ files_below($root, parts => 1) ], ['drive/CloudSync/Large/large.bin'],
 	'the file is there once, and nothing else');
 open my $fh, '<:raw', $path or die "could not open $path: $!";
