@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -130,6 +131,20 @@ typedef struct KeptPlan
 
 static HTAB *kept_plans = NULL;
 
+/*
+ * A statement over arrays does the work of many: it is planned anew for what it
+ * is given and for how large its tables are now, since a plan made for empty
+ * tables that is kept reads full ones whole.
+ */
+static int
+plan_options(int nargs, const Oid *types)
+{
+	for (int i = 0; i < nargs; i++)
+		if (type_is_array(types[i]))
+			return CURSOR_OPT_CUSTOM_PLAN;
+	return 0;
+}
+
 static SPIPlanPtr
 kept_plan(const char *sql, int nargs, const Oid *types)
 {
@@ -148,7 +163,8 @@ kept_plan(const char *sql, int nargs, const Oid *types)
 	kept = hash_search(kept_plans, &sql, HASH_FIND, &found);
 	if (!found)
 	{
-		SPIPlanPtr plan = SPI_prepare(sql, nargs, (Oid *) types);
+		SPIPlanPtr plan = SPI_prepare_cursor(sql, nargs, (Oid *) types,
+											 plan_options(nargs, types));
 
 		if (plan == NULL)
 			elog(ERROR, "SPI_prepare failed: %s",
