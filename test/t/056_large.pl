@@ -1,4 +1,4 @@
-# A truncated table of 200,000 dossiers and a folder of 20,000 files are done in
+# A truncated table of 80,000 dossiers and a folder of 8,000 files are done in
 # slices and in bounded memory: the scheduler and the worker do not grow with
 # them, and meanwhile serve others (P1, P9, L8, W3, S6).
 use strict;
@@ -8,8 +8,8 @@ use CloudsyncTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $dossiers = $ENV{CLOUDSYNC_TEST_DOSSIERS} // 200_000;
-my $files = $ENV{CLOUDSYNC_TEST_FILES} // 20_000;
+my $dossiers = $ENV{CLOUDSYNC_TEST_DOSSIERS} // 80_000;
+my $files = $ENV{CLOUDSYNC_TEST_FILES} // 8_000;
 my $node = new_cluster('large', conf => "max_wal_size = 4GB\nfsync = off\ncloudsync.max_workers = 1\n");
 my $root = local_root($node);
 create_extension($node);
@@ -69,7 +69,7 @@ SQL
 $node->safe_psql('postgres', 'TRUNCATE app.dossier, app.dossier_file');
 my ($most) = watched('TRUNCATE is folded', "SELECT count(*) = 0 FROM cloudsync.change", $scheduler);
 note("$dossiers dossiers truncated: the scheduler grew from $start to $most MiB");
-cmp_ok($most - $start, '<', 32, '... in bounded memory');
+cmp_ok($most - $start, '<', 16, '... in bounded memory');
 is(sql('SELECT (SELECT count(*) FROM cloudsync.due) + (SELECT count(DISTINCT dossier) FROM cloudsync.run WHERE kind = \'push\')') >= $dossiers ? 1 : 0,
 	1, 'each dossier that was pushed is due');
 $node->safe_psql('postgres', "INSERT INTO app.dossier (id, title) VALUES (9000000, 'New');
@@ -78,7 +78,7 @@ my $run = sql("SELECT cloudsync_push_dossier('9000000', 'Drive')");
 ok(wait_run($node, $run), 'another dossier is pushed meanwhile');
 my $worker = worker_pid($node, 'cloudsync worker', 'postgres');
 my ($worker_most) = watched('the worker goes on', "SELECT count(*) > 1000 FROM cloudsync.history WHERE kind = 'push' AND state = 'succeeded'", $worker);
-cmp_ok($worker_most - $idle, '<', 64, '... in bounded memory');
+cmp_ok($worker_most - $idle, '<', 32, '... in bounded memory');
 note("the worker grew from $idle to $worker_most MiB");
 $node->safe_psql('postgres', "SELECT cloudsync_disconnect('Drive')");
 
@@ -109,7 +109,7 @@ $worker = worker_pid($node, 'cloudsync worker', 'postgres');
 my $few = sql("SELECT cloudsync_collect('few')");
 ($worker_most) = watched('it is listed', "SELECT state = 'succeeded' FROM cloudsync.history WHERE run_id = $run", $worker);
 note("$files files listed: the worker had $worker_most MiB, $idle before");
-cmp_ok($worker_most - $idle, '<', 64, '... in bounded memory');
+cmp_ok($worker_most - $idle, '<', 32, '... in bounded memory');
 is(sql("SELECT count(*), count(*) FILTER (WHERE state = 'excluded') FROM cloudsync.items WHERE channel = 'many'"), "$files|$files", '... whole');
 ok(wait_run($node, $few), 'another channel is collected');
 is(sql("SELECT count(*) FROM cloudsync_browse('Box', '/in')"), $files, 'it can be browsed');
