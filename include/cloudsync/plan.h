@@ -99,6 +99,7 @@ typedef struct CsPlan
 	char *folder;		/* where it is to be */
 	char *from_folder;	/* where it is; NULL: nowhere */
 	char *folder_id;	/* remote id of from_folder, or NULL */
+	char *intent_folder; /* where a move was bringing it that was cut off */
 	char *label;		/* for the manifest */
 	List *files;		/* of CsPlanFile */
 	CsRecord *manifest; /* what is recorded of it, or NULL */

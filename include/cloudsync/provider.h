@@ -346,6 +346,8 @@ typedef struct CsProvider
 	bool has_trash;			/* of its own; else a .trash folder */
 	bool look_before; /* making a file only where there is none cannot always
 					   * be asked for: a listing before many spares looks */
+	bool implied_folders; /* a folder is there by what is in it: an absent one
+						   * is an empty one, and is listed as such */
 	bool needs_stable_file; /* a file may still be being written (L9) */
 	const char *hosts; /* its own hosts, patterns as in reach.h; NULL: none */
 	CsNameRules names;

@@ -77,6 +77,7 @@ typedef struct CsPushFile
 	char *now_at;	/* where ours is now; NULL: nowhere */
 	char *now_key;	/* of it, while it stands in the way of others' moves */
 	char *path;		/* where it goes */
+	char *intent;	/* written down as such; NULL: nothing is */
 	char *temp;		/* name under which it is written first */
 	bool marked;	/* beside somebody else's */
 	bool known;		/* what is at path is (supposed to be) ours */
@@ -110,6 +111,10 @@ typedef struct CsLook
 	const char *id;
 	bool at_path;	  /* something is at its path */
 	char *found_path; /* where its id was found */
+	/* without an id: where a move was bringing it that was cut off */
+	char *with_folder; /* with its folder, or NULL */
+	bool is_with_folder;
+	bool is_at_intent; /* at the record's intent_path */
 } CsLook;
 
 typedef struct CsPushJob
@@ -126,7 +131,7 @@ typedef struct CsPushJob
 	CsTransfer *single; /* the step's one transfer */
 	MemoryContext single_context;
 	/* looking */
-	bool looked;
+	bool looked; /* where everything is has been seen and recorded */
 	bool incomplete; /* a listing that proves no absence */
 	bool folder_there;
 	bool folder_gone;
@@ -134,12 +139,16 @@ typedef struct CsPushJob
 	List *looks;	 /* of CsLook */
 	HTAB *by_path;
 	HTAB *by_id;
+	HTAB *by_folder; /* by with_folder, */
+	HTAB *by_intent; /* and by intent_path */
+	List *look_in;	 /* folders still to be listed */
+	const char *listed; /* the one that is being */
 	char *root_found;
 	bool anything_left;
 	/* moving and sending */
 	List *files;	   /* of CsPushFile */
 	CsPushFile *moving;
-	HTAB *in_the_way; /* MOVES: now_key of what is still to be moved */
+	HTAB *in_the_way; /* MOVES: now_key of what is, or was, to be moved */
 	char *moved_from;  /* where the folder was before this push moved it */
 	char *detour;	   /* MOVES: where to on the way, when names are swapped */
 	List *subfolders;  /* still to be made */
@@ -179,12 +188,17 @@ extern void cs_push_make_plan(CsPushJob *push, TimestampTz now);
 extern HTAB *cs_push_text_table(const char *name, Size entrysize,
 								MemoryContext context);
 extern void cs_push_look_prepare(CsPushJob *push);
+/* The next folder that is to be listed, or NULL; and what came of it. */
+extern const char *cs_push_look_next(CsPushJob *push);
+extern void cs_push_look_listed(CsPushJob *push, const CsFailure *failure,
+								bool incomplete);
 extern void cs_push_look_page(CsPushJob *push);
 /* by_id: that could be elsewhere, by its id. */
 extern bool cs_push_look_missing(CsPushJob *push, bool by_id);
 /* Records what was seen, in a transaction of its own; true: plan anew. */
 extern bool cs_push_look_apply(CsPushJob *push, TimestampTz now);
-extern void cs_push_root_moved(CsPushJob *push, const char *path, const char *id);
+/* The root was looked for; id: of what stands at its path, or NULL. */
+extern void cs_push_root_looked_for(CsPushJob *push, const char *id, TimestampTz now);
 
 /* push_send.c: true when all files are sent or have failed. */
 extern bool cs_push_send(CsPushJob *push, TimestampTz now);
@@ -221,6 +235,8 @@ extern bool cs_push_manifest(CsPushJob *push);
 
 /* push_move.c: the file to be moved next, or NULL. */
 extern CsPushFile *cs_push_next_move(CsPushJob *push);
+/* Has another of our files stood there that was moved away? */
+extern bool cs_push_was_vacated(CsPushJob *push, const char *path);
 extern void cs_push_list_subfolders(CsPushJob *push);
 extern bool cs_push_needs_folder(CsPushJob *push);
 extern bool cs_push_folder_moves(CsPushJob *push);
@@ -248,6 +264,15 @@ extern void cs_push_write_intents(CsPushJob *push);
 extern void cs_push_write_intent(CsPushJob *push, CsPushFile *file);
 extern void cs_push_write_intents_of(CsPushJob *push, List *files);
 extern void cs_push_checkpoint(CsPushJob *push, List *files);
+/* Was a move of it cut off, so that it may be where it was going to? */
+extern bool cs_push_is_between(const CsRecord *record);
+/*
+ * Before a file without an id is moved to target, in transactions of its own:
+ * where it goes, unless that is written down; and, if another of ours stood
+ * there before, where that one is now.
+ */
+extern void cs_push_before_move(CsPushJob *push, CsPushFile *file,
+								const char *target, TimestampTz now);
 
 /* push_settle.c */
 extern void cs_push_file_done(CsPushJob *push, CsPushFile *file, TimestampTz now);
@@ -255,6 +280,8 @@ extern void cs_push_file_failed(CsPushJob *push, CsPushFile *file,
 								const CsFailure *failure, TimestampTz now);
 /* Records all that is done or failed and not recorded, in a transaction. */
 extern void cs_push_settle_files(CsPushJob *push, TimestampTz now);
+/* The same, and where those are that were moved and are not done yet. */
+extern void cs_push_settle_places(CsPushJob *push, TimestampTz now);
 /*
  * push_settle_sent.c, in a transaction: records files that were sent; what
  * cannot be recorded has failed.

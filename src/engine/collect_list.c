@@ -455,6 +455,9 @@ begin_step(CsCollect *c)
 
 	if (c->folder_step == CS_FOLDER_LOOK && folder->current == NULL)
 		c->folder_step = CS_FOLDER_SEEK;
+	/* one that was emptied is not there any more, and no less a folder */
+	if (c->folder_step == CS_FOLDER_LOOK && c->job.connection->provider->implied_folders)
+		c->folder_step = CS_FOLDER_LIST;
 	op.kind = c->folder_step == CS_FOLDER_LOOK ? CS_OP_STAT : CS_OP_LIST;
 	op.path = c->folder_step == CS_FOLDER_SEEK ? "/" : folder->current;
 	op.recursive = c->folder_step == CS_FOLDER_SEEK || c->recursive;

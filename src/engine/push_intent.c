@@ -47,6 +47,7 @@ cs_push_write_intents_of(CsPushJob *push, List *files)
 		bool held = file->held != NULL;
 
 		file->temp = temp_name(push, file);
+		file->intent = file->path;
 		cs_column_add(&columns[0], Int32GetDatum(file->plan->source_id), false);
 		cs_column_add_text(&columns[1], file->plan->file_key);
 		cs_column_add_text(&columns[2], file->path);
@@ -81,6 +82,60 @@ cs_push_write_intent(CsPushJob *push, CsPushFile *file)
 	cs_push_write_intents_of(push, list_make1(file));
 }
 
+/* See push.h. With an id it would be found wherever it is. */
+bool
+cs_push_is_between(const CsRecord *record)
+{
+	return record != NULL && record->remote_id == NULL && record->path != NULL &&
+		   record->remote_version != NULL && record->intent_path != NULL &&
+		   strcmp(record->intent_path, record->path) != 0;
+}
+
+/* In a transaction: where a file without an id is about to be moved. */
+static void
+write_move_intent(CsPushJob *push, CsPushFile *file, char *target)
+{
+	Args args = {0};
+
+	add_file(&args, push, file);
+	add_int64(&args, push->job.run_id, false);
+	add_text(&args, target);
+	execute("UPDATE cloudsync.pushed_file SET intent_run_id = $6, intent_path = $7, "
+			"intent_size = NULL, intent_sha256 = NULL, intent_session = NULL WHERE " THIS_FILE,
+			&args);
+	file->intent = target;
+}
+
+/* See push.h. */
+void
+cs_push_before_move(CsPushJob *push, CsPushFile *file, const char *target,
+					TimestampTz now)
+{
+	if (file->plan->record->remote_id != NULL)
+		return;
+	if (cs_push_was_vacated(push, target))
+		cs_push_settle_places(push, now);
+	if (file->intent != NULL && strcmp(file->intent, target) == 0)
+		return;
+	cs_begin("writing down where a file is moved");
+	write_move_intent(push, file, MemoryContextStrdup(push->job.context, target));
+	cs_commit();
+}
+
+/*
+ * Does a file that is moved, and not with its folder alone, need its intent
+ * now? What an attempt left under a temporary name is to be found first.
+ */
+static bool
+moves_by_itself(const CsPushFile *file)
+{
+	const CsPlanFile *plan = file->plan;
+
+	return (plan->action == CS_ACTION_MOVE || plan->action == CS_ACTION_UPDATE) &&
+		   plan->record->remote_id == NULL && plan->record->intent_temp == NULL &&
+		   plan->from_path != NULL && strcmp(plan->from_path, plan->path) != 0;
+}
+
 /* Counts against cloudsync.max_trash from now on, and only once. */
 static void
 write_trash_intent(CsPushJob *push, CsPushFile *file)
@@ -99,8 +154,9 @@ write_trash_intent(CsPushJob *push, CsPushFile *file)
 
 /*
  * In the claim's transaction: the dossier's folder belongs to it from now on,
- * and each file that will be sent has its intent, but for small ones, which get
- * it when they are read.
+ * and each file that will be sent or moved has its intent, but for small ones
+ * that are sent, which get it when they are read. An intent of before that says
+ * where something without an id may be stays until that has been looked for.
  */
 void
 cs_push_write_intents(CsPushJob *push)
@@ -122,21 +178,29 @@ cs_push_write_intents(CsPushJob *push)
 		add_text(&args, key_of(push, plan->folder));
 		add_text(&args, plan->wanted);
 		add(&args, BOOLOID, BoolGetDatum(moves), false);
-		execute("INSERT INTO cloudsync.pushed_dossier (destination_id, dossiers_id, dossier, "
+		add(&args, BOOLOID, BoolGetDatum(!push->looked && plan->folder_id == NULL), false);
+		execute("INSERT INTO cloudsync.pushed_dossier AS p (destination_id, dossiers_id, dossier, "
 				"folder, folder_key, wanted, state) VALUES ($1, $2, $3, $4, $5, $6, 'partial') "
 				"ON CONFLICT (destination_id, dossiers_id, dossier) DO UPDATE "
-				"SET intent_folder = CASE WHEN $7 THEN $4 END, intent_key = CASE WHEN $7 THEN $5 END",
+				"SET intent_folder = CASE WHEN $8 AND p.intent_folder IS NOT NULL THEN p.intent_folder WHEN $7 THEN $4 END, "
+				"intent_key = CASE WHEN $8 AND p.intent_folder IS NOT NULL THEN p.intent_key WHEN $7 THEN $5 END",
 				&args);
 	}
 	foreach (cell, push->files)
 	{
 		CsPushFile *file = lfirst(cell);
 
+		if (!push->looked && cs_push_is_between(file->plan->record))
+			continue;
 		if (file->plan->action == CS_ACTION_CREATE || file->plan->action == CS_ACTION_UPDATE)
 		{
 			if (!cs_push_is_small(file))
 				sent = lappend(sent, file);
+			else if (moves_by_itself(file))
+				write_move_intent(push, file, file->path);
 		}
+		else if (moves_by_itself(file))
+			write_move_intent(push, file, file->path);
 		else if (file->plan->action == CS_ACTION_TRASH && !file->plan->record->trash_confirmed)
 			write_trash_intent(push, file);
 	}

@@ -87,6 +87,8 @@ start_folder_move(CsPushJob *push)
 static bool
 start_look(CsPushJob *push, TimestampTz now)
 {
+	const char *folder;
+
 	switch (push->step)
 	{
 		case CS_PUSH_ROOT:
@@ -107,12 +109,18 @@ start_look(CsPushJob *push, TimestampTz now)
 				push->looks = NIL;
 				return false;
 			}
+			if (push->plan->folder_id == NULL)
+				return false; /* whether it is there, its listing tells */
 			start_path(push, CS_OP_STAT, push->plan->from_folder, false);
 			return true;
 		case CS_PUSH_LIST:
-			if (push->looks == NIL || !push->folder_there)
+			if (push->looks == NIL || (push->plan->folder_id != NULL && !push->folder_there))
 				return false;
-			start_path(push, CS_OP_LIST, push->plan->from_folder, true);
+			folder = cs_push_look_next(push);
+			if (folder == NULL)
+				return false;
+			push->job.phase = "look";
+			start_path(push, CS_OP_LIST, folder, true);
 			return true;
 		default: /* CS_PUSH_FIND */
 			if (push->looks == NIL)
@@ -130,10 +138,11 @@ start_look(CsPushJob *push, TimestampTz now)
 
 /* The steps that change something. True: something was started. */
 static bool
-start_change(CsPushJob *push)
+start_change(CsPushJob *push, TimestampTz now)
 {
 	CsPushFile *file;
 	const char *folder;
+	const char *target;
 
 	switch (push->step)
 	{
@@ -192,7 +201,9 @@ start_change(CsPushJob *push)
 			if (file == NULL)
 				return false;
 			push->job.phase = "move";
-			start_move(push, CS_OP_MOVE, file, push->detour ? push->detour : file->path);
+			target = push->detour ? push->detour : file->path;
+			cs_push_before_move(push, file, target, now);
+			start_move(push, CS_OP_MOVE, file, target);
 			return true;
 	}
 }
@@ -238,22 +249,6 @@ start_folder_end(CsPushJob *push)
 	op.id = push->plan->folder_id;
 	start_single(push, &op);
 	return true;
-}
-
-static void
-root_looked_for(CsPushJob *push, const char *id, TimestampTz now)
-{
-	MemoryContext old;
-
-	cs_begin("recording where the root is");
-	old = MemoryContextSwitchTo(push->job.context);
-	if (push->root_found != NULL)
-		cs_push_root_moved(push, push->root_found, push->setting->root_id);
-	else if (id != NULL)
-		cs_push_root_moved(push, push->setting->root_path, id);
-	cs_push_make_plan(push, now);
-	MemoryContextSwitchTo(old);
-	cs_commit();
 }
 
 /* A page of a listing. */
@@ -304,7 +299,7 @@ end_look(CsPushJob *push, TimestampTz now)
 			push->detour = (char *) id;
 			return true;
 		case CS_PUSH_FIND_ROOT:
-			root_looked_for(push, push->detour, now);
+			cs_push_root_looked_for(push, push->detour, now);
 			push->detour = NULL;
 			return false;
 		case CS_PUSH_FOLDER:
@@ -315,11 +310,13 @@ end_look(CsPushJob *push, TimestampTz now)
 				push->incomplete = true;
 			return false;
 		case CS_PUSH_LIST:
+			cs_push_look_listed(push, found ? NULL : &push->single->result.failure,
+								push->single->result.incomplete);
+			return true;
 		case CS_PUSH_FIND:
 			if (!found || push->single->result.incomplete)
 				push->incomplete = true;
-			if (push->step == CS_PUSH_FIND)
-				cs_push_look_apply(push, now);
+			cs_push_look_apply(push, now);
 			return false;
 		default:
 			return false;
@@ -506,7 +503,7 @@ take_step(CsPushJob *push, TimestampTz now)
 			cs_push_end(push, NULL, now);
 			return false;
 		default:
-			started = start_change(push);
+			started = start_change(push, now);
 			break;
 	}
 	if (started)

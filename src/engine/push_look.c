@@ -70,6 +70,44 @@ find_key(HTAB *index, const char *text)
 }
 
 static void
+look_in(CsPushJob *push, const char *folder)
+{
+	ListCell *cell;
+
+	foreach (cell, push->look_in)
+	{
+		if (cs_path_below(folder, lfirst(cell)) != NULL)
+			return;
+	}
+	push->look_in = lappend(push->look_in, pstrdup(folder));
+}
+
+/*
+ * A file without an id, where a move was cut off or came to nothing: it may be
+ * where it was going to, with its folder or by itself.
+ */
+static void
+add_intents(CsPushJob *push, CsLook *look)
+{
+	const char *from = push->plan->from_folder;
+	const char *to = push->plan->intent_folder;
+	const char *below = from != NULL && to != NULL ? cs_path_below(look->path, from) : NULL;
+
+	if (below != NULL && strcmp(from, to) != 0)
+	{
+		look->with_folder = cs_path_join(to, below);
+		add_key(push->by_folder, look->with_folder, look);
+		look_in(push, to);
+	}
+	if (cs_push_is_between(look->record))
+	{
+		add_key(push->by_intent, look->record->intent_path, look);
+		look_in(push, cs_path_parent(look->record->intent_path));
+	}
+	look_in(push, cs_path_parent(look->path));
+}
+
+static void
 add_look(CsPushJob *push, CsRecord *record, const char *path, const char *id)
 {
 	CsLook *look = palloc0(sizeof(CsLook));
@@ -81,6 +119,8 @@ add_look(CsPushJob *push, CsRecord *record, const char *path, const char *id)
 	if (record != NULL)
 		add_key(push->by_path, path, look);
 	add_key(push->by_id, id, look);
+	if (record != NULL && id == NULL)
+		add_intents(push, look);
 }
 
 static bool
@@ -89,6 +129,14 @@ is_there(const CsRecord *record)
 	return record != NULL && record->path != NULL && record->remote_version != NULL &&
 		   strcmp(record->state, "trashed") != 0 &&
 		   strcmp(record->state, "removed_there") != 0;
+}
+
+/* Is it nowhere, by what was seen so far? */
+static bool
+is_missing(const CsLook *look)
+{
+	return !look->at_path && look->found_path == NULL && !look->is_with_folder &&
+		   !look->is_at_intent;
 }
 
 /* What to look for: everything recorded to be there. In the job's context. */
@@ -100,6 +148,12 @@ cs_push_look_prepare(CsPushJob *push)
 	push->looks = NIL;
 	push->by_path = cs_push_text_table("cloudsync paths looked for", sizeof(LookKey), push->job.context);
 	push->by_id = cs_push_text_table("cloudsync ids looked for", sizeof(LookKey), push->job.context);
+	push->by_folder = cs_push_text_table("cloudsync moves of folders", sizeof(LookKey), push->job.context);
+	push->by_intent = cs_push_text_table("cloudsync moves of files", sizeof(LookKey), push->job.context);
+	push->look_in = NIL;
+	push->listed = NULL;
+	if (push->plan->from_folder != NULL)
+		look_in(push, push->plan->from_folder);
 	if (push->plan->from_folder != NULL)
 		add_look(push, NULL, push->plan->from_folder, push->plan->folder_id);
 	foreach (cell, push->plan->files)
@@ -121,6 +175,61 @@ note_version(CsPushJob *push, CsLook *look, const CsEntry *entry)
 		look->record->seen_version = MemoryContextStrdup(push->job.context, entry->version);
 }
 
+/* See push.h. Beyond the first, only where something without an id is missing. */
+const char *
+cs_push_look_next(CsPushJob *push)
+{
+	ListCell *cell;
+	bool missing = push->listed == NULL;
+
+	foreach (cell, push->looks)
+	{
+		const CsLook *look = lfirst(cell);
+
+		missing = missing || (look->record != NULL && look->id == NULL && is_missing(look));
+	}
+	if (!missing || push->look_in == NIL)
+		return NULL;
+	push->listed = linitial(push->look_in);
+	push->look_in = list_delete_first(push->look_in);
+	return push->listed;
+}
+
+/* See push.h. */
+void
+cs_push_look_listed(CsPushJob *push, const CsFailure *failure, bool incomplete)
+{
+	bool is_own = push->plan->from_folder != NULL &&
+				  strcmp(push->listed, push->plan->from_folder) == 0;
+
+	if (incomplete || (failure != NULL && failure->failure_class != CS_FAIL_GONE))
+		push->incomplete = true;
+	else if (is_own && failure == NULL && !push->setting->provider->implied_folders)
+		push->folder_there = true;
+}
+
+/* Is it what was pushed, or what was about to be, as far as a listing tells? */
+static bool
+is_as_recorded(const CsRecord *record, const CsEntry *entry)
+{
+	return entry->kind == CS_ENTRY_FILE &&
+		   (entry->size < 0 || entry->size == record->size ||
+			(record->has_intent_sha256 && entry->size == record->intent_size));
+}
+
+/* Is it one whose move was cut off? */
+static void
+note_moved(CsPushJob *push, const CsEntry *entry)
+{
+	CsLook *look = find_key(push->by_folder, entry->path);
+
+	if (look != NULL && is_as_recorded(look->record, entry))
+		look->is_with_folder = true;
+	look = find_key(push->by_intent, entry->path);
+	if (look != NULL && is_as_recorded(look->record, entry))
+		look->is_at_intent = true;
+}
+
 /* Notes what of a page is ours. */
 void
 cs_push_look_page(CsPushJob *push)
@@ -128,11 +237,16 @@ cs_push_look_page(CsPushJob *push)
 	const CsResult *page = &push->single->result;
 	int i;
 
+	if (push->step == CS_PUSH_LIST && page->n_entries > 0 &&
+		strcmp(push->listed, push->plan->from_folder) == 0)
+		push->folder_there = true;
+
 	for (i = 0; i < page->n_entries; i++)
 	{
 		const CsEntry *entry = &page->entries[i];
 		CsLook *look = find_key(push->by_path, entry->path);
 
+		note_moved(push, entry);
 		if (look != NULL)
 		{
 			look->at_path = true;
@@ -159,7 +273,7 @@ cs_push_look_missing(CsPushJob *push, bool by_id)
 
 		if (by_id && look->id == NULL)
 			continue;
-		if (look->record != NULL && !look->at_path && look->found_path == NULL)
+		if (look->record != NULL && is_missing(look))
 			return true;
 		if (look->record == NULL && !push->folder_there)
 			return true;
@@ -184,7 +298,8 @@ record_path(CsPushJob *push, CsRecord *record, const char *path)
 	cs_execute("UPDATE cloudsync.pushed_file SET path_key = NULL "
 			   "WHERE destination_id OPERATOR(pg_catalog.=) $1 AND path_key OPERATOR(pg_catalog.=) $7",
 			   7, types, values, NULL, false);
-	cs_execute("UPDATE cloudsync.pushed_file SET path = $6, path_key = $7 "
+	cs_execute("UPDATE cloudsync.pushed_file SET path = $6, path_key = $7, "
+			   "intent_path = CASE WHEN intent_temp IS NULL THEN NULL ELSE intent_path END "
 			   "WHERE destination_id OPERATOR(pg_catalog.=) $1 AND dossiers_id OPERATOR(pg_catalog.=) $2 "
 			   "AND dossier OPERATOR(pg_catalog.=) $3 AND source_id OPERATOR(pg_catalog.=) $4 "
 			   "AND file_key OPERATOR(pg_catalog.=) $5",
@@ -204,7 +319,8 @@ record_removed(CsPushJob *push, CsRecord *record)
 	values[3] = Int32GetDatum(record->source_id);
 	values[4] = CStringGetTextDatum(record->file_key);
 	cs_execute("UPDATE cloudsync.pushed_file SET state = 'removed_there', path_key = NULL, "
-			   "remote_version = NULL, next_try_at = NULL "
+			   "remote_version = NULL, next_try_at = NULL, "
+			   "intent_path = CASE WHEN intent_temp IS NULL THEN NULL ELSE intent_path END "
 			   "WHERE destination_id OPERATOR(pg_catalog.=) $1 AND dossiers_id OPERATOR(pg_catalog.=) $2 "
 			   "AND dossier OPERATOR(pg_catalog.=) $3 AND source_id OPERATOR(pg_catalog.=) $4 "
 			   "AND file_key OPERATOR(pg_catalog.=) $5",
@@ -212,14 +328,77 @@ record_removed(CsPushJob *push, CsRecord *record)
 	cs_push_note_file(push, "removed_there", record->path, record->size, NULL, NULL);
 }
 
+/* The folder is where its id was found, or where a move was bringing it. */
+static bool
+apply_folder(CsPushJob *push, const CsLook *look)
+{
+	char *to = push->plan->intent_folder;
+	ListCell *cell;
+
+	if (push->folder_there)
+		return false;
+	if (look->found_path != NULL)
+	{
+		cs_push_record_folder(push, look->found_path, look->id);
+		push->folder_there = true;
+		return true;
+	}
+	foreach (cell, push->looks)
+	{
+		const CsLook *other = lfirst(cell);
+
+		if (other->record == NULL || !other->is_with_folder)
+			continue;
+		cs_push_record_below(push, look->path, to);
+		cs_push_record_folder(push, to, NULL);
+		push->folder_there = true;
+		return true;
+	}
+	if (push->located && !push->incomplete)
+		push->folder_gone = true;
+	return false;
+}
+
+/* Gone from the database, and an attempt was about to bring it to the trash? */
+static bool
+goes_to_trash(const CsRecord *record)
+{
+	return record->remote_id == NULL && record->trash_confirmed &&
+		   strcmp(record->state, "to_trash") == 0;
+}
+
+/* A file is where it was, or elsewhere, or not there any more. */
+static bool
+apply_file(CsPushJob *push, CsLook *look)
+{
+	const char *path = look->found_path;
+
+	if (path == NULL && !look->at_path)
+		path = look->is_with_folder ? look->with_folder
+			   : look->is_at_intent ? look->record->intent_path
+									: NULL;
+	if (path != NULL)
+	{
+		if (strcmp(path, look->path) == 0)
+			return false;
+		record_path(push, look->record, path);
+		return true;
+	}
+	if (look->at_path || !push->located || push->incomplete || goes_to_trash(look->record))
+		return false;
+	record_removed(push, look->record);
+	return true;
+}
+
 /* See push.h. */
 bool
 cs_push_look_apply(CsPushJob *push, TimestampTz now)
 {
-	bool changed = false;
+	bool changed = push->plan->intent_folder != NULL;
 	ListCell *cell;
 	MemoryContext old;
 
+	push->looked = true;
 	cs_begin("recording what was moved or deleted at the remote");
 	old = MemoryContextSwitchTo(push->job.context);
 	foreach (cell, push->looks)
@@ -227,29 +406,9 @@ cs_push_look_apply(CsPushJob *push, TimestampTz now)
 		CsLook *look = lfirst(cell);
 
 		if (look->record == NULL)
-		{
-			if (!push->folder_there && look->found_path != NULL)
-			{
-				cs_push_record_folder(push, look->found_path, look->id);
-				push->folder_there = true;
-				changed = true;
-			}
-			else if (!push->folder_there && push->located && !push->incomplete)
-				push->folder_gone = true;
-		}
-		else if (look->found_path != NULL)
-		{
-			if (strcmp(look->found_path, look->path) != 0)
-			{
-				record_path(push, look->record, look->found_path);
-				changed = true;
-			}
-		}
-		else if (!look->at_path && push->located && !push->incomplete)
-		{
-			record_removed(push, look->record);
-			changed = true;
-		}
+			changed |= apply_folder(push, look);
+		else
+			changed |= apply_file(push, look) || cs_push_is_between(look->record);
 	}
 	if (changed)
 		cs_push_make_plan(push, now);
@@ -259,8 +418,8 @@ cs_push_look_apply(CsPushJob *push, TimestampTz now)
 }
 
 /* The customer has renamed or moved the root: so has everything in it. */
-void
-cs_push_root_moved(CsPushJob *push, const char *path, const char *id)
+static void
+root_moved(CsPushJob *push, const char *path, const char *id)
 {
 	Oid types[6] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 	Datum values[6];
@@ -287,4 +446,21 @@ cs_push_root_moved(CsPushJob *push, const char *path, const char *id)
 			   "WHERE destination_id OPERATOR(pg_catalog.=) $1 "
 			   "AND pg_catalog.starts_with(path, $4 OPERATOR(pg_catalog.||) '/')",
 			   6, types, values, NULL, false);
+}
+
+/* See push.h. */
+void
+cs_push_root_looked_for(CsPushJob *push, const char *id, TimestampTz now)
+{
+	MemoryContext old;
+
+	cs_begin("recording where the root is");
+	old = MemoryContextSwitchTo(push->job.context);
+	if (push->root_found != NULL)
+		root_moved(push, push->root_found, push->setting->root_id);
+	else if (id != NULL)
+		root_moved(push, push->setting->root_path, id);
+	cs_push_make_plan(push, now);
+	MemoryContextSwitchTo(old);
+	cs_commit();
 }

@@ -26,6 +26,7 @@ typedef struct InTheWay
 {
 	const char *key; /* hash key by content */
 	CsPushFile *file;
+	bool left; /* it has moved, or never will */
 } InTheWay;
 
 static void
@@ -36,14 +37,19 @@ stand_in_the_way(CsPushJob *push, CsPushFile *file)
 	file->now_key = cs_name_key(file->now_at, &push->setting->provider->names);
 	entry = hash_search(push->in_the_way, &file->now_key, HASH_ENTER, NULL);
 	entry->file = file;
+	entry->left = false;
 }
 
 /* It has moved, or never will. */
 static void
 leave_the_way(CsPushJob *push, CsPushFile *file)
 {
+	InTheWay *entry = NULL;
+
 	if (file->now_key != NULL && push->in_the_way != NULL)
-		hash_search(push->in_the_way, &file->now_key, HASH_REMOVE, NULL);
+		entry = hash_search(push->in_the_way, &file->now_key, HASH_FIND, NULL);
+	if (entry != NULL)
+		entry->left = true;
 	file->now_key = NULL;
 }
 
@@ -68,10 +74,21 @@ way_is_free(CsPushJob *push, const CsPushFile *file)
 {
 	char *target = cs_name_key(file->path, &push->setting->provider->names);
 	InTheWay *other = hash_search(push->in_the_way, &target, HASH_FIND, NULL);
-	bool is_free = other == NULL || other->file == file;
+	bool is_free = other == NULL || other->file == file || other->left;
 
 	pfree(target);
 	return is_free;
+}
+
+/* See push.h. */
+bool
+cs_push_was_vacated(CsPushJob *push, const char *path)
+{
+	char *key = cs_name_key(path, &push->setting->provider->names);
+	InTheWay *other = hash_search(push->in_the_way, &key, HASH_FIND, NULL);
+
+	pfree(key);
+	return other != NULL && other->left;
 }
 
 /*
@@ -266,6 +283,7 @@ cs_push_folder_moved(CsPushJob *push, const char *remote_id)
 		if (below == NULL)
 			continue;
 		file->now_at = cs_path_join(plan->folder, below);
+		file->plan->record->path = file->now_at;
 		if (file->plan->action == CS_ACTION_MOVE && strcmp(file->now_at, file->path) == 0)
 		{
 			file->did = "move";

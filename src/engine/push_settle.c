@@ -90,6 +90,7 @@ settle_moved(CsPushJob *push, CsPushFile *file, const char *state, bool clear_er
 	add_text(&args, clear_error ? NULL : cs_failure_text(&file->failure));
 	execute("UPDATE cloudsync.pushed_file SET path = $6, path_key = $7, wanted = $8, "
 			"remote_id = COALESCE($9, remote_id), remote_version = COALESCE($10, remote_version), "
+			"intent_path = CASE WHEN intent_temp IS NULL THEN NULL ELSE intent_path END, "
 			"state = $11, attempts = 0, next_try_at = NULL, last_error = $12 "
 			"WHERE " THIS_FILE,
 			&args);
@@ -237,6 +238,42 @@ cs_push_settle_files(CsPushJob *push, TimestampTz now)
 	CS_CRASH_POINT("push.after_settle");
 }
 
+static void
+settle_place(CsPushJob *push, CsPushFile *file)
+{
+	Args args = {0};
+
+	free_path(push, file->now_at);
+	add_file(&args, push, file);
+	add_text(&args, file->now_at);
+	add_text(&args, key_of(push, file->now_at));
+	add_text(&args, file->remote_version);
+	execute("UPDATE cloudsync.pushed_file SET path = $6, path_key = $7, "
+			"remote_version = COALESCE($8, remote_version) WHERE " THIS_FILE,
+			&args);
+	file->plan->record->path = file->now_at;
+}
+
+/* See push.h. */
+void
+cs_push_settle_places(CsPushJob *push, TimestampTz now)
+{
+	ListCell *cell;
+
+	cs_begin("settling moves");
+	cs_push_settle_rest(push, now);
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (file->state == CS_FILE_WAITING && file->known && file->now_at != NULL &&
+			strcmp(file->now_at, file->plan->record->path) != 0)
+			settle_place(push, file);
+	}
+	settle_counters(push);
+	cs_commit();
+}
+
 /* Where the dossier's folder is now, in a transaction; remote_id may be NULL. */
 void
 cs_push_record_folder(CsPushJob *push, const char *folder, const char *remote_id)
@@ -321,10 +358,16 @@ cs_push_settle_dossier(CsPushJob *push, const char *state, const char *error,
 	add_int64(&args, push->job.run_id, false);
 	add_time(&args, now);
 	add_text(&args, push->plan->wanted);
+	/* where a folder without an id may be is still to be found */
+	add(&args, BOOLOID,
+		BoolGetDatum(push->plan->folder_id != NULL || strcmp(state, "synced") == 0 ||
+					 strcmp(state, "removed_there") == 0),
+		false);
 	execute("UPDATE cloudsync.pushed_dossier SET state = $4, last_error = $5, last_run_id = $6, "
 			"last_pushed_at = CASE WHEN $4 OPERATOR(pg_catalog.=) 'failed' THEN last_pushed_at ELSE $7 END, "
 			"wanted = CASE WHEN $4 OPERATOR(pg_catalog.=) 'failed' THEN wanted ELSE COALESCE($8, wanted) END, "
-			"intent_folder = NULL, intent_key = NULL WHERE " THIS_DOSSIER,
+			"intent_folder = CASE WHEN NOT $9 THEN intent_folder END, "
+			"intent_key = CASE WHEN NOT $9 THEN intent_key END WHERE " THIS_DOSSIER,
 			&args);
 	if (!push->plan->present)
 		forget_dossier(push);

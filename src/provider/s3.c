@@ -468,6 +468,7 @@ const CsProvider cs_provider_s3 = {
 	.incremental = false,
 	.stable_ids = false,
 	.look_before = true,
+	.implied_folders = true,
 	.has_trash = false,
 	.needs_stable_file = false,
 	.hosts = "*.amazonaws.com, *.amazonaws.com.cn",
