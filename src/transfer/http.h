@@ -306,6 +306,8 @@ extern CsEndpoint *cs_endpoint_open_place(CsService *service,
 										  const CsHttpAccess *access,
 										  const char *allowed,
 										  CsFailure *failure);
+/* What a server may have echoed of the credentials is not to be told. */
+extern void cs_http_hide_secrets(const CsHttpPlace *place, CsFailure *failure);
 extern bool cs_origin_equal(const CsOrigin *a, const CsOrigin *b);
 
 #endif

@@ -13,6 +13,7 @@
 #endif
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 
 #include "cloudsync/reach.h"
 #include "http.h"
@@ -104,6 +105,47 @@ forget(char *secret)
 		return;
 	OPENSSL_cleanse(secret, strlen(secret));
 	pfree(secret);
+}
+
+/* Puts "***" wherever the text holds the word. */
+static void
+hide_word(char *text, const char *word)
+{
+	size_t len = word != NULL ? strlen(word) : 0;
+	char *found = text;
+
+	if (len < 3)
+		return;
+	while ((found = strstr(found, word)) != NULL)
+	{
+		memcpy(found, "***", 3);
+		memmove(found + 3, found + len, strlen(found + len) + 1);
+		found += 3;
+	}
+}
+
+/* See http.h. */
+void
+cs_http_hide_secrets(const CsHttpPlace *place, CsFailure *failure)
+{
+	char *texts[2] = {failure->message, failure->detail};
+	unsigned char basic[1024];
+	char pair[700];
+	int len;
+
+	if (place->secret == NULL)
+		return;
+	len = snprintf(pair, sizeof(pair), "%s:%s", place->user ? place->user : "", place->secret);
+	len = len < (int) sizeof(pair) ? EVP_EncodeBlock(basic, (unsigned char *) pair, len) : 0;
+	basic[len] = '\0';
+	for (int i = 0; i < (int) lengthof(texts); i++)
+	{
+		hide_word(texts[i], (char *) basic);
+		hide_word(texts[i], place->secret);
+		hide_word(texts[i], place->session);
+	}
+	OPENSSL_cleanse(pair, sizeof(pair));
+	OPENSSL_cleanse(basic, sizeof(basic));
 }
 
 static void

@@ -151,6 +151,8 @@ stop(CsTransfer *transfer, CsTransferState state)
 	if (transfer->state == CS_TRANSFER_RUNNING)
 		priv->loop->n_running--;
 	transfer->state = state;
+	if (state == CS_TRANSFER_FAILED && priv->over_http && priv->web.place != NULL)
+		cs_http_hide_secrets(priv->web.place, &transfer->result.failure);
 	dlist_delete(&priv->node);
 	dlist_push_tail(&priv->loop->stopped, &priv->node);
 }

@@ -576,6 +576,20 @@ test_many(void)
 		   "nothing is left of those that were given up");
 }
 
+/* A server that sends our credentials back does not get them told. */
+static void
+test_echo(void)
+{
+	CsFailure failure;
+
+	cs_failure_set(&failure, CS_FAIL_FORBIDDEN, "Authorization: Basic YWxpY2U6czNjcmV0 s3cret s3cret",
+				   "the server said s3cret");
+	cs_http_hide_secrets(endpoint->http, &failure);
+	tap_ok(strcmp(failure.message, "the server said ***") == 0, "a secret is hidden in a message");
+	tap_ok(strcmp(failure.detail, "Authorization: Basic *** *** ***") == 0,
+		   "... and in a detail, also as it travelled");
+}
+
 int
 main(void)
 {
@@ -598,6 +612,7 @@ main(void)
 	test_times();
 	test_pauses();
 	test_credentials();
+	test_echo();
 	test_bearer();
 	test_reach();
 	test_many();
