@@ -64,7 +64,8 @@ fi
 
 packages=(gcc make libc6-dev perl "postgresql-$major" "postgresql-server-dev-$major"
 	libssl-dev libcurl4-openssl-dev libexpat1-dev libipc-run-perl cppcheck
-	apache2-bin nginx-light libnginx-mod-http-dav-ext rclone)
+	apache2-bin nginx-light libnginx-mod-http-dav-ext rclone
+	swift-proxy swift-account swift-container swift-object)
 if [ "${1:-}" = --list ]; then
 	printf '%s\n' "${packages[@]}"
 	exit 0
