@@ -22,6 +22,7 @@
 #define SETTLE_AFTER_US (200 * 1000)
 #define MAX_LOOKS 6
 #define MIN_LOOK_MS 1000
+#define MAX_EXCESS (1024 * 1024) /* bytes beyond those listed, then it stops */
 
 static char *
 keep_text(MemoryContext context, char *text)
@@ -186,6 +187,29 @@ start_look(CsCollect *c, CsFetch *f)
 	f->transfer = cs_collect_start(c, &op, NULL);
 }
 
+/*
+ * The bytes that are taken of a file: an answer without end is not waited for
+ * up to the limit of all documents.
+ */
+static int64
+bytes_taken(const CsCollect *c, const CsFetch *f)
+{
+	int64 limit = cs_collect_limit(c);
+
+	if (f->size >= 0 && (limit <= 0 || f->size < limit - MAX_EXCESS))
+		return f->size + MAX_EXCESS;
+	return limit;
+}
+
+/* Was it given up because more came than was listed? */
+static bool
+is_excess(const CsCollect *c, const CsFetch *f)
+{
+	return f->failure.failure_class == CS_FAIL_REFUSED && f->writer != NULL &&
+		   f->writer->total > f->writer->limit &&
+		   f->writer->limit != cs_collect_limit(c);
+}
+
 static void
 start_get(CsCollect *c, CsFetch *f)
 {
@@ -199,7 +223,7 @@ start_get(CsCollect *c, CsFetch *f)
 	f->looking = false;
 	f->writer = cs_content_writer(
 		c->job.connection->connection_id, c->job.run_id, f->item_id,
-		cs_collect_limit(c),
+		bytes_taken(c, f),
 		f->verify && c->dedup != CS_DEDUP_VERSION && c->recollect == 0);
 	f->transfer = cs_collect_start(c, &op, &f->writer->body);
 	MemoryContextSwitchTo(old);
@@ -295,11 +319,16 @@ get_done(CsCollect *c, CsFetch *f, TimestampTz now)
 	memcpy(f->sha256, result->sha256, CS_SHA256_LENGTH);
 	f->received = f->writer->total == result->size;
 	if (!f->received)
+		cs_failure_set(&f->failure, CS_FAIL_BROKEN, NULL,
+					   "received " INT64_FORMAT " bytes of " INT64_FORMAT,
+					   f->writer->total, result->size);
+	/* A page to sign in, say, with which a proxy answers in the file's place. */
+	else if (f->size >= 0 && f->size != result->size)
 	{
-		f->failure.failure_class = CS_FAIL_BROKEN;
-		snprintf(f->failure.message, sizeof(f->failure.message),
-				 "received " INT64_FORMAT " bytes of " INT64_FORMAT,
-				 f->writer->total, result->size);
+		f->received = false;
+		cs_failure_set(&f->failure, CS_FAIL_RETRY_LATER, NULL,
+					   "\"%s\" came with " INT64_FORMAT " bytes, but was listed with " INT64_FORMAT,
+					   f->path, result->size, f->size);
 	}
 	c->job.bytes_done += f->received_size;
 	cs_collect_end(c, &f->transfer);
@@ -320,6 +349,10 @@ stopped(CsCollect *c, CsFetch *f, TimestampTz now)
 		return;
 	}
 	f->failure = f->transfer->result.failure;
+	if (is_excess(c, f))
+		cs_failure_set(&f->failure, CS_FAIL_RETRY_LATER, NULL,
+					   "\"%s\" came with more than the " INT64_FORMAT " bytes it was listed with",
+					   f->path, f->size);
 	if (cs_failure_is_connections(f->failure.failure_class))
 		cs_collect_connection_failed(c, &f->failure);
 	cs_collect_end(c, &f->transfer);

@@ -142,6 +142,7 @@ struct CsConversation
 	bool sent_condition;
 	bool sent_checksum;
 	int probes;
+	int times_sent;
 	bool lost; /* no answer came: look whether it is there */
 
 	/* PUT in parts */

@@ -252,6 +252,9 @@ cs_s3_failure(CsFailure *failure, const CsResponse *answer, const char *action,
 						? NULL
 						: psprintf("%s%s%s", code, message != NULL ? ": " : "",
 								   message != NULL ? message : ""));
+	/* What is in the way is found by looking: this is said for other reasons. */
+	if (failure->failure_class == CS_FAIL_CONFLICT && answer->status == 409)
+		failure->failure_class = CS_FAIL_RETRY_LATER;
 	/* A 200 with an error in it that we do not know. */
 	if (failure->failure_class == CS_FAIL_NONE)
 		failure->failure_class = CS_FAIL_RETRY_LATER;

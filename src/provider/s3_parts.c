@@ -32,6 +32,7 @@ enum
 	PARTS_COMPLETED,
 	PARTS_LOOKED,
 	PARTS_READ_BACK,
+	PARTS_REFUSED,
 	PARTS_ENDED
 };
 
@@ -350,8 +351,7 @@ completed(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	char expected[sizeof(c->object.etag)];
 
 	if (answer->error == 0 && answer->status == 412)
-		return fail(c, request, result, CS_FAIL_CONFLICT,
-					"was made or changed by somebody else");
+		return cs_s3_ask_head(c, request, PARTS_REFUSED, c->key);
 	if (answer->body_failure == NULL &&
 		(cs_s3_may_be_done(answer) ||
 		 (answer->error == 0 && answer->status == 404 &&
@@ -373,6 +373,20 @@ completed(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		strcmp(expected, c->object.etag) == 0)
 		return cs_s3_put_done(c, result, &c->object, false);
 	return cs_s3_ask_head(c, request, PARTS_LOOKED, c->key);
+}
+
+/* The condition is said not to hold: is there something in the way? */
+static CsStep
+refused(CsConversation *c, const CsResponse *answer, CsRequest *request,
+		CsResult *result)
+{
+	if (answer->error == 0 && answer->status == 200)
+		return fail(c, request, result, CS_FAIL_CONFLICT,
+					"was made or changed by somebody else");
+	if (answer->error != 0 || answer->status != 404)
+		return failed(c, answer, request, result, "look at");
+	return fail(c, request, result, CS_FAIL_RETRY_LATER,
+				"is being changed by somebody else");
 }
 
 /* The object as it is there: after its upload, or to see whether it is. */
@@ -453,6 +467,8 @@ cs_s3_parts(CsConversation *c, const CsResponse *answer, CsRequest *request,
 			return completed(c, answer, request, result);
 		case PARTS_LOOKED:
 			return looked(c, answer, request, result);
+		case PARTS_REFUSED:
+			return refused(c, answer, request, result);
 		case PARTS_READ_BACK:
 			return read_back(c, answer, request, result);
 		default: /* PARTS_ENDED */

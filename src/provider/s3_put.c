@@ -17,6 +17,7 @@
 #include "s3.h"
 
 #define MAX_PROBE (1024 * 1024) /* bytes sent again to learn what it can */
+#define MAX_SENT 3				/* times a file that arrives damaged */
 
 enum
 {
@@ -28,7 +29,8 @@ enum
 	PUT_CHECKPOINTED,
 	PUT_SENT,
 	PUT_READ_BACK,
-	PUT_PROBED
+	PUT_PROBED,
+	PUT_REMOVED
 };
 
 static CsStep
@@ -208,7 +210,13 @@ looked(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	   CsResult *result)
 {
 	if (answer->error == 0 && answer->status == 200)
+	{
 		cs_s3_object(&c->object, answer);
+		if (c->object.etag[0] == '\0' && !c->lost)
+			return cs_s3_fail(result, CS_FAIL_BROKEN, c->op.path,
+							  "was answered for without an ETag: is there a "
+							  "page to sign in before the service?");
+	}
 	else if (answer->error == 0 && answer->status == 404 &&
 			 !cs_s3_has_code(answer, "NoSuchBucket"))
 		memset(&c->object, 0, sizeof(c->object));
@@ -316,6 +324,26 @@ verified(CsConversation *c, CsRequest *request, CsResult *result)
 	return cs_s3_put_done(c, result, &c->object, false);
 }
 
+/*
+ * What stands there now is ours and not what was sent: it is written over, or
+ * in the end taken away, so that no later attempt takes it for somebody else's.
+ */
+static CsStep
+corrupted(CsConversation *c, CsRequest *request, CsResult *result)
+{
+	if (c->object.etag[0] != '\0' && ++c->times_sent < MAX_SENT)
+	{
+		c->replaces = true;
+		return send_it(c, request);
+	}
+	cs_failure_set(&c->failure, CS_FAIL_RETRY_LATER, NULL,
+				   "\"%s\" did not arrive as it was sent", c->op.path);
+	cs_s3_ask(c, request, PUT_REMOVED, "DELETE", c->key, NULL);
+	if (c->object.etag[0] != '\0')
+		cs_s3_header(c, request, "if-match", cs_s3_quoted(c, c->object.etag));
+	return CS_STEP_REQUEST;
+}
+
 /* The service has taken it: is it what we sent? */
 static CsStep
 taken(CsConversation *c, const CsResponse *answer, CsRequest *request,
@@ -331,8 +359,7 @@ taken(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	if (c->object.has_sha256)
 	{
 		if (memcmp(c->object.sha256, c->sha256, CS_SHA256_LENGTH) != 0)
-			return cs_s3_fail(result, CS_FAIL_RETRY_NOW, c->op.path,
-							  "did not arrive as it was sent");
+			return corrupted(c, request, result);
 		return verified(c, request, result);
 	}
 	if (!c->object.encrypted && !c->service->etag_is_no_md5 &&
@@ -355,8 +382,7 @@ read_back(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	cs_hash_final(c->hash, sha256);
 	if (c->hashed != c->size ||
 		memcmp(sha256, c->sha256, CS_SHA256_LENGTH) != 0)
-		return cs_s3_fail(result, CS_FAIL_RETRY_NOW, c->op.path,
-						  "did not arrive as it was sent");
+		return corrupted(c, request, result);
 	c->service->etag_is_no_md5 = true;
 	return verified(c, request, result);
 }
@@ -406,7 +432,11 @@ sent(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		(answer->status == 412 ||
 		 (answer->status == 404 && cs_s3_has_code(answer, "NoSuchKey"))))
 		return look(c, request, result);
-	return cs_s3_failed(result, answer, "write", c->op.path);
+	cs_s3_failure(&result->failure, answer, "write", c->op.path);
+	if (answer->error == 0 &&
+		result->failure.failure_class == CS_FAIL_CONFLICT)
+		result->failure.failure_class = CS_FAIL_RETRY_LATER;
+	return CS_STEP_FAILED;
 }
 
 /* Does the target have to be looked at before anything is sent? */
@@ -501,7 +531,10 @@ cs_s3_put(CsConversation *c, const CsResponse *answer, CsRequest *request,
 			return sent(c, answer, request, result);
 		case PUT_READ_BACK:
 			return read_back(c, answer, request, result);
-		default: /* PUT_PROBED */
+		case PUT_PROBED:
 			return probed(c, answer, request, result);
+		default: /* PUT_REMOVED, whatever came of it */
+			result->failure = c->failure;
+			return CS_STEP_FAILED;
 	}
 }

@@ -14,7 +14,8 @@
 #include "cloudsync/provider.h"
 #include "s3.h"
 
-#define MAX_TEXT 8192 /* a key of 1024 bytes, every byte encoded, and room */
+/* Of a key: more than any may have, so that one too long spoils no listing. */
+#define MAX_TEXT (64 * 1024)
 
 static char *
 copy_text(S3Listing *list, const char *text)

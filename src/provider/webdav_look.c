@@ -161,7 +161,7 @@ host_of(const char *location)
 	const char *host = strstr(location, "://");
 	size_t len;
 
-	if (host == NULL)
+	if (host == NULL || pg_strncasecmp(location, "http", 4) != 0)
 		return pstrdup("another address");
 	host += 3;
 	len = strcspn(host, "/?#");
@@ -192,10 +192,16 @@ wd_failure(CsConversation *c, CsFailure *failure, const CsResponse *answer,
 	{
 		char *host = host_of(location != NULL ? location : "");
 
-		cs_failure_set(failure, CS_FAIL_UNREACHABLE,
-					   "If that address is to be trusted, set it as the "
-					   "connection's endpoint.",
-					   "could not %s: the server redirects to %s", what, host);
+		if (c->redirects >= WD_MAX_REDIRECTS)
+			cs_failure_set(failure, CS_FAIL_UNREACHABLE, NULL,
+						   "could not %s: the server redirects again and again",
+						   what);
+		else
+			cs_failure_set(failure, CS_FAIL_UNREACHABLE,
+						   "If that address is to be trusted, set it as the "
+						   "connection's endpoint.",
+						   "could not %s: the server redirects to %s", what,
+						   host);
 		pfree(host);
 	}
 	else if (answer->error == 0 && answer->status >= 200 &&

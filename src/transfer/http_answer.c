@@ -176,7 +176,12 @@ broke_off(CsHttpTask *task, const char *words)
 
 	task->response.error = EIO;
 	curl_easy_getinfo(task->handle->easy, CURLINFO_NUM_CONNECTS, &connects);
-	if (task->code == CURLE_PARTIAL_FILE)
+	/* curl's words for a header that never ends are these too */
+	if (task->code == CURLE_OUT_OF_MEMORY)
+		fail(task, CS_FAIL_RETRY_LATER, "",
+			 "the answer of %s has a header that is too long, or memory ran out",
+			 host);
+	else if (task->code == CURLE_PARTIAL_FILE)
 		fail(task, CS_FAIL_RETRY_LATER, words,
 			 "the answer of %s ended before its end", host);
 	else if (task->answered)

@@ -112,13 +112,22 @@ test_put_one(void)
 		 "PUT " F " new = 200 b:5 h:a e:MDb m:c k:aws:kms",
 		 "DONE verified " P " bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb 5");
 	PLAY("arrived as something else", &op, "PUT " F " new = 200 b:5 s:b e:v1",
-		 "FAILED retry now");
+		 "PUT " F " if v1 = " GOOD " e:v2", "DONE verified " P " v2 5");
+	PLAY("arrives as something else", &op, "PUT " F " new = 200 b:5 s:b e:v1",
+		 "PUT " F " if v1 = 200 b:5 s:b e:v2",
+		 "PUT " F " if v2 = 200 b:5 s:b e:v3", "DELETE " F " if v3 = 204",
+		 "FAILED retry later");
+	PLAY("there without a version", &op, "PUT " F " new = 412",
+		 "HEAD " F " = 200 n:9", "FAILED broken");
+	PLAY("refused for another reason", &op, "PUT " F " new = 409",
+		 "FAILED retry later");
 	PLAY("not all was sent", &op, "PUT " F " new = 200 b:4 s:a e:v1",
 		 "FAILED retry now");
 	PLAY("MD5 differs, and so do the bytes", &op,
 		 "PUT " F " new = 200 b:5 h:a e:MDb m:c",
 		 "GET " F " if bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb = 200 d:other",
-		 "FAILED retry now");
+		 "PUT " F " if bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb = " GOOD " e:v2",
+		 "DONE verified " P " v2 5");
 	op.known_version = "v1";
 	PLAY("ours is replaced", &op, "PUT " F " if v1 = " GOOD " e:v2",
 		 "DONE verified " P " v2 5");

@@ -91,7 +91,11 @@ test_parts(void)
 		 "FAILED changed");
 	PLAY("somebody was faster", &op, LOOK, BEGUN, RECORDED, BODY1, SENT1, BODY2,
 		 SENT2, BODY3, SENT3, WHOLE, COMPLETE " new = 412",
-		 "DELETE /d/big" UP " = 204", "FAILED conflict");
+		 "HEAD /d/big = 200 e:w n:9", "DELETE /d/big" UP " = 204",
+		 "FAILED conflict");
+	PLAY("somebody was faster, and is gone", &op, LOOK, BEGUN, RECORDED, BODY1,
+		 SENT1, BODY2, SENT2, BODY3, SENT3, WHOLE, COMPLETE " new = 412",
+		 "HEAD /d/big = 404", "FAILED retry later");
 	PLAY("an error under a 200", &op, LOOK, BEGUN, RECORDED, BODY1, SENT1,
 		 BODY2, SENT2, BODY3, SENT3, WHOLE,
 		 COMPLETE " new = 200 c:InternalError", "FAILED retry later");
