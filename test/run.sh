@@ -63,7 +63,7 @@ build_in "$build" "$work/make.log" CRASH_POINTS=1 DESTDIR="$stage" all install \
 
 # --- the folder the tests run in -------------------------------------------------
 mkdir -p "$work/unit" "$work/tree"
-for d in test/t test/sql expected; do [ ! -d "$d" ] || cp -r "$d" "$work/"; done
+for d in test/t test/cloud test/sql expected; do [ ! -d "$d" ] || cp -r "$d" "$work/"; done
 for name in "${units[@]}"; do cp "$build/build/unit/$name" "$work/unit/"; done
 # What the tests of the tree itself look at: names and the files with a version.
 git -c safe.directory='*' ls-files 2>/dev/null | sed 's,/.*,,' | sort -u >"$work/tree/top-level" || true

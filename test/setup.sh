@@ -65,7 +65,7 @@ fi
 packages=(gcc make libc6-dev perl "postgresql-$major" "postgresql-server-dev-$major"
 	libssl-dev libcurl4-openssl-dev libexpat1-dev libipc-run-perl cppcheck
 	apache2-bin nginx-light libnginx-mod-http-dav-ext rclone
-	swift-proxy swift-account swift-container swift-object)
+	swift-proxy swift-account swift-container swift-object python3 openssl)
 if [ "${1:-}" = --list ]; then
 	printf '%s\n' "${packages[@]}"
 	exit 0

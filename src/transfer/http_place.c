@@ -107,7 +107,7 @@ forget(char *secret)
 	pfree(secret);
 }
 
-/* Puts "***" wherever the text holds the word. */
+/* Puts "***" wherever the text holds the word, or ends with a long start of it. */
 static void
 hide_word(char *text, const char *word)
 {
@@ -121,6 +121,31 @@ hide_word(char *text, const char *word)
 		memcpy(found, "***", 3);
 		memmove(found + 3, found + len, strlen(found + len) + 1);
 		found += 3;
+	}
+	/* a text that was cut to its room may end in the middle of it */
+	for (size_t n = Min(len - 1, strlen(text)); n >= 8; n--)
+	{
+		char *tail = text + strlen(text) - n;
+
+		if (memcmp(tail, word, n) == 0)
+		{
+			strcpy(tail, "***");
+			break;
+		}
+	}
+}
+
+/* A signature is as good as a password, for a quarter of an hour. */
+static void
+hide_signature(char *text)
+{
+	static const char mark[] = "Signature=";
+
+	while ((text = strstr(text, mark)) != NULL)
+	{
+		text += strlen(mark);
+		while (*text != '\0' && strchr("0123456789abcdef", *text) != NULL)
+			*text++ = '*';
 	}
 }
 
@@ -143,6 +168,7 @@ cs_http_hide_secrets(const CsHttpPlace *place, CsFailure *failure)
 		hide_word(texts[i], (char *) basic);
 		hide_word(texts[i], place->secret);
 		hide_word(texts[i], place->session);
+		hide_signature(texts[i]);
 	}
 	OPENSSL_cleanse(pair, sizeof(pair));
 	OPENSSL_cleanse(basic, sizeof(basic));
