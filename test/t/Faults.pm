@@ -493,7 +493,7 @@ sub run
 		$self->{wanted}{$dossier}{$path} = $sha256;
 	}
 
-	$self->patience(4, 20);
+	$self->patience(4, 30);
 	my $state = $self->tell('/arm', { map { $_->{place} => $_->{faults} } @{ $self->{cases} } });
 	my $worker = worker_pid($node, 'cloudsync scheduler');
 	$self->run_all('first', 'true');
