@@ -63,6 +63,16 @@ BEGIN
     END LOOP;
 END
 $$;
+-- tables of which somebody may be granted more later have their policy already
+DO $$
+DECLARE
+    one regclass;
+BEGIN
+    FOR one IN SELECT DISTINCT polrelid FROM pg_policy LOOP
+        EXECUTE format('GRANT SELECT ON %s TO regress_two_app', one);
+    END LOOP;
+END
+$$;
 -- The rows of everything that may be read in schema cloudsync, as whoever calls
 -- this: those that bear the mark, and those that do not.
 CREATE FUNCTION rows_of(mark text, OUT relation name, OUT own bigint, OUT others bigint) RETURNS SETOF record
@@ -167,6 +177,39 @@ SELECT DISTINCT p.oid::regprocedure AS not_called
 SELECT count(*) AS cancelled FROM cloudsync.run WHERE cancel_requested;
 SELECT name, state, bytes_per_second FROM cloudsync.connection ORDER BY 1;
 SELECT name, auto_collect, binder, recipient FROM cloudsync.channel ORDER BY 1;
+
+-- what the state of things says of problems, when both have one of each kind
+CREATE FUNCTION told(own text, other text) RETURNS TABLE (own_problems bigint, others bigint, lag interval) LANGUAGE sql AS $$
+    SELECT count(*) FILTER (WHERE s::text ~ own), count(*) FILTER (WHERE s::text ~ other), date_trunc('year', justify_interval(cloudsync_lag()))
+    FROM cloudsync_status() s
+$$;
+BEGIN;
+INSERT INTO cloudsync.due (connection_id, dossiers_id, dossier, changed_at, start_at, due_at, attempts, last_error)
+    SELECT c.connection_id, d.dossiers_id, c.tenant || k, now() - f, now(), now() - interval '1 hour', n, 'it failed'
+    FROM cloudsync.connection c, cloudsync.dossier_table d, (VALUES ('-1', 0), ('-never', 1)) v (k, n),
+        LATERAL (SELECT CASE c.tenant WHEN 'aaa' THEN interval '18 months' ELSE interval '42 months' END) a (f);
+UPDATE cloudsync.pushed_file SET state = 'failed', next_try_at = now() + interval '1 hour', last_error = 'it failed' WHERE dossier ~ '-1';
+UPDATE cloudsync.pushed_file SET state = 'to_trash' WHERE dossier ~ 'gone';
+UPDATE cloudsync.channel SET auto_collect = true, next_collect_at = now() - interval '1 hour';
+SAVEPOINT folders;
+UPDATE cloudsync.channel_folder SET state = 'failed', last_error = 'it failed';
+UPDATE cloudsync.item SET state = 'failed', reason = 'it failed';
+SET LOCAL ROLE regress_two_app;
+SET LOCAL cloudsync.tenant = 'aaa';
+SELECT * FROM told('aaa', 'bbb');
+SET LOCAL cloudsync.tenant = 'bbb';
+SELECT * FROM told('bbb', 'aaa');
+ROLLBACK TO folders;
+UPDATE cloudsync.run r SET state = 'failed' FROM cloudsync.channel h WHERE r.run_id = h.last_run_id;
+SET LOCAL ROLE regress_two_app;
+SET LOCAL cloudsync.tenant = 'aaa';
+SELECT * FROM told('aaa', 'bbb');
+ROLLBACK TO folders;
+UPDATE cloudsync.connection SET failures = 1, retry_at = now() + interval '1 hour';
+SET LOCAL ROLE regress_two_app;
+SET LOCAL cloudsync.tenant = 'aaa';
+SELECT * FROM told('aaa', 'bbb');
+ROLLBACK;
 
 SELECT count(cloudsync_cancel(run_id)) AS cancelled FROM cloudsync.run WHERE state IN ('queued', 'running');
 ALTER SYSTEM RESET cloudsync.stability_delay;
