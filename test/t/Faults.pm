@@ -480,6 +480,7 @@ sub run
 	my %by_place = map { $_->{place} => $_ } @{ $self->{cases} };
 
 	$self->set_up;
+	$self->patience(60, 300);
 	my $updates = "push AND dossier = '$dossier{update}'";
 	if (grep { ($_->{push} // '') eq 'update' } @{ $self->{cases} })
 	{
@@ -493,10 +494,14 @@ sub run
 		$self->{wanted}{$dossier}{$path} = $sha256;
 	}
 
-	$self->patience(4, 30);
+	# those that take all the time there is come last, so that no others wait for them
+	my %slow = map { $_ => 1 } qw(stall stall_body drip slow_read endless_xml endless_body);
+	my $slow = join ',', -1, map { $_->{n} } grep { grep { $slow{ $_->{fault} } } @{ $_->{faults} } } @{ $self->{cases} };
 	my $state = $self->tell('/arm', { map { $_->{place} => $_->{faults} } @{ $self->{cases} } });
 	my $worker = worker_pid($node, 'cloudsync scheduler');
-	$self->run_all('first', 'true');
+	$self->run_all('first', "n NOT IN ($slow)");
+	$self->patience(4, 20);
+	$self->run_all('first', "n IN ($slow)");
 	my $first = $self->said('first');
 	$self->patience(60, 300);
 	$state = $self->tell('/clear');
