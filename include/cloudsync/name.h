@@ -36,6 +36,9 @@ extern char *cs_name_make(const char *text, CsNameKind kind,
  */
 extern char *cs_name_numbered(const char *name, int n, CsNameKind kind,
 							  const CsNameRules *rules);
+/* The same of a path's last name: another place beside it. palloc'd. */
+extern char *cs_path_numbered(const char *path, int n, CsNameKind kind,
+							  const CsNameRules *rules);
 
 /*
  * The name of a file put beside somebody else's (P8): "name (MARK).ext", n >= 2

@@ -9,6 +9,7 @@
 #endif
 
 #include "cloudsync/name.h"
+#include "cloudsync/path.h"
 #include "cloudsync/utf8.h"
 #include "lib/stringinfo.h"
 
@@ -328,4 +329,18 @@ cs_name_key(const char *name_or_path, const CsNameRules *rules)
 	text = cs_utf8_nfc(buf.data);
 	pfree(buf.data);
 	return text;
+}
+
+/* See name.h. */
+char *
+cs_path_numbered(const char *path, int n, CsNameKind kind,
+				 const CsNameRules *rules)
+{
+	char *folder = cs_path_parent(path);
+	char *name = cs_name_numbered(cs_path_name(path), n, kind, rules);
+	char *numbered = cs_path_join(folder, name);
+
+	pfree(folder);
+	pfree(name);
+	return numbered;
 }

@@ -84,19 +84,14 @@ done(CsConversation *c, CsResult *result)
 static bool
 next_number(CsConversation *c)
 {
-	char *folder = cs_path_parent(c->op.to_path);
-	char *name;
-
 	if (++c->number > MAX_NUMBER)
 		return false;
-	name = cs_name_numbered(cs_path_name(c->op.to_path), c->number,
-							c->entry.kind == CS_ENTRY_FOLDER ? CS_NAME_FOLDER
-															 : CS_NAME_FILE,
-							&cs_provider_local.names);
 	pfree(c->target);
-	c->target = cs_path_join(folder, name);
-	pfree(folder);
-	pfree(name);
+	c->target = cs_path_numbered(c->op.to_path, c->number,
+								 c->entry.kind == CS_ENTRY_FOLDER
+									 ? CS_NAME_FOLDER
+									 : CS_NAME_FILE,
+								 &cs_provider_local.names);
 	return true;
 }
 

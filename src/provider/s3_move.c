@@ -70,17 +70,10 @@ set_target(CsConversation *c, char *path)
 static bool
 next_number(CsConversation *c)
 {
-	char *folder;
-	char *name;
-
 	if (c->op.kind != CS_OP_TRASH || c->is_folder || ++c->number > MAX_NUMBER)
 		return false;
-	folder = cs_path_parent(c->op.to_path);
-	name = cs_name_numbered(cs_path_name(c->op.to_path), c->number,
-							CS_NAME_FILE, &cs_provider_s3.names);
-	set_target(c, cs_path_join(folder, name));
-	pfree(folder);
-	pfree(name);
+	set_target(c, cs_path_numbered(c->op.to_path, c->number, CS_NAME_FILE,
+								   &cs_provider_s3.names));
 	return true;
 }
 
