@@ -237,9 +237,8 @@ feed(CsXml *xml, const char *buf, size_t len, bool last)
 		!xml->failed)
 	{
 		xml->failed = true;
-		snprintf(xml->problem, sizeof(xml->problem), "%s in line %lu",
-				 XML_ErrorString(XML_GetErrorCode(xml->parser)),
-				 (unsigned long) XML_GetCurrentLineNumber(xml->parser));
+		strlcpy(xml->problem, XML_ErrorString(XML_GetErrorCode(xml->parser)),
+				sizeof(xml->problem));
 	}
 	if (!xml->failed && xml->unfinished > MAX_TOKEN)
 	{
