@@ -6,11 +6,36 @@
 #ifndef CLOUDSYNC_COMPAT_H
 #define CLOUDSYNC_COMPAT_H
 
+#ifndef FRONTEND
 #include "postgres.h"
+#else
+#include "postgres_fe.h"
+#endif
 
 #if PG_VERSION_NUM < 140000
 #error "cloudsync needs PostgreSQL 14 or later"
 #endif
+
+/* What plain programs use too: the JSON parser, for json.c alone. */
+#if PG_VERSION_NUM < 160000
+#define CsJsonAction void
+#define CsJsonActionDone() return
+#else
+#define CsJsonAction JsonParseErrorType
+#define CsJsonActionDone() return JSON_SUCCESS
+#endif
+#if PG_VERSION_NUM < 170000
+#define CsMakeJsonLexContext(text, len, encoding)                              \
+	makeJsonLexContextCstringLen(text, len, encoding, true)
+#define CsFreeJsonLexContext(lex)                                              \
+	(pfree((lex)->strval->data), pfree((lex)->strval), pfree(lex))
+#else
+#define CsMakeJsonLexContext(text, len, encoding)                              \
+	makeJsonLexContextCstringLen(NULL, text, len, encoding, true)
+#define CsFreeJsonLexContext(lex) freeJsonLexContext(lex)
+#endif
+
+#ifndef FRONTEND
 
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
@@ -93,7 +118,8 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 	object_ownercheck(ExtensionRelationId, extension, role)
 #else
 #define CsOwnsDatabase(database, role) pg_database_ownercheck(database, role)
-#define CsOwnsExtension(extension, role) pg_extension_ownercheck(extension, role)
+#define CsOwnsExtension(extension, role)                                       \
+	pg_extension_ownercheck(extension, role)
 #endif
 
 /* Until 15, shared memory is asked for while the library is being loaded. */
@@ -125,5 +151,7 @@ typedef void (*shmem_request_hook_type)(void);
 #else
 #define CsCreateWaitEventSet(nevents) CreateWaitEventSet(NULL, nevents)
 #endif
+
+#endif /* FRONTEND */
 
 #endif

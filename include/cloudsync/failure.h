@@ -21,6 +21,7 @@ typedef enum CsFailureClass
 	CS_FAIL_FORBIDDEN,	   /* the account may not do this */
 	CS_FAIL_REFUSED,	   /* this file or name can never be taken */
 	CS_FAIL_UNREACHABLE,   /* the store itself: root missing, host down */
+	CS_FAIL_RESET, /* a cursor is not taken any more: list in full (L8) */
 	CS_FAIL_LOCKED, /* the keys for the connection's secrets are not there */
 	CS_FAIL_BROKEN	/* an answer that makes no sense, or a bug */
 } CsFailureClass;

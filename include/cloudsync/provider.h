@@ -20,8 +20,8 @@
  * itself is "/". The engine guarantees this for operations; a provider
  * guarantees it for entries that it returns. An entry whose name has no such
  * path (it is not UTF-8, say) is refused, and has a readable path of a form
- *that no real path has (an empty component), so that it stands for itself
- *alone.
+ * that no real path has (an empty component), so that it stands for itself
+ * alone.
  *
  * Secrets are not a provider's business either: it names what is to be asked,
  * and the carrier (transfer/) authenticates the request with what the
@@ -47,32 +47,42 @@ typedef enum CsEntryKind
 typedef struct CsEntry
 {
 	CsEntryKind kind;
-	const char *path;	 /* from the account's root */
-	const char *name;	 /* last component */
-	const char *id;		 /* the provider's id, NULL where it has none */
-	const char *version; /* opaque; equal means the bytes are the same. A listing
+	const char *path; /* from the account's root */
+	const char *name; /* last component */
+	const char *id;	  /* the provider's id, NULL where it has none */
+	const char
+		*version;	/* opaque; equal means the bytes are the same. A listing
 						  * gives every file one; the answer to a PUT need
 						  * not: then its folder is listed afterwards */
-	int64 size;			 /* bytes; -1 unknown */
-	int64 modified;		 /* microseconds since 1970-01-01 UTC; 0 unknown */
+	int64 size;		/* bytes; -1 unknown */
+	int64 modified; /* microseconds since 1970-01-01 UTC; 0 unknown */
 	bool has_sha256;
 	uint8 sha256[CS_SHA256_LENGTH]; /* by the provider's word */
-	const char *web_url;			/* NULL: none */
+	const char *checksum;  /* by the provider's word, of the kind that it
+						   * computes (CsProvider), in its own notation; or
+						   * NULL. See CsProvider.checksum_is_strong */
+	const char *parent_id; /* LIST by a cursor, where the provider has ids: of
+							* the folder it is in; NULL: path says it */
+	bool gone; /* LIST by a cursor: it is not there any more, nor what was below
+				* it: what id names if there is one, else path */
+	const char *web_url; /* NULL: none */
 	const char *refused; /* why it can never be collected; NULL: it can */
 } CsEntry;
 
 /* What is to be done. */
 typedef enum CsOpKind
 {
-	CS_OP_ABOUT, /* is the account's root there? quota */
-	CS_OP_STAT,	 /* path (or id): the entry, or failure GONE */
-	CS_OP_LIST,	 /* folder at path: pages of entries, recursive or not */
-	CS_OP_MKDIR, /* path, with its missing parents; existing is success */
-	CS_OP_PUT,	 /* a file's bytes to path, by the rules below */
-	CS_OP_GET,	 /* a file's bytes from path */
-	CS_OP_MOVE,	 /* path to to_path; parents exist; never onto another */
-	CS_OP_TRASH, /* path to the provider's trash, or to to_path if none */
-	CS_OP_DISCARD /* path: what an attempt that was cut off left under its
+	CS_OP_ABOUT,	/* is the account's root there? quota */
+	CS_OP_STAT,		/* path (or id): the entry, or failure GONE */
+	CS_OP_LIST,		/* folder at path: pages of entries, recursive or not */
+	CS_OP_MKDIR,	/* path, with its missing parents; existing is success */
+	CS_OP_PUT,		/* a file's bytes to path, by the rules below */
+	CS_OP_GET,		/* a file's bytes from path */
+	CS_OP_MOVE,		/* path to to_path; parents exist; never onto another */
+	CS_OP_TRASH,	/* path to the provider's trash, or to to_path if none */
+	CS_OP_PUT_MANY, /* puts: small files that go together (put_many) */
+	CS_OP_TOKEN,	/* grant: a token server is asked (oauth.h) */
+	CS_OP_DISCARD	/* path: what an attempt that was cut off left under its
 				   * temporary name, on the way to to_path, or in its upload
 				   * session; what is not there is success */
 } CsOpKind;
@@ -91,9 +101,11 @@ typedef struct CsOp
 {
 	CsOpKind kind;
 	const char *path;
-	const char *id;			   /* remote id if known, else NULL */
-	const char *to_path;	   /* MOVE, TRASH */
-	bool recursive;			   /* LIST */
+	const char *id;		 /* remote id if known, else NULL */
+	const char *to_path; /* MOVE, TRASH */
+	bool recursive;		 /* LIST */
+	bool follow;  /* LIST: a cursor for what changes after it is wanted, and
+				  * cursor is one of those (CsProvider.incremental) */
 	bool visible; /* MKDIR: it is to be seen before anything is in it (P4) */
 	const char *cursor;		   /* LIST: where to go on; NULL: from the start */
 	const char *temp_name;	   /* PUT: name beside the target to write under */
@@ -112,8 +124,45 @@ typedef struct CsOp
 	bool has_sha256;
 	uint8 sha256[CS_SHA256_LENGTH];
 	bool fresh_folder; /* PUT: a moment ago nothing was at path */
-	const char *session; /* PUT, DISCARD: of an upload cut off (CsResult) */
+	const char
+		*session; /* PUT, MKDIR, DISCARD: of an attempt cut off (CsResult) */
+
+	/* PUT, MOVE, TRASH: checksum of an earlier attempt's intent, or NULL */
+	const char *intended_checksum;
+
+	const struct CsGrant *grant; /* TOKEN */
+
+	/* PUT_MANY: the files, whose bytes follow each other in the body */
+	const struct CsPut *puts;
+	int n_puts;
 } CsOp;
+
+/*
+ * One of many files that go together (CS_OP_PUT_MANY): new ones, or known_version
+ * says what they replace; each small, whole in memory, hashed beforehand.
+ */
+typedef struct CsPut
+{
+	const char *path;
+	const char *id;
+	const char *known_version;
+	int64 size; /* it begins where the one before ended */
+	uint8 sha256[CS_SHA256_LENGTH];
+	bool overwrite;
+	bool has_intended; /* as with PUT */
+	int64 intended_size;
+	uint8 intended_sha256[CS_SHA256_LENGTH];
+} CsPut;
+
+/* What came of one of them. */
+typedef struct CsPutResult
+{
+	bool ok;
+	bool adopted;
+	bool verified;
+	CsEntry entry;	   /* if ok */
+	CsFailure failure; /* else */
+} CsPutResult;
 
 /*
  * What a conversation asks its carrier to do. File requests are carried out by
@@ -216,7 +265,9 @@ typedef struct CsResponse
 	CsEntry entry;				   /* SPACE, STAT, WRITE, HASH, READ, RENAME */
 	int64 size;					   /* WRITE, HASH, READ, HASH_BODY */
 	uint8 sha256[CS_SHA256_LENGTH];
-	CsEntry *entries; /* LIST: this page */
+	const char *checksum; /* wherever sha256 is valid: of the same bytes, as
+						   * the provider's checksum_kind says; else NULL */
+	CsEntry *entries;	  /* LIST: this page */
 	int n_entries;
 	bool last_page;
 	int64 used_bytes; /* SPACE; -1 unknown */
@@ -271,13 +322,19 @@ typedef struct CsResult
 	uint8 sha256[CS_SHA256_LENGTH];
 	CsEntry *entries; /* LIST: a page */
 	int n_entries;
-	const char *cursor; /* LIST: to be stored with the page; or NULL */
-	bool incomplete;	/* LIST, at DONE: a folder (its entry says why in
+	const char *cursor;	 /* LIST: to be stored with the page; or NULL */
+	bool incomplete;	 /* LIST, at DONE: a folder (its entry says why in
 						 * refused) could not be listed, so what was not seen
 						 * need not be gone (L10) */
-	const char *session; /* CHECKPOINT of a PUT: what lets a later attempt go
-						  * on with this upload; or NULL */
-	int64 used_bytes;	/* ABOUT; -1 unknown */
+	const char *session; /* CHECKPOINT of a PUT or MKDIR: what lets a later
+						  * attempt go on with it, or know what it made (a
+						  * session of an upload, an id given beforehand);
+						  * or NULL */
+	const char
+		*checksum; /* CHECKPOINT, PUT: of the body, checksum_kind; or NULL */
+	CsPutResult *puts; /* PUT_MANY, at DONE: one for each, in order */
+	const struct CsTokens *tokens; /* TOKEN */
+	int64 used_bytes;			   /* ABOUT; -1 unknown */
 	int64 quota_bytes;
 	CsFailure failure;
 } CsResult;
@@ -292,11 +349,12 @@ typedef struct CsConversation CsConversation; /* each provider's own */
  */
 typedef struct CsService
 {
-	const char *url;	 /* of its root, without a '/' at the end: where its
+	const char *url; /* of its root, without a '/' at the end: where its
 						  * credentials may go */
-	const char *account; /* the account that the options stand for (C2) */
-	const char *region;	 /* for signatures, or NULL */
-	bool http2;			 /* worth it with this service */
+	const char *more_urls[3]; /* where they may go too; NULL: no more */
+	const char *account;	  /* the account that the options stand for (C2) */
+	const char *region;		  /* for signatures, or NULL */
+	bool http2;				  /* worth it with this service */
 } CsService;
 
 typedef struct CsOption
@@ -321,6 +379,16 @@ typedef struct CsProviderKey
 	CsKeyType type;
 } CsProviderKey;
 
+/* A checksum of a body that the carrier keeps besides SHA-256. */
+typedef enum CsChecksumKind
+{
+	CS_CHECKSUM_NONE,
+	CS_CHECKSUM_BLOCKS, /* SHA-256 of the SHA-256 of each 4 MiB, hexadecimal:
+						   * Dropbox's content hash */
+	CS_CHECKSUM_QUICKXOR, /* QuickXorHash, base64: OneDrive for work, SharePoint */
+	CS_CHECKSUM_MD5		  /* hexadecimal: Google Drive */
+} CsChecksumKind;
+
 /* How the provider takes names (P10). */
 typedef struct CsNameRules
 {
@@ -338,15 +406,21 @@ typedef struct CsProvider
 	const char *authentication;	  /* ways to authenticate, for people */
 	const CsProviderKey *options; /* ended by a NULL key */
 	const CsProviderKey *credentials;
-	const char *checksum;	/* it verifies with; NULL: none */
-	int64 max_file_size;	/* bytes; 0: no limit known */
-	bool incremental;		/* lists by cursor */
-	bool stable_ids;		/* ids never name another file later: an id
+	const char *checksum;		  /* it verifies with; NULL: none */
+	CsChecksumKind checksum_kind; /* that the carrier is to keep of bodies */
+	bool checksum_is_strong;	  /* equal checksums are equal bytes (L9) */
+	int64 max_file_size;		  /* bytes; 0: no limit known */
+	bool incremental;			  /* lists by cursor */
+	bool feed_of_account; /* a cursor is of the whole account, whatever the
+							 * folder (L11): one serves all channels */
+	int put_many;		  /* files that one PUT_MANY may have; 0: it has none */
+	int64 put_many_bytes; /* of them together */
+	bool stable_ids;	  /* ids never name another file later: an id
 							 * alone is identity (L4) */
-	bool has_trash;			/* of its own; else a .trash folder */
+	bool has_trash;		  /* of its own; else a .trash folder */
 	bool look_before; /* making a file only where there is none cannot always
 					   * be asked for: a listing before many spares looks */
-	bool implied_folders; /* a folder is there by what is in it: an absent one
+	bool implied_folders;	/* a folder is there by what is in it: an absent one
 						   * is an empty one, and is listed as such */
 	bool needs_stable_file; /* a file may still be being written (L9) */
 	const char *hosts; /* its own hosts, patterns as in reach.h; NULL: none */
@@ -359,6 +433,9 @@ typedef struct CsProvider
 	 * provider "local" has none (open is NULL, service below is NULL).
 	 */
 	CsService *(*open)(const CsOption *options, CsFailure *failure);
+
+	/* How tokens are come by (oauth.h); NULL: the credentials are no tokens. */
+	const struct CsOAuth *oauth;
 
 	/* Starts a conversation. op is copied as far as it is needed. */
 	CsConversation *(*begin)(CsService *service, const CsOp *op);
@@ -379,6 +456,16 @@ typedef struct CsProvider
 	CsStep (*take)(CsConversation *conversation, const char *buf, int64 len,
 				   CsResult *result);
 } CsProvider;
+
+/*
+ * For begin(): the op with copies of its strings and puts (a grant's secrets are
+ * not copied), in the current memory context; and the step of what a provider
+ * does not offer. src/provider/op.c.
+ */
+extern void cs_op_copy(CsOp *target, const CsOp *op);
+extern CsStep cs_step_not_offered(CsConversation *conversation,
+								  const CsResponse *answer, CsRequest *request,
+								  CsResult *result);
 
 /* All providers, ended by NULL, and one by its name (NULL: unknown). */
 extern const CsProvider *const cs_providers[];

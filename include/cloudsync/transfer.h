@@ -57,7 +57,8 @@ typedef enum CsAuth
 	CS_AUTH_NONE,
 	CS_AUTH_PASSWORD, /* Basic, or Digest where the server asks for that */
 	CS_AUTH_BEARER,
-	CS_AUTH_SIGV4 /* AWS Signature Version 4, of the service's region */
+	CS_AUTH_TOKEN, /* as BEARER, by an access token that is renewed (below) */
+	CS_AUTH_SIGV4  /* AWS Signature Version 4, of the service's region */
 } CsAuth;
 
 typedef struct CsHttpAccess
@@ -65,10 +66,10 @@ typedef struct CsHttpAccess
 	const char *purpose; /* as cloudsync.allowed_endpoints names it: 'webdav' */
 	const char *hosts;	 /* the provider's own, allowed besides; or NULL */
 	CsAuth auth;
-	const char *user;	   /* user name; SIGV4: access key id */
-	const char *secret;	   /* password; token; secret access key */
-	const char *session;   /* SIGV4: session token, or NULL */
-	int64 bytes_per_second;	   /* 0: no limit */
+	const char *user;			/* user name; SIGV4: access key id */
+	const char *secret;			/* password; token; secret access key */
+	const char *session;		/* SIGV4: session token, or NULL */
+	int64 bytes_per_second;		/* 0: no limit */
 	double requests_per_second; /* 0: no limit */
 } CsHttpAccess;
 
@@ -83,10 +84,22 @@ extern CsEndpoint *cs_endpoint_open_http(CsService *service,
 										 const CsHttpAccess *access,
 										 CsFailure *failure);
 /* The limits may change while it is open; 0: none. */
-extern void cs_endpoint_set_limits(CsEndpoint *endpoint,
-								   int64 bytes_per_second,
+extern void cs_endpoint_set_limits(CsEndpoint *endpoint, int64 bytes_per_second,
 								   double requests_per_second);
 extern void cs_endpoint_close(CsEndpoint *endpoint);
+
+/*
+ * An endpoint of CS_AUTH_TOKEN. A request that would carry the token waits while
+ * there is none, and one that the service refused with 401 waits for another
+ * token and is made once more: conversations see nothing of it. wants_token is
+ * true while requests wait so. set_token gives one, and they go on (a request
+ * refused with that token too gets its 401). refuse_token ends those that wait
+ * with the failure.
+ */
+extern bool cs_endpoint_wants_token(const CsEndpoint *endpoint);
+extern void cs_endpoint_set_token(CsEndpoint *endpoint, const char *token);
+extern void cs_endpoint_refuse_token(CsEndpoint *endpoint,
+									 const CsFailure *failure);
 
 typedef enum CsTransferState
 {

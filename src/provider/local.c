@@ -353,14 +353,7 @@ begin(CsService *service, const CsOp *op)
 {
 	CsConversation *c = palloc0(sizeof(CsConversation));
 
-	c->op = *op;
-	c->op.path = copy_string(op->path);
-	c->op.id = copy_string(op->id);
-	c->op.to_path = copy_string(op->to_path);
-	c->op.cursor = NULL;
-	c->op.temp_name = copy_string(op->temp_name);
-	c->op.known_version = copy_string(op->known_version);
-	c->op.expect_version = copy_string(op->expect_version);
+	cs_op_copy(&c->op, op);
 	switch (op->kind)
 	{
 		case CS_OP_ABOUT:
@@ -383,6 +376,10 @@ begin(CsService *service, const CsOp *op)
 			break;
 		case CS_OP_DISCARD:
 			c->step = discard;
+			break;
+		case CS_OP_PUT_MANY:
+		case CS_OP_TOKEN:
+			c->step = cs_step_not_offered;
 			break;
 		case CS_OP_MOVE:
 		case CS_OP_TRASH:

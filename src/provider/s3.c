@@ -345,27 +345,13 @@ discard(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	return CS_STEP_DONE;
 }
 
-static char *
-copy_string(const char *string)
-{
-	return string != NULL ? pstrdup(string) : NULL;
-}
-
 static CsConversation *
 begin(CsService *service, const CsOp *op)
 {
 	CsConversation *c = palloc0(sizeof(CsConversation));
 
 	c->service = (S3Service *) service;
-	c->op = *op;
-	c->op.path = copy_string(op->path);
-	c->op.id = NULL;
-	c->op.cursor = NULL;
-	c->op.temp_name = NULL;
-	c->op.to_path = copy_string(op->to_path);
-	c->op.known_version = copy_string(op->known_version);
-	c->op.expect_version = copy_string(op->expect_version);
-	c->op.session = copy_string(op->session);
+	cs_op_copy(&c->op, op);
 	c->key = cs_s3_key(c->service, op->path);
 	switch (op->kind)
 	{
@@ -391,6 +377,10 @@ begin(CsService *service, const CsOp *op)
 			break;
 		case CS_OP_DISCARD:
 			c->step = discard;
+			break;
+		case CS_OP_PUT_MANY:
+		case CS_OP_TOKEN:
+			c->step = cs_step_not_offered;
 			break;
 		case CS_OP_MOVE:
 		case CS_OP_TRASH:

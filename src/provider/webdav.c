@@ -190,15 +190,7 @@ begin(CsService *service, const CsOp *op)
 	CsConversation *c = palloc0(sizeof(CsConversation));
 
 	c->service = (WdService *) service;
-	c->op = *op;
-	c->op.path = wd_copy(op->path);
-	c->op.id = wd_copy(op->id);
-	c->op.to_path = wd_copy(op->to_path);
-	c->op.cursor = NULL;
-	c->op.temp_name = wd_copy(op->temp_name);
-	c->op.known_version = wd_copy(op->known_version);
-	c->op.expect_version = wd_copy(op->expect_version);
-	c->op.session = wd_copy(op->session);
+	cs_op_copy(&c->op, op);
 	c->used_bytes = -1;
 	c->quota_bytes = -1;
 	switch (op->kind)
@@ -223,6 +215,10 @@ begin(CsService *service, const CsOp *op)
 			break;
 		case CS_OP_DISCARD:
 			c->step = discard;
+			break;
+		case CS_OP_PUT_MANY:
+		case CS_OP_TOKEN:
+			c->step = cs_step_not_offered;
 			break;
 		case CS_OP_MOVE:
 		case CS_OP_TRASH:

@@ -17,9 +17,9 @@
 #include "tap.h"
 
 static const char *const class_names[] = {
-	"none",		 "retry now", "retry later", "needs consent",
-	"gone",		 "conflict",  "changed",	 "quota",
-	"forbidden", "refused",	  "unreachable", "locked", "broken"};
+	"none",		   "retry now", "retry later", "needs consent", "gone",
+	"conflict",	   "changed",	"quota",	   "forbidden",		"refused",
+	"unreachable", "reset",		"locked",	   "broken"};
 
 static const struct
 {

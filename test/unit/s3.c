@@ -1,4 +1,4 @@
-/* sources: src/provider/s3*.c src/base/[a-z]*.c */
+/* sources: src/provider/s3*.c src/provider/op.c src/base/[a-z]*.c */
 /*
  * The S3 provider: its options, and its conversations replayed (s3_play.h), but
  * for PUT in parts and MOVE (s3_more.c).

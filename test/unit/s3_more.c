@@ -1,4 +1,4 @@
-/* sources: src/provider/s3*.c src/base/[a-z]*.c */
+/* sources: src/provider/s3*.c src/provider/op.c src/base/[a-z]*.c */
 /*
  * The S3 provider's longer conversations, replayed (s3_play.h): PUT in parts,
  * and MOVE and TRASH, which are copying and deleting.

@@ -30,7 +30,7 @@
 static const char *const class_names[] = {
 	"none",		   "retry now", "retry later", "needs consent", "gone",
 	"conflict",	   "changed",	"quota",	   "forbidden",		"refused",
-	"unreachable", "locked",	"broken"};
+	"unreachable", "reset",		"locked",	   "broken"};
 
 static CsService *service;
 static CsFailure last_failure;

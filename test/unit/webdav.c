@@ -31,7 +31,7 @@
 static const char *const class_names[] = {
 	"none",		   "retry now", "retry later", "needs consent", "gone",
 	"conflict",	   "changed",	"quota",	   "forbidden",		"refused",
-	"unreachable", "local",		"broken"};
+	"unreachable", "reset",		"locked",	   "broken"};
 
 #define BASE "https://cloud.example.com/dav"
 #define NEXT "https://cloud.example.com/nc/remote.php/dav/files/anna"
