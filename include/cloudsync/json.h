@@ -48,6 +48,9 @@ struct CsJson
 extern const CsJson *cs_json_parse(const char *text, int64 len,
 								   const char **problem);
 
+/* Frees a whole tree, where many are read one after another; NULL is none. */
+extern void cs_json_free(const CsJson *value);
+
 /* A member of an object; NULL if value is none, or has none of that key. */
 extern const CsJson *cs_json_member(const CsJson *value, const char *key);
 /* The same through several objects, the keys separated by '/'. */

@@ -179,6 +179,31 @@ cs_json_parse(const char *text, int64 len, const char **problem)
 	return builder.root;
 }
 
+/* Nodes of one level in turn; deeper ones, CS_JSON_DEPTH at most, by recursion. */
+static void
+free_nodes(CsJson *value)
+{
+	while (value != NULL)
+	{
+		CsJson *next = value->next;
+
+		free_nodes(value->first);
+		if (value->key != NULL)
+			pfree(unconstify(char *, value->key));
+		if (value->text != NULL)
+			pfree(unconstify(char *, value->text));
+		pfree(value);
+		value = next;
+	}
+}
+
+/* See json.h. */
+void
+cs_json_free(const CsJson *value)
+{
+	free_nodes(unconstify(CsJson *, value));
+}
+
 /* As cs_json_member, by the first len bytes of key. */
 static const CsJson *
 member(const CsJson *value, const char *key, size_t len)

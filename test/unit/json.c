@@ -56,6 +56,9 @@ reading(void)
 		   "nothing below a string or an array");
 	tap_ok(cs_json_text(json, "a/n") == NULL, "a number is no text");
 	tap_ok(parse("null")->kind == CS_JSON_NULL, "null alone");
+	cs_json_free(json);
+	cs_json_free(NULL);
+	tap_ok(true, "trees are freed");
 }
 
 static void
