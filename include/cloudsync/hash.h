@@ -18,6 +18,8 @@ extern void cs_hash_update(CsHash *hash, const void *data, size_t len);
 extern void cs_hash_final(CsHash *hash, uint8 sha256[CS_SHA256_LENGTH]);
 /* The digest of what came so far; the hash goes on. */
 extern void cs_hash_so_far(const CsHash *hash, uint8 sha256[CS_SHA256_LENGTH]);
+/* Another that goes on from the same bytes, in the current memory context. */
+extern CsHash *cs_hash_copy(const CsHash *hash);
 extern void cs_hash_free(CsHash *hash);
 
 /* Of bytes in memory, at once. */

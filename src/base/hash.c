@@ -96,6 +96,16 @@ cs_hash_so_far(const CsHash *hash, uint8 sha256[CS_SHA256_LENGTH])
 		digest_failed();
 }
 
+CsHash *
+cs_hash_copy(const CsHash *hash)
+{
+	CsHash *copy = cs_hash_create();
+
+	if (EVP_MD_CTX_copy_ex(copy->context, hash->context) != 1)
+		digest_failed();
+	return copy;
+}
+
 /*
  * Releases what OpenSSL holds. In the server the few bytes of the CsHash itself
  * stay with their memory context, whose callback they are.

@@ -22,6 +22,7 @@
 
 #include "lib/ilist.h"
 
+#include "cloudsync/checksum.h"
 #include "cloudsync/hash.h"
 #include "cloudsync/transfer.h"
 #include "endpoint.h"
@@ -182,8 +183,11 @@ struct CsHttpTask
 	bool text_cut; /* no more is wanted */
 
 	/* hashes (http_body.c) */
-	CsHash *hash; /* of the body's first bytes, */
-	int64 hashed; /* so many */
+	CsChecksumKind checksum_kind; /* kept beside SHA-256 */
+	CsHash *hash;				  /* of the body's first bytes, */
+	CsChecksum *checksum;		  /* NULL: of no kind */
+	char checksum_text[CS_CHECKSUM_TEXT];
+	int64 hashed;	/* so many bytes */
 	int64 furthest; /* the end of the last byte seen */
 	CsHash *part; /* of this request's, up to offset part_hashed */
 	EVP_MD_CTX *md5;

@@ -67,6 +67,26 @@ new_hash(CsHttpTask *task)
 	return hash;
 }
 
+/* The body's: SHA-256, and the provider's own checksum beside it. */
+static void
+want_body_hashes(CsHttpTask *task)
+{
+#ifndef FRONTEND
+	MemoryContext old;
+#endif
+
+	if (task->hash != NULL)
+		return;
+	task->hash = new_hash(task);
+#ifndef FRONTEND
+	old = MemoryContextSwitchTo(task->lasting);
+#endif
+	task->checksum = cs_checksum_create(task->checksum_kind);
+#ifndef FRONTEND
+	MemoryContextSwitchTo(old);
+#endif
+}
+
 /*
  * The hashes of a request's own bytes, from the offset of its first. False: one
  * cannot be had.
@@ -107,9 +127,10 @@ hash_bytes(CsHttpTask *task, const char *bytes, int64 len, int64 offset)
 	{
 		int64 known = task->hashed - offset;
 
-		if (task->hash == NULL)
-			task->hash = new_hash(task);
+		want_body_hashes(task);
 		cs_hash_update(task->hash, bytes + known, len - known);
+		if (task->checksum != NULL)
+			cs_checksum_update(task->checksum, bytes + known, len - known);
 		task->hashed = offset + len;
 	}
 	if (offset <= task->part_hashed && offset + len > task->part_hashed)
@@ -132,10 +153,14 @@ cs_http_hash_answer(CsHttpTask *task)
 
 	if (task->hashed >= task->furthest)
 	{
-		if (task->hash == NULL)
-			task->hash = new_hash(task);
+		want_body_hashes(task);
 		cs_hash_so_far(task->hash, response->sha256);
 		response->has_sha256 = true;
+		if (task->checksum != NULL)
+		{
+			cs_checksum_so_far(task->checksum, task->checksum_text);
+			response->checksum = task->checksum_text;
+		}
 	}
 	if (task->part_hashed < 0)
 		return; /* the request was not begun */
@@ -152,8 +177,11 @@ cs_http_hash_free(CsHttpTask *task)
 		cs_hash_free(task->hash);
 	if (task->part != NULL)
 		cs_hash_free(task->part);
+	if (task->checksum != NULL)
+		cs_checksum_free(task->checksum);
 	EVP_MD_CTX_free(task->md5);
 	task->hash = task->part = NULL;
+	task->checksum = NULL;
 	task->md5 = NULL;
 }
 
@@ -214,6 +242,8 @@ cs_http_body_restart(CsHttpTask *task)
 	task->anew = false;
 	if (task->hash != NULL)
 		cs_hash_restart(task->hash);
+	if (task->checksum != NULL)
+		cs_checksum_restart(task->checksum);
 	task->hashed = 0;
 	task->furthest = 0;
 	task->written = 0;

@@ -225,6 +225,7 @@ attach(CsTransferPrivate *priv, CsEndpoint *endpoint, CsBody *body,
 	cs_http_init(&priv->web, loop->http, endpoint, body);
 	priv->web.owner = priv;
 	priv->web.take = take;
+	priv->web.checksum_kind = priv->provider->checksum_kind;
 	return true;
 }
 

@@ -99,6 +99,7 @@ open_task(MemoryBody *memory)
 	cs_http_close(&task);
 	cs_http_init(&task, http, endpoint, memory != NULL ? &memory->body : NULL);
 	task.take = take;
+	task.checksum_kind = CS_CHECKSUM_BLOCKS;
 }
 
 /* One request of the task at hand. */
@@ -159,12 +160,18 @@ sum_of(const char *bytes, int64 len)
 	return sum;
 }
 
+/* The answer's SHA-256 has its checksum of the provider's kind beside it. */
 static bool
 hash_is(const uint8 *hash, const char *bytes, int64 len)
 {
 	uint8 wanted[CS_SHA256_LENGTH];
 
 	cs_sha256(bytes, len, wanted);
+	if (hash == answer->sha256 &&
+		(answer->checksum == NULL ||
+		 strcmp(answer->checksum,
+				cs_checksum(CS_CHECKSUM_BLOCKS, bytes, len)) != 0))
+		return false;
 	return memcmp(hash, wanted, sizeof(wanted)) == 0;
 }
 
