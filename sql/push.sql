@@ -122,6 +122,7 @@ CREATE TABLE cloudsync.pushed_file (
     size bigint,
     sha256 bytea,
     content_version text,
+    content_tag text, -- of content that is elsewhere: its version there (an ETag, a date)
     state text NOT NULL CHECK (state IN ('sending', 'synced', 'failed', 'skipped', 'kept', 'to_trash', 'trashed', 'removed_there')),
     marked boolean NOT NULL DEFAULT false,
     intent_run_id bigint,

@@ -148,6 +148,16 @@ BEGIN ATOMIC
           AND cloudsync.base_type(a.atttypid) = ANY (ARRAY['pg_catalog.bytea'::pg_catalog.regtype, 'pg_catalog.oid'::pg_catalog.regtype]::oid[])
           AND a.attnum <> ALL (except_for);
 END;
+-- Columns of text that can hold addresses or paths, but for some.
+CREATE FUNCTION cloudsync.address_columns(tracked regclass, except_for smallint[]) RETURNS smallint[]
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT pg_catalog.array_agg(a.attnum ORDER BY a.attnum)
+        FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = tracked AND a.attnum > 0 AND NOT a.attisdropped
+          AND cloudsync.base_type(a.atttypid) = ANY (ARRAY['pg_catalog.text'::pg_catalog.regtype, 'pg_catalog.varchar'::pg_catalog.regtype]::oid[])
+          AND a.attnum <> ALL (except_for);
+END;
 CREATE FUNCTION cloudsync.column_list(tracked regclass, numbers smallint[]) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -219,13 +229,25 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION cloudsync.content_number(files regclass, given name, taken smallint[]) RETURNS smallint
+-- With elsewhere, the content is at another connection, and the column holds its path there.
+CREATE FUNCTION cloudsync.content_number(files regclass, given name, taken smallint[], elsewhere boolean) RETURNS smallint
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
 $$
 DECLARE
     number smallint := cloudsync.column_number(files, given);
-    candidates smallint[] := cloudsync.content_columns(files, CASE WHEN given IS NULL THEN taken ELSE '{}' END);
+    addresses smallint[] := cloudsync.address_columns(files, CASE WHEN given IS NULL THEN taken ELSE '{}' END);
+    candidates smallint[];
 BEGIN
+    IF NOT elsewhere THEN
+        candidates := cloudsync.content_columns(files, CASE WHEN given IS NULL THEN taken ELSE '{}' END);
+    END IF;
+    IF given IS NULL AND candidates IS NULL THEN
+        number := cloudsync.conventional(files, addresses, ARRAY['content_url', 'file_url', 'url', 'content_uri', 'uri', 'href', 'link', 'lien', 'content', 'contenu']
+            || CASE WHEN elsewhere THEN ARRAY['content_path', 'file_path', 'path', 'chemin', 'storage_path', 'object_key', 'pfad', 'ruta'] ELSE '{}' END);
+        IF number IS NOT NULL THEN
+            RETURN number;
+        END IF;
+    END IF;
     IF given IS NULL THEN
         number := cloudsync.conventional(files, candidates, ARRAY['content', 'contents', 'contenu', 'data', 'donnees', 'body', 'corps',
             'bytes', 'file', 'fichier', 'file_content', 'file_data', 'blob', 'binary', 'document', 'payload', 'inhalt', 'contenido']);
@@ -235,16 +257,18 @@ BEGIN
         IF number IS NULL THEN
             RAISE EXCEPTION USING ERRCODE = CASE WHEN candidates IS NULL THEN 'undefined_column' ELSE 'ambiguous_column' END,
                 MESSAGE = CASE WHEN candidates IS NULL
-                    THEN format('table %s has no column of type bytea or oid for the files'' content', files)
+                    THEN format(CASE WHEN elsewhere THEN 'no column of %s is known to hold the paths of the files'' content'
+                        ELSE 'table %s has no column of type bytea or oid for the files'' content' END, files)
                     ELSE format('several columns of %s could hold the files'' content: %s', files, cloudsync.column_list(files, candidates)) END,
                 HINT = 'Name it: content => ...';
         END IF;
-    ELSIF NOT coalesce(number = ANY (candidates), false) THEN
+    ELSIF NOT coalesce(number = ANY (candidates || addresses), false) THEN
         RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
             MESSAGE = format('column "%s" of %s cannot hold the files'' content', given, files),
             DETAIL = (SELECT format('Its type is %s.', format_type(a.atttypid, a.atttypmod))
                       FROM pg_attribute a WHERE a.attrelid = files AND a.attnum = number),
-            HINT = 'Name a column of type bytea or oid (large object). Addresses and paths in a text column are not read by this version.';
+            HINT = CASE WHEN elsewhere THEN 'Name a column of type text that holds paths at the content_connection.'
+                   ELSE 'Name a column of type bytea or oid (large object), or of type text that holds http or https addresses.' END;
     END IF;
     RETURN number;
 END
@@ -327,7 +351,7 @@ END
 $$;
 
 -- What is given must be what is set already: both are named.
-CREATE FUNCTION cloudsync.refuse_other(tracked regclass, argument text, is_set name, given name) RETURNS void
+CREATE FUNCTION cloudsync.refuse_other(tracked regclass, argument text, is_set text, given text) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
 $$
 BEGIN
@@ -384,8 +408,8 @@ END
 $$;
 
 -- The same for a files table of it.
-CREATE FUNCTION cloudsync.track_files(d cloudsync.dossier_table, files regclass, key name, dossier name, file_name name, content name)
-    RETURNS cloudsync.source
+CREATE FUNCTION cloudsync.track_files(d cloudsync.dossier_table, files regclass, key name, dossier name, file_name name, content name,
+    content_connection text) RETURNS cloudsync.source
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
 $$
 #variable_conflict use_variable
@@ -401,15 +425,17 @@ BEGIN
         PERFORM cloudsync.refuse_other(files, 'file_key', cloudsync.column_name(files, s.key_column), key),
                 cloudsync.refuse_other(files, 'file_dossier', cloudsync.column_name(files, s.dossier_column), dossier),
                 cloudsync.refuse_other(files, 'file_name', cloudsync.column_name(files, s.name_column), file_name),
-                cloudsync.refuse_other(files, 'content', cloudsync.column_name(files, s.content_column), content);
+                cloudsync.refuse_other(files, 'content', cloudsync.column_name(files, s.content_column), content),
+                cloudsync.refuse_other(files, 'content_connection', s.content_connection, content_connection);
         RETURN s;
     END IF;
     key_column := cloudsync.key_number(files, key, 'file_key');
     dossier_column := cloudsync.file_dossier_number(files, d.dossiers, d.key_column, dossier);
-    content_column := cloudsync.content_number(files, content, ARRAY[key_column, dossier_column]);
+    content_column := cloudsync.content_number(files, content, ARRAY[key_column, dossier_column], content_connection IS NOT NULL);
     name_column := cloudsync.file_name_number(files, file_name, ARRAY[key_column, dossier_column, content_column]);
     INSERT INTO cloudsync.source (source_id, dossiers_id, files, key_column, key_name, dossier_column, dossier_name,
-                                  name_column, name_name, content_column, content_name, content_kind, resolved_in, created_by)
+                                  name_column, name_name, content_column, content_name, content_kind, content_connection,
+                                  resolved_in, created_by)
         SELECT coalesce((SELECT u.source_id FROM cloudsync.untracked u
                          WHERE u.dossiers_id = d.dossiers_id AND u.files = track_files.files::text
                            AND u.key_name = cloudsync.column_name(files, key_column)
@@ -419,7 +445,8 @@ BEGIN
                dossier_column, cloudsync.column_name(files, dossier_column),
                name_column, cloudsync.column_name(files, name_column),
                content_column, cloudsync.column_name(files, content_column),
-               CASE cloudsync.base_type(a.atttypid) WHEN 'oid'::regtype THEN 'oid' ELSE 'bytea' END,
+               CASE cloudsync.base_type(a.atttypid) WHEN 'oid'::regtype THEN 'oid' WHEN 'bytea'::regtype THEN 'bytea' ELSE 'text' END,
+               content_connection,
                (SELECT i.installation FROM cloudsync.installation i), cloudsync.acting_user()
             FROM pg_attribute a WHERE a.attrelid = files AND a.attnum = content_column
         RETURNING * INTO s;
@@ -444,9 +471,8 @@ BEGIN
             HINT = 'For example: SELECT cloudsync_track(''app.dossier'', ''app.dossier_file'');';
     END IF;
     IF content_connection IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
-            MESSAGE = 'content_connection is not supported by this version',
-            HINT = 'Keep the files'' content in a column of type bytea or oid (large object).';
+        -- of the caller's tenant, which is none: an error if there is no such connection
+        PERFORM cloudsync.find_connection(content_connection);
     END IF;
     PERFORM cloudsync.check_table(dossiers), cloudsync.check_table(files);
     -- in one order for all, so that two that track the same tables wait, not deadlock
@@ -455,14 +481,14 @@ BEGIN
 
     d := cloudsync.track_dossiers(dossiers, dossier_key, label, tenant, procedure);
     is_new := NOT EXISTS (SELECT FROM cloudsync.source t WHERE t.dossiers_id = d.dossiers_id AND t.files = cloudsync_track.files);
-    s := cloudsync.track_files(d, files, file_key, file_dossier, file_name, content);
+    s := cloudsync.track_files(d, files, file_key, file_dossier, file_name, content, content_connection);
     PERFORM cloudsync.install_triggers(dossiers, d.dossiers_id, NULL),
             cloudsync.install_triggers(files, d.dossiers_id, s.source_id);
     IF is_new THEN
         PERFORM cloudsync.note('', 'track', format('%s, %s', dossiers, files), NULL,
             jsonb_build_object('source_id', s.source_id, 'dossier_key', d.key_name, 'label', d.label_name, 'tenant', d.tenant_name,
                 'procedure', d.procedure_name, 'file_key', s.key_name, 'file_dossier', s.dossier_name,
-                'file_name', s.name_name, 'content', s.content_name));
+                'file_name', s.name_name, 'content', s.content_name, 'content_connection', s.content_connection));
         -- where push is on already, what exists goes there now
         INSERT INTO cloudsync.backfill AS b (connection_id, dossiers_id)
             SELECT p.connection_id, d.dossiers_id FROM cloudsync.push_setting p

@@ -27,7 +27,8 @@ typedef struct CsSource
 	char *content;
 	char *of_dossier; /* condition: f's dossier is $1 */
 	char *of_key;	  /* condition: f's key is $1 */
-	char kind;		  /* 'b' bytea, 'o' large object, 't' text */
+	char kind;		  /* 'b' bytea, 'o' large object, 't' text: it is elsewhere, */
+	char *connection; /* at this connection, or NULL: at an address */
 	char *content_sql;
 } CsSource;
 
@@ -80,7 +81,7 @@ typedef struct CsFileRow
 extern List *cs_files_read(CsDossierTable *table, const char *key,
 						   const CsTemplate *template, const char *time_zone);
 
-/* A content on its way out. */
+/* A content on its way out; of one that is elsewhere, its address or path. */
 typedef struct CsContent
 {
 	CsSource *source;

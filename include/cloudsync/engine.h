@@ -32,6 +32,8 @@ typedef struct CsConnection
 	int64 bytes_per_second; /* 0: no limit */
 	double requests_per_second;
 	CsEndpoint *endpoint;	/* opened on first use, see cs_connection_endpoint */
+	CsEndpoint *web; /* for contents by address, once one was opened */
+	List *others;	 /* of CsConnection, whose contents are pushed here */
 	CsLoop *loop;
 	int transfers;			/* running now for this connection */
 	List *jobs;				/* of CsJob */

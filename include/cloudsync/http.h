@@ -38,6 +38,22 @@ extern char *cs_url_decode(const char *text, size_t len);
  * NULL with *why. palloc'd.
  */
 extern char *cs_url_normalize(const char *url, const char **why);
+/*
+ * The http or https URL that a reference (an absolute URL, or one relative to
+ * base) leads to, without a fragment, or NULL. base NULL: it must be absolute.
+ * palloc'd.
+ */
+extern char *cs_url_resolve(const char *base, const char *reference);
+/*
+ * A URL for people, without what may be secret in it: user, query and
+ * fragment. Any text will do. palloc'd.
+ */
+extern char *cs_url_shown(const char *url);
+/*
+ * Does the text hold one of the values of the URL's query (of four characters
+ * or more), which may be secret?
+ */
+extern bool cs_url_tells(const char *url, const char *text);
 /* Do two absolute URLs have the same scheme, host and port? */
 extern bool cs_url_same_origin(const char *a, const char *b);
 

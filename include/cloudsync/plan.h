@@ -46,6 +46,7 @@ typedef struct CsRecord
 	char *remote_id;
 	char *remote_version;
 	char *content_version;
+	char *content_tag; /* of one that is elsewhere: its version there, or NULL */
 	char *state;
 	int64 size;
 	bool has_sha256;

@@ -111,7 +111,9 @@ typedef struct CsOp
 	const char *temp_name;	   /* PUT: name beside the target to write under */
 	int64 size;				   /* PUT: bytes of the body; -1: not known */
 	bool overwrite;			   /* PUT: replace also what is not ours */
-	const char *known_version; /* PUT, MOVE, TRASH: as we left it; or NULL */
+	const char *known_version; /* PUT, MOVE, TRASH: as we left it; or NULL.
+								* GET of an address: nothing is delivered while
+								* it is that version (adopted) */
 	bool has_intended;	 /* PUT, MOVE, TRASH: of an earlier attempt's intent, */
 	int64 intended_size; /* or of what was pushed before */
 	uint8 intended_sha256[CS_SHA256_LENGTH];
@@ -422,6 +424,8 @@ typedef struct CsProvider
 					   * be asked for: a listing before many spares looks */
 	bool implied_folders;	/* a folder is there by what is in it: an absent one
 						   * is an empty one, and is listed as such */
+	int64 rereads; /* bytes of a body that it hashes before it sends them, one
+					* stretch after the other; 0: it reads on and on */
 	bool needs_stable_file; /* a file may still be being written (L9) */
 	const char *hosts; /* its own hosts, patterns as in reach.h; NULL: none */
 	CsNameRules names;
@@ -470,6 +474,12 @@ extern CsStep cs_step_not_offered(CsConversation *conversation,
 /* All providers, ended by NULL, and one by its name (NULL: unknown). */
 extern const CsProvider *const cs_providers[];
 extern const CsProvider *cs_provider_by_name(const char *name);
+
+/*
+ * What an address leads to (web.c): GET alone, with an absolute URL as path. No
+ * connection has it, so it is not among those above.
+ */
+extern const CsProvider cs_provider_web;
 
 extern const CsProvider cs_provider_local;
 extern const CsProvider cs_provider_webdav;

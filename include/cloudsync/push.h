@@ -88,6 +88,10 @@ typedef struct CsPushFile
 	MemoryContext context; /* of the transfer */
 	CsBody body;
 	CsContent content;
+	struct CsPull *pull; /* of content that is elsewhere, while it comes */
+	bool asks;	  /* only if that is another one now than the one pushed */
+	bool skimmed; /* it was pulled once, and is another one */
+	char *tag;	  /* its version there */
 	const char *bytes; /* of the manifest, instead of content */
 	char *held;		   /* content read beforehand, in context, until it is sent */
 	bool intended;	   /* small, and its intent is written */
@@ -204,6 +208,11 @@ extern void cs_push_root_looked_for(CsPushJob *push, const char *id, TimestampTz
 extern bool cs_push_send(CsPushJob *push, TimestampTz now);
 extern void cs_push_fill_queue(CsPushJob *push);
 extern void cs_push_stop_all(CsPushJob *push);
+/* Ends the file's transfer, if any, and lets go of what it held. */
+extern void cs_push_stop_file(CsPushJob *push, CsPushFile *file);
+/* It failed: again at once if that may help and it was not tried too often. */
+extern void cs_push_failed(CsPushJob *push, CsPushFile *file,
+						   const CsFailure *failure, TimestampTz now);
 /* A push that forgot a file must never look as if it had succeeded. */
 extern void cs_push_check_all_sent(CsPushJob *push);
 /*
@@ -213,6 +222,15 @@ extern void cs_push_check_all_sent(CsPushJob *push);
 extern void cs_push_read_ahead(CsPushJob *push);
 /* Is it (still) to be read that way? Its intent is written then, not before. */
 extern bool cs_push_is_small(const CsPushFile *file);
+/*
+ * push_source.c: files whose content is elsewhere. Is it one; does it have to
+ * be asked whether it has changed; begins (false with *failure); what has come
+ * since: files that can be sent now, with what is written down of them.
+ */
+extern bool cs_push_is_elsewhere(const CsPushFile *file);
+extern bool cs_push_asks(CsPushJob *push, CsPushFile *file);
+extern bool cs_push_pull(CsPushJob *push, CsPushFile *file, CsFailure *failure);
+extern List *cs_push_pulled(CsPushJob *push, TimestampTz now);
 /*
  * push_survey.c: is a listing of the folder worth it; it begins, brings a page,
  * ends; was nothing at the file's path a moment ago?
@@ -273,6 +291,8 @@ extern bool cs_push_is_between(const CsRecord *record);
  */
 extern void cs_push_before_move(CsPushJob *push, CsPushFile *file,
 								const char *target, TimestampTz now);
+/* In a transaction: size and SHA-256 of a content that is held. */
+extern void cs_push_write_hash(CsPushJob *push, CsPushFile *file);
 
 /* push_settle.c */
 extern void cs_push_file_done(CsPushJob *push, CsPushFile *file, TimestampTz now);

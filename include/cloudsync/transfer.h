@@ -23,7 +23,13 @@
  * read: up to cap bytes at offset into buf; returns the number, 0 at the end,
  * or -1 with *failure filled in (CHANGED: the value is not the one seen at the
  * claim). write: all len bytes, in order; false with *failure filled in.
+ *
+ * A body that is fed while it is read, or drained while it is written, may have
+ * nothing yet (read gives CS_BODY_WAIT) or no room: its transfer then goes on
+ * after cs_transfer_wake.
  */
+#define CS_BODY_WAIT (-2)
+
 typedef struct CsBody CsBody;
 struct CsBody
 {
@@ -33,6 +39,10 @@ struct CsBody
 	/* called before a body is written anew (a repeated request) */
 	bool (*restart)(CsBody *body, CsFailure *failure);
 	void *owner;
+	/* how many bytes write takes now; 0: none yet; NULL: any number */
+	int64 (*room)(CsBody *body);
+	/* the size announced of what is about to be written, or -1; or NULL */
+	void (*announce)(CsBody *body, int64 size);
 };
 
 /*
@@ -138,6 +148,8 @@ extern CsTransfer *cs_transfer_start(CsLoop *loop, const CsProvider *provider,
 									 CsBody *body, void *owner);
 /* Goes on after CHECKPOINT or PAGE. */
 extern void cs_transfer_continue(CsTransfer *transfer);
+/* There is something to be read, or room, where its body had none before. */
+extern void cs_transfer_wake(CsTransfer *transfer);
 /*
  * Ends it in whatever state and frees all it holds: descriptors, and the file
  * under a temporary name that it wrote but did not bring to its final name.

@@ -258,3 +258,86 @@ cs_url_same_origin(const char *a, const char *b)
 	return origin_a != NULL && origin_b != NULL &&
 		   strcmp(origin_a, origin_b) == 0;
 }
+
+char *
+cs_url_resolve(const char *base, const char *reference)
+{
+	CURLU *parsed = curl_url();
+	char *scheme = NULL;
+	char *url = NULL;
+	char *copy = NULL;
+
+	if (parsed != NULL &&
+		(base == NULL || curl_url_set(parsed, CURLUPART_URL, base,
+									  CURLU_PATH_AS_IS) == CURLUE_OK) &&
+		curl_url_set(parsed, CURLUPART_URL, reference, CURLU_PATH_AS_IS) ==
+			CURLUE_OK &&
+		curl_url_set(parsed, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
+		curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+		(strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0) &&
+		curl_url_get(parsed, CURLUPART_URL, &url, 0) == CURLUE_OK)
+		copy = pstrdup(url);
+	curl_free(scheme);
+	curl_free(url);
+	curl_url_cleanup(parsed);
+	return copy;
+}
+
+char *
+cs_url_shown(const char *url)
+{
+	const char *host = strstr(url, "://");
+	size_t scheme = host != NULL ? (size_t) (host - url) + 3 : 0;
+	size_t authority;
+	StringInfoData shown;
+
+	/* what is no URL is not looked into for one */
+	if (scheme == 0 || strcspn(url, "/?#") != scheme - 2)
+		scheme = 0;
+	authority = strcspn(url + scheme, "/?#");
+	initStringInfo(&shown);
+	appendBinaryStringInfo(&shown, url, scheme);
+	url += scheme;
+	for (size_t i = authority; i > 0; i--)
+	{
+		if (url[i - 1] == '@')
+		{
+			url += i;
+			break;
+		}
+	}
+	appendBinaryStringInfo(&shown, url, strcspn(url, "?#"));
+	return shown.data;
+}
+
+bool
+cs_url_tells(const char *url, const char *text)
+{
+	const char *at = strchr(url, '?');
+
+	while (at != NULL && *at != '\0' && *at != '#')
+	{
+		size_t len;
+		char *value;
+		char *decoded;
+		bool found;
+
+		at++;
+		len = strcspn(at, "&;=#");
+		if (at[len] == '=')
+		{
+			at += len + 1;
+			len = strcspn(at, "&;#");
+		}
+		value = pnstrdup(at, len);
+		decoded = cs_url_decode(at, len);
+		found = len >= 4 &&
+				(strstr(text, value) != NULL ||
+				 (decoded != NULL && decoded[0] != '\0' &&
+				  strstr(text, decoded) != NULL));
+		if (found)
+			return true;
+		at += len;
+	}
+	return false;
+}

@@ -222,8 +222,14 @@ cs_connection_set_limits(CsConnection *connection, int64 bytes_per_second,
 void
 cs_connection_close(CsConnection *connection)
 {
+	ListCell *cell;
+
 	if (connection->endpoint != NULL)
 		cs_endpoint_close(connection->endpoint);
+	if (connection->web != NULL)
+		cs_endpoint_close(connection->web);
+	foreach (cell, connection->others)
+		cs_connection_close(lfirst(cell));
 	MemoryContextDelete(connection->context);
 }
 

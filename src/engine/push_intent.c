@@ -245,3 +245,18 @@ cs_push_checkpoint(CsPushJob *push, List *files)
 	}
 	cs_commit();
 }
+
+/* See push.h. */
+void
+cs_push_write_hash(CsPushJob *push, CsPushFile *file)
+{
+	Args args = {0};
+
+	add_file(&args, push, file);
+	add_int64(&args, file->size, false);
+	add_sha256(&args, file->sha256);
+	add_text(&args, file->path);
+	execute("UPDATE cloudsync.pushed_file SET intent_size = $6, intent_sha256 = $7, "
+			"intent_path = $8 WHERE " THIS_FILE,
+			&args);
+}

@@ -15,6 +15,7 @@
 #include "cloudsync/path.h"
 #include "cloudsync/push.h"
 #include "cloudsync/settings.h"
+#include "pull.h"
 
 #define MAX_TRIES 3			/* at once, of what passes by itself */
 #define MAX_MARKS 20		/* names beside somebody else's */
@@ -30,6 +31,8 @@ read_body(CsBody *body, int64 offset, char *buf, int64 cap, CsFailure *failure)
 
 	const char *bytes = file->held != NULL ? file->held : file->bytes;
 
+	if (file->pull != NULL)
+		return cs_pull_read(file->pull, offset, buf, cap, failure);
 	if (bytes != NULL)
 	{
 		n = Min(cap, file->size - offset);
@@ -99,8 +102,9 @@ fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
 	}
 }
 
+/* From here on it is to be sent, and its content can be read. */
 static void
-start_file(CsPushJob *push, CsPushFile *file)
+start_transfer(CsPushJob *push, CsPushFile *file)
 {
 	CsConnection *connection = push->job.connection;
 	CsOp op = {0};
@@ -126,26 +130,46 @@ start_file(CsPushJob *push, CsPushFile *file)
 	file->transfer = cs_transfer_start(connection->loop, connection->provider,
 									   push->endpoint, &op, &file->body, push);
 	MemoryContextSwitchTo(old);
-	file->state = CS_FILE_RUNNING;
-	file->tries++;
-	connection->transfers++;
+	if (file->pull != NULL)
+		cs_pull_set_reader(file->pull, file->transfer);
 	push->job.phase = "send";
 	strlcpy(push->job.file, cs_path_name(file->path), sizeof(push->job.file));
-	old = MemoryContextSwitchTo(push->job.context);
+}
+
+static void
+start_file(CsPushJob *push, CsPushFile *file, TimestampTz now)
+{
+	MemoryContext old = MemoryContextSwitchTo(push->job.context);
+	CsFailure failure = {0};
+
+	file->state = CS_FILE_RUNNING;
+	file->tries++;
+	push->job.connection->transfers++;
 	push->active = lappend(push->active, file);
+	if (!cs_push_is_elsewhere(file))
+		start_transfer(push, file);
+	else if (!cs_push_pull(push, file, &failure))
+		cs_push_failed(push, file, &failure, now);
 	MemoryContextSwitchTo(old);
 }
 
-/* Ends its transfer and lets go of what the transfer held. */
-static void
-stop_file(CsPushJob *push, CsPushFile *file)
+/* See push.h. */
+void
+cs_push_stop_file(CsPushJob *push, CsPushFile *file)
 {
-	if (file->transfer == NULL)
+	if (!list_member_ptr(push->active, file))
 		return;
-	push->requests += file->transfer->requests;
-	cs_transfer_free(file->transfer);
+	if (file->transfer != NULL)
+	{
+		push->requests += file->transfer->requests;
+		cs_transfer_free(file->transfer);
+	}
 	file->transfer = NULL;
-	MemoryContextDelete(file->context);
+	if (file->pull != NULL)
+		cs_pull_free(file->pull);
+	file->pull = NULL;
+	if (file->context != NULL)
+		MemoryContextDelete(file->context);
 	file->context = NULL;
 	file->held = NULL;
 	file->content.whole = NULL;
@@ -158,7 +182,7 @@ void
 cs_push_stop_all(CsPushJob *push)
 {
 	while (push->active != NIL)
-		stop_file(push, linitial(push->active));
+		cs_push_stop_file(push, linitial(push->active));
 }
 
 static void
@@ -181,8 +205,9 @@ cs_push_fill_queue(CsPushJob *push)
 	{
 		CsPushFile *file = lfirst(cell);
 
-		if (file->state == CS_FILE_WAITING &&
-			(file->plan->action == CS_ACTION_CREATE || file->plan->action == CS_ACTION_UPDATE))
+		if ((file->state == CS_FILE_WAITING &&
+			 (file->plan->action == CS_ACTION_CREATE || file->plan->action == CS_ACTION_UPDATE)) ||
+			cs_push_asks(push, file))
 			queue_file(push, file);
 	}
 }
@@ -257,12 +282,14 @@ resolve_conflict(CsPushJob *push, CsPushFile *file, const CsFailure *failure,
 	queue_file(push, file);
 }
 
-static void
-file_failed(CsPushJob *push, CsPushFile *file, TimestampTz now)
+/* See push.h. */
+void
+cs_push_failed(CsPushJob *push, CsPushFile *file, const CsFailure *why,
+			   TimestampTz now)
 {
-	CsFailure failure = file->transfer->result.failure;
+	CsFailure failure = *why;
 
-	stop_file(push, file);
+	cs_push_stop_file(push, file);
 	switch (failure.failure_class)
 	{
 		case CS_FAIL_CONFLICT:
@@ -313,7 +340,9 @@ file_sent(CsPushJob *push, CsPushFile *file, TimestampTz now)
 	if (!result->verified)
 		strlcpy(file->failure.message, "unverified", sizeof(file->failure.message));
 	file->now_at = file->path;
-	stop_file(push, file);
+	if (file->pull != NULL && cs_pull_version(file->pull) != NULL)
+		file->tag = MemoryContextStrdup(push->job.context, cs_pull_version(file->pull));
+	cs_push_stop_file(push, file);
 	if (file->remote_version == NULL)
 		cs_push_await_confirmation(push, file);
 	else
@@ -331,7 +360,7 @@ pass_checkpoints(CsPushJob *push)
 	{
 		CsPushFile *file = lfirst(cell);
 
-		if (file->transfer->state == CS_TRANSFER_CHECKPOINT)
+		if (file->transfer != NULL && file->transfer->state == CS_TRANSFER_CHECKPOINT)
 			files = lappend(files, file);
 	}
 	if (files == NIL)
@@ -354,23 +383,32 @@ take_ends(CsPushJob *push, TimestampTz now)
 	foreach (cell, active)
 	{
 		CsPushFile *file = lfirst(cell);
+		CsFailure failure;
 
+		if (file->transfer == NULL || file->transfer->state == CS_TRANSFER_RUNNING)
+			continue;
 		if (file->transfer->state == CS_TRANSFER_DONE)
 		{
+			/* a moment, and it says which version it was */
+			if (file->pull != NULL && !file->transfer->result.adopted &&
+				!cs_pull_ended(file->pull))
+				continue;
 			CS_CRASH_POINT("push.after_rename");
 			file_sent(push, file, now);
 		}
 		else if (file->transfer->state == CS_TRANSFER_FAILED)
 		{
-			CsFailure failure = file->transfer->result.failure;
-
+			failure = file->transfer->result.failure;
+			if (file->pull != NULL &&
+				cs_pull_failure(file->pull)->failure_class != CS_FAIL_NONE)
+				failure = *cs_pull_failure(file->pull);
 			if (cs_failure_is_connections(failure.failure_class))
 			{
 				cs_push_stop_all(push);
 				cs_push_end(push, &failure, now);
 				return false;
 			}
-			file_failed(push, file, now);
+			cs_push_failed(push, file, &failure, now);
 		}
 	}
 	list_free(active);
@@ -378,7 +416,7 @@ take_ends(CsPushJob *push, TimestampTz now)
 }
 
 static void
-start_more(CsPushJob *push)
+start_more(CsPushJob *push, TimestampTz now)
 {
 	CsConnection *connection = push->job.connection;
 
@@ -387,7 +425,7 @@ start_more(CsPushJob *push)
 		   cs_loop_running(connection->loop) < cs_max_transfers)
 	{
 		cs_push_read_ahead(push);
-		start_file(push, list_nth(push->queue, push->queue_next++));
+		start_file(push, list_nth(push->queue, push->queue_next++), now);
 	}
 }
 
@@ -398,24 +436,42 @@ count_bytes(CsPushJob *push)
 
 	push->job.bytes_done = push->sent;
 	foreach (cell, push->active)
-		push->job.bytes_done += ((CsPushFile *) lfirst(cell))->transfer->bytes_done;
+	{
+		const CsPushFile *file = lfirst(cell);
+
+		if (file->transfer != NULL)
+			push->job.bytes_done += file->transfer->bytes_done;
+	}
+}
+
+/* What came of contents that are elsewhere is sent on. */
+static void
+send_pulled(CsPushJob *push, TimestampTz now)
+{
+	ListCell *cell;
+	List *files = cs_push_pulled(push, now);
+
+	foreach (cell, files)
+		start_transfer(push, lfirst(cell));
+	list_free(files);
 }
 
 /* See push.h. */
 bool
 cs_push_send(CsPushJob *push, TimestampTz now)
 {
+	push->job.wake_at = DT_NOEND;
 	pass_checkpoints(push);
+	send_pulled(push, now);
 	if (!take_ends(push, now))
 		return false;
-	start_more(push);
+	start_more(push, now);
 	count_bytes(push);
 	if (push->unsettled >= SETTLE_FILES ||
 		(push->unsettled > 0 &&
 		 (push->active == NIL ||
 		  now - push->unsettled_since >= SETTLE_AFTER_MS * INT64CONST(1000))))
 		cs_push_settle_files(push, now);
-	push->job.wake_at = DT_NOEND;
 	if (push->active == NIL)
 	{
 		if (push->queue_next >= list_length(push->queue))
@@ -425,6 +481,7 @@ cs_push_send(CsPushJob *push, TimestampTz now)
 	}
 	else if (push->unsettled > 0)
 		push->job.wake_at =
-			TimestampTzPlusMilliseconds(push->unsettled_since, SETTLE_AFTER_MS);
+			Min(push->job.wake_at,
+				TimestampTzPlusMilliseconds(push->unsettled_since, SETTLE_AFTER_MS));
 	return false;
 }

@@ -125,6 +125,22 @@ settle_skipped(CsPushJob *push, CsPushFile *file)
 			&args);
 }
 
+/* What is elsewhere is what was pushed. */
+static void
+settle_unchanged(CsPushJob *push, CsPushFile *file)
+{
+	Args args = {0};
+
+	add_file(&args, push, file);
+	add_text(&args, file->plan->row->version);
+	add_text(&args, file->tag);
+	execute("UPDATE cloudsync.pushed_file SET state = 'synced', content_version = $6, content_tag = $7, "
+			"intent_run_id = NULL, intent_path = NULL, intent_temp = NULL, "
+			"intent_size = NULL, intent_sha256 = NULL, intent_session = NULL, "
+			"attempts = 0, next_try_at = NULL, last_error = NULL WHERE " THIS_FILE,
+			&args);
+}
+
 static int64
 retry_wait(int attempts)
 {
@@ -167,6 +183,13 @@ settle_file(CsPushJob *push, CsPushFile *file, TimestampTz now)
 		cs_push_settle_failed(push, file, now);
 	else if (strcmp(file->did, "trash") == 0)
 		settle_trashed(push, file);
+	else if (strcmp(file->did, "unchanged") == 0)
+	{
+		settle_unchanged(push, file);
+		push->skipped += !file->asks; /* those were counted by the plan */
+		file->settled = true;
+		return;
+	}
 	else if (strcmp(file->did, "skip") == 0)
 		settle_skipped(push, file);
 	else if (strcmp(file->did, "conflict") == 0)

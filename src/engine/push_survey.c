@@ -87,7 +87,8 @@ cs_push_is_fresh(CsPushJob *push, const CsPushFile *file)
 	const char *key;
 	bool found;
 
-	if (push->standing == NULL || push->surveyed_at == DT_NOEND || file->tries > 0 ||
+	/* the first attempt is counted when it begins */
+	if (push->standing == NULL || push->surveyed_at == DT_NOEND || file->tries > 1 ||
 		file->marked || file->plan->action != CS_ACTION_CREATE ||
 		TimestampDifferenceExceeds(push->surveyed_at, GetCurrentTimestamp(), FRESH_MS))
 		return false;

@@ -460,6 +460,7 @@ const CsProvider cs_provider_s3 = {
 	.look_before = true,
 	.implied_folders = true,
 	.has_trash = false,
+	.rereads = S3_PART,
 	.needs_stable_file = false,
 	.hosts = "*.amazonaws.com, *.amazonaws.com.cn",
 	.names = {.max_name_bytes = 255, .forbidden = ""},

@@ -468,7 +468,7 @@ first_hashed(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	if (answer->error != 0)
 		return cs_s3_failed(result, answer, "read", c->op.path);
 	if (answer->size >= S3_PART)
-		c->part_size = 4 * S3_PART;
+		c->part_size = S3_PART;
 	else
 	{
 		c->body_known = true;

@@ -215,10 +215,14 @@ read_value(CsContent *content, Datum value, int64 offset, char *buf, int64 cap)
 						  buf, cap);
 	}
 	if (content->source->kind != 'o')
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("content by address cannot be pushed yet"),
-				 errhint("Keep the content in a bytea column or a large object.")));
+	{
+		struct varlena *text;
+
+		if (!is_same(content, value))
+			return -1;
+		text = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
+		return copy_part(VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text), offset, buf, cap);
+	}
 	if (offset == 0 && !is_same(content, value))
 		return -1;
 	n = read_large_object(DatumGetObjectId(value), offset, buf, cap);

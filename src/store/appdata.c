@@ -110,6 +110,7 @@ source_from_row(uint64 row)
 	source->content = column_name(source->files, (AttrNumber) cs_get_int64(row, 9, 0),
 								  cs_get_text(row, 10));
 	source->kind = cs_get_text(row, 11)[0];
+	source->connection = cs_get_text(row, 12);
 	source->content_sql = psprintf("SELECT f.%s FROM %s f WHERE %s", source->content,
 								   source->relation, source->of_key);
 	return source;
@@ -125,7 +126,7 @@ read_sources(int dossiers_id)
 	uint64 i;
 
 	n = cs_execute("SELECT source_id, files, key_column, key_name, dossier_column, dossier_name, "
-				   "name_column, name_name, content_column, content_name, content_kind "
+				   "name_column, name_name, content_column, content_name, content_kind, content_connection "
 				   "FROM cloudsync.source WHERE dossiers_id OPERATOR(pg_catalog.=) $1 "
 				   "ORDER BY source_id",
 				   1, types, values, NULL, true);

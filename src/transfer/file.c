@@ -237,7 +237,8 @@ read_body(CsFileTask *task, int64 *n)
 	CsFailure failure = {0};
 
 	*n = body_read(task, &failure);
-	if (*n >= 0 && *n <= CS_FILE_SLICE)
+	task->body_waits = *n == CS_BODY_WAIT;
+	if (task->body_waits || (*n >= 0 && *n <= CS_FILE_SLICE))
 		return true;
 	if (failure.failure_class == CS_FAIL_NONE)
 		cs_failure_set(&failure, CS_FAIL_BROKEN, NULL,
@@ -256,6 +257,8 @@ slice_write(CsFileTask *task)
 		close_file(task);
 		return true;
 	}
+	if (task->body_waits)
+		return false;
 	if (n == 0)
 		return finish_write(task);
 	cs_hash_update(task->hash, task->buffer, n);
@@ -297,6 +300,8 @@ slice_hash_body(CsFileTask *task)
 		n = 0;
 	else if (!read_body(task, &n))
 		return true;
+	if (task->body_waits)
+		return false;
 	n = Min(n, end - task->offset);
 	if (n > 0)
 	{
@@ -347,6 +352,8 @@ begin_read(CsFileTask *task, int folder, const char *name)
 		cs_file_body_failed(task, &task->body_failure);
 		return true;
 	}
+	if (task->body->announce != NULL)
+		task->body->announce(task->body, (int64) task->before.stx_size);
 	return false;
 }
 
@@ -371,13 +378,25 @@ finish_read(CsFileTask *task)
 	return true;
 }
 
+/* How much of a file read may be handed on now. */
+static int64
+room_for(const CsFileTask *task)
+{
+	if (task->request.kind != CS_REQ_FILE_READ || task->body->room == NULL)
+		return CS_FILE_SLICE;
+	return Min(task->body->room(task->body), CS_FILE_SLICE);
+}
+
 static bool
 slice_read(CsFileTask *task)
 {
+	int64 room = room_for(task);
 	ssize_t n;
 
+	if ((task->body_waits = room <= 0))
+		return false;
 	do
-		n = pread(task->fd, task->buffer, CS_FILE_SLICE, task->offset);
+		n = pread(task->fd, task->buffer, room, task->offset);
 	while (n < 0 && errno == EINTR);
 	/* A file that grows as fast as it is read would never end. */
 	if (n == 0 || (n > 0 && task->offset + n > (int64) task->before.stx_size))
@@ -488,6 +507,7 @@ cs_file_begin(CsFileTask *task, const CsRequest *request)
 	task->response.used_bytes = -1;
 	task->response.quota_bytes = -1;
 	task->request = *request;
+	task->body_waits = false;
 	task->offset = -1; /* not begun */
 }
 

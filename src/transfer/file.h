@@ -39,6 +39,7 @@ typedef struct CsFileTask
 	CsHash *hash;
 	struct statx before;
 	bool delivered;	  /* bytes were given to body->write */
+	bool body_waits;  /* the body has nothing yet, or no room */
 	char *unfinished; /* a file written and not yet renamed or removed */
 	CsFailure body_failure;
 #ifndef FRONTEND

@@ -53,6 +53,7 @@ prepare(CsHttpTask *task)
 	task->offset = request->from;
 	task->anew = request->into == CS_INTO_BODY && !request->append;
 	task->eof = false;
+	task->body_waits = false;
 	task->paused = false;
 	task->sent = 0;
 	task->received = 0;
@@ -209,6 +210,8 @@ first_fill(CsHttpTask *task)
 
 	if (!cs_http_fill(task, &again))
 		return body_failed(task);
+	if (task->body_waits)
+		return CS_HTTP_WAIT;
 	if (again > 0)
 		return sleep_until(task, again);
 	task->phase = CS_HTTP_QUEUED;
@@ -236,6 +239,8 @@ hand_on(CsHttpTask *task)
 	{
 		if (!cs_http_deliver(task, &again))
 			return body_failed(task);
+		if (task->body_waits)
+			return CS_HTTP_WAIT;
 		return again > 0 ? sleep_until(task, again) : CS_HTTP_MORE;
 	}
 	n = Min(task->end - task->start, TAKE_PIECE);
@@ -272,8 +277,9 @@ fly(CsHttpTask *task)
 	if (task->request.send == CS_SEND_BODY)
 		task->done = task->request.from + task->sent;
 	cs_http_unpause(task);
-	return !waits && task->wake_at == 0 && wants_fill(task) ? CS_HTTP_MORE
-															 : CS_HTTP_WAIT;
+	return !waits && !task->body_waits && task->wake_at == 0 && wants_fill(task)
+			   ? CS_HTTP_MORE
+			   : CS_HTTP_WAIT;
 }
 
 /* What a 401 asks for: bits of CURLAUTH_*. */
@@ -347,6 +353,8 @@ hash(CsHttpTask *task)
 		return answered(task);
 	if (!cs_http_hash_piece(task))
 		return body_failed(task);
+	if (task->body_waits)
+		return CS_HTTP_WAIT;
 	return task->eof ? answered(task) : CS_HTTP_MORE;
 }
 

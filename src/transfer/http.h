@@ -170,6 +170,7 @@ struct CsHttpTask
 	size_t end;
 	int64 offset; /* of the body: next to be read into the buffer */
 	bool eof;	  /* the last of it is in the buffer, or was */
+	bool body_waits; /* the body has nothing yet, or no room */
 	bool paused;  /* curl waits for us */
 	int64 sent;	  /* bytes of this request's content that curl took */
 	int64 received; /* bytes of this answer's that went to the body */

@@ -201,7 +201,8 @@ body_read(CsHttpTask *task, char *buffer, int64 cap, int64 offset)
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(task->scratch);
 #endif
-	if (n >= 0 && n <= cap)
+	task->body_waits = n == CS_BODY_WAIT;
+	if (task->body_waits || (n >= 0 && n <= cap))
 		return n;
 	if (failure.failure_class == CS_FAIL_NONE)
 		cs_failure_set(&failure, CS_FAIL_BROKEN, NULL,
@@ -233,6 +234,17 @@ body_write(CsHttpTask *task, const char *bytes, int64 len)
 	return false;
 }
 
+/* The size that the answer's headers announce. */
+static int64
+announced(CsHttpTask *task)
+{
+	curl_off_t size = -1;
+
+	curl_easy_getinfo(task->handle->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
+					  &size);
+	return (int64) size;
+}
+
 /* An answer delivers the body from its first byte; so it is begun anew. */
 bool
 cs_http_body_restart(CsHttpTask *task)
@@ -240,6 +252,8 @@ cs_http_body_restart(CsHttpTask *task)
 	CsFailure failure = {0};
 
 	task->anew = false;
+	if (task->body->announce != NULL)
+		task->body->announce(task->body, announced(task));
 	if (task->hash != NULL)
 		cs_hash_restart(task->hash);
 	if (task->checksum != NULL)
@@ -295,6 +309,7 @@ cs_http_fill(CsHttpTask *task, int64 *again)
 	int64 n;
 
 	*again = 0;
+	task->body_waits = false;
 	if (left == 0)
 	{
 		task->eof = true;
@@ -321,6 +336,9 @@ cs_http_fill(CsHttpTask *task, int64 *again)
 	if (room == 0)
 		return true;
 	n = body_read(task, task->buffer + task->end, room, task->offset);
+	cs_pace_give_back(&task->place->pace, room - Max(n, 0));
+	if (task->body_waits)
+		return true;
 	if (n < 0)
 		return false;
 	if (n == 0 && left > 0)
@@ -357,6 +375,8 @@ cs_http_hash_piece(CsHttpTask *task)
 	n = body_read(task, task->buffer,
 				  left > 0 ? Min(left, (int64) task->size) : (int64) task->size,
 				  task->offset);
+	if (task->body_waits)
+		return true;
 	if (n < 0)
 		return false;
 	if (n == 0 && left > 0)
@@ -372,14 +392,19 @@ cs_http_hash_piece(CsHttpTask *task)
 bool
 cs_http_deliver(CsHttpTask *task, int64 *again)
 {
-	int64 n = cs_pace_bytes(&task->place->pace, task->end - task->start,
-							cs_http_now(), again);
+	int64 n = task->end - task->start;
 
+	if (task->anew && !cs_http_body_restart(task))
+		return false;
+	if (task->body->room != NULL)
+		n = Min(n, task->body->room(task->body));
+	task->body_waits = n <= 0;
+	if (task->body_waits)
+		return true;
+	n = cs_pace_bytes(&task->place->pace, n, cs_http_now(), again);
 	*again = n > 0 ? 0 : *again;
 	if (n == 0)
 		return true;
-	if (task->anew && !cs_http_body_restart(task))
-		return false;
 	task->delivered = true;
 	if (!body_write(task, task->buffer + task->start, n))
 		return false;

@@ -276,6 +276,34 @@ cs_transfer_continue(CsTransfer *transfer)
 	dlist_push_tail(&priv->loop->running, &priv->node);
 }
 
+void
+cs_transfer_wake(CsTransfer *transfer)
+{
+	CsTransferPrivate *priv = transfer->priv;
+
+	if (transfer->state != CS_TRANSFER_RUNNING)
+		return;
+	if (priv->over_http)
+	{
+		if (priv->web.body_waits)
+			cs_http_ready(&priv->web);
+	}
+	else if (priv->task.body_waits)
+	{
+		priv->task.body_waits = false;
+		dlist_delete(&priv->node);
+		dlist_push_tail(&priv->loop->running, &priv->node);
+	}
+}
+
+/* Until it is woken, or the network has something for it. */
+static void
+wait(CsTransferPrivate *priv)
+{
+	dlist_delete(&priv->node);
+	dlist_push_tail(&priv->loop->waiting, &priv->node);
+}
+
 /* A slice of a request over HTTP. */
 static void
 work_http(CsTransfer *transfer)
@@ -289,8 +317,7 @@ work_http(CsTransfer *transfer)
 		case CS_HTTP_MORE:
 			break;
 		case CS_HTTP_WAIT:
-			dlist_delete(&priv->node);
-			dlist_push_tail(&priv->loop->waiting, &priv->node);
+			wait(priv);
 			break;
 		case CS_HTTP_ANSWERED:
 			priv->asking = false;
@@ -327,6 +354,8 @@ work(CsTransfer *transfer)
 		priv->asking = false;
 		ask(transfer, &priv->task.response);
 	}
+	else if (priv->task.body_waits)
+		wait(priv);
 	transfer->bytes_done = priv->task.done;
 }
 

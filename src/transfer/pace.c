@@ -114,3 +114,10 @@ cs_pace_bytes(CsPace *pace, int64 wanted, int64 now, int64 *again)
 	pace->bytes -= (double) granted;
 	return granted;
 }
+
+void
+cs_pace_give_back(CsPace *pace, int64 bytes)
+{
+	if (pace->bytes_per_second > 0)
+		pace->bytes += (double) bytes;
+}

@@ -48,5 +48,7 @@ extern void cs_pace_end(CsPace *pace, CsPaceTicket *ticket, int64 now,
  */
 extern int64 cs_pace_bytes(CsPace *pace, int64 wanted, int64 now,
 						   int64 *again);
+/* So many of them did not go after all. */
+extern void cs_pace_give_back(CsPace *pace, int64 bytes);
 
 #endif

@@ -95,7 +95,7 @@ CREATE TABLE f_two (id integer PRIMARY KEY, d integer REFERENCES d, e integer RE
 CREATE TABLE f_other (id integer PRIMARY KEY, d integer REFERENCES d (other), name text, content bytea);
 CREATE TABLE f_names (id integer PRIMARY KEY, d integer REFERENCES d, n1 text, n2 text, content bytea);
 CREATE TABLE f_contents (id integer PRIMARY KEY, d integer REFERENCES d, name text, c1 bytea, c2 bytea);
-CREATE TABLE f_text (id integer PRIMARY KEY, d integer REFERENCES d, name text, url text);
+CREATE TABLE f_text (id integer PRIMARY KEY, d integer REFERENCES d, name text, address text);
 CALL refused($$SELECT cloudsync_track('d', 'f_none')$$);
 CALL refused($$SELECT cloudsync_track('d', 'f_none', file_dossier => 'd')$$);
 CALL refused($$SELECT cloudsync_track('d', 'f_two')$$);
@@ -103,7 +103,7 @@ CALL refused($$SELECT cloudsync_track('d', 'f_other')$$);
 CALL refused($$SELECT cloudsync_track('d', 'f_names')$$);
 CALL refused($$SELECT cloudsync_track('d', 'f_contents')$$);
 CALL refused($$SELECT cloudsync_track('d', 'f_text')$$);
-CALL refused($$SELECT cloudsync_track('d', 'f_text', content => 'url')$$);
+CALL refused($$SELECT cloudsync_track('d', 'f_text', content => 'd')$$);
 CALL refused($$SELECT cloudsync_track('d', 'f_two', file_dossier => 'd', content_connection => 'Drive')$$);
 -- nothing of all that was left behind
 SELECT count(*) FROM settings;

@@ -125,22 +125,23 @@ test_lost_end(void)
 	PLAY("the upload is gone", &op, UNTIL, WHOLE,
 		 COMPLETE " new = 404 c:NoSuchUpload", "HEAD /d/big = 404",
 		 "FAILED retry now");
-	/* one part of a size that is not known, read back in the end */
+	/* of a size that is not known, read back in the end */
 	tiny.size = -1;
 	PLAY("size not known", &tiny, "BODY 0+16777216 = b:16777216 h:0",
-		 "HEAD /d/big = 404", BEGUN, "CHECKPOINT -1 - 67108864 u1 d/big",
-		 "BODY 0+67108864 = b:16777221 h:5 p:x m:a", SENT1,
-		 "CHECKPOINT 16777221 5 67108864 u1 d/big", COMPLETE " new" ETAG("o-1"),
-		 "HEAD /d/big = 200 n:16777221 e:o-1",
-		 "DONE verified /d/big o-1 16777221");
+		 "HEAD /d/big = 404", BEGUN, "CHECKPOINT -1 - " SESSION,
+		 "BODY 0+16777216 = b:16777216 h:4 p:x m:a", SENT1,
+		 "BODY 16777216+16777216 = b:5 h:5 p:y m:b", SENT2,
+		 "CHECKPOINT 16777221 5 " SESSION, COMPLETE " new" ETAG("o-2"),
+		 "HEAD /d/big = 200 n:16777221 e:o-2",
+		 "DONE verified /d/big o-2 16777221");
 	PLAY("and a multiple of the part's", &tiny,
 		 "BODY 0+16777216 = b:16777216 h:0", "HEAD /d/big = 404", BEGUN,
-		 "CHECKPOINT -1 - 67108864 u1 d/big",
-		 "BODY 0+67108864 = b:67108864 h:5 p:x m:a", SENT1,
-		 "BODY 67108864+67108864 = b:0 h:5",
-		 "CHECKPOINT 67108864 5 67108864 u1 d/big", COMPLETE " new" ETAG("o-1"),
-		 "HEAD /d/big = 200 n:67108864 e:o-1",
-		 "DONE verified /d/big o-1 67108864");
+		 "CHECKPOINT -1 - " SESSION,
+		 "BODY 0+16777216 = b:16777216 h:5 p:x m:a", SENT1,
+		 "BODY 16777216+16777216 = b:0 h:5",
+		 "CHECKPOINT 16777216 5 " SESSION, COMPLETE " new" ETAG("o-1"),
+		 "HEAD /d/big = 200 n:16777216 e:o-1",
+		 "DONE verified /d/big o-1 16777216");
 }
 
 #define FOUND(number, size, digit)                                             \
