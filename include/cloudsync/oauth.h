@@ -25,11 +25,16 @@ typedef struct CsOAuth
 	char *(*revoke_url)(const CsOption *options);
 	/* Scopes that are asked for, separated by spaces, by the options. */
 	char *(*scopes)(const CsOption *options);
+	/* The same where a client acts for itself (CLIENT); NULL: the same. */
+	char *(*client_scopes)(const CsOption *options);
 	/* Added to the consent page's address, such as token_access_type=offline. */
 	const char *authorize_extra;
 	bool code_is_shown; /* without a redirect URI the page shows a code */
 	bool basic;			/* the client's secret goes by HTTP Basic */
-	/* Does a scope granted cover one that is needed? NULL: equal names. */
+	/*
+	 * Does a scope granted cover one that is needed? NULL: equal names.
+	 * offline_access and openid need not be covered.
+	 */
 	bool (*covers)(const char *granted, const char *needed);
 } CsOAuth;
 

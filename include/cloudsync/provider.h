@@ -336,6 +336,13 @@ typedef struct CsResult
 		*checksum; /* CHECKPOINT, PUT: of the body, checksum_kind; or NULL */
 	CsPutResult *puts; /* PUT_MANY, at DONE: one for each, in order */
 	const struct CsTokens *tokens; /* TOKEN */
+	/*
+	 * ABOUT, where the options alone do not say whose account it is (oauth):
+	 * what stands for it for good, such as an id of the user and, where that is
+	 * not all, of the drive; and what people know it by, or NULL.
+	 */
+	const char *account;
+	const char *account_name;
 	int64 used_bytes;			   /* ABOUT; -1 unknown */
 	int64 quota_bytes;
 	CsFailure failure;
@@ -354,7 +361,8 @@ typedef struct CsService
 	const char *url; /* of its root, without a '/' at the end: where its
 						  * credentials may go */
 	const char *more_urls[3]; /* where they may go too; NULL: no more */
-	const char *account;	  /* the account that the options stand for (C2) */
+	const char *account;	  /* the account that the options stand for (C2);
+							   * NULL: only ABOUT can tell (CsResult) */
 	const char *region;		  /* for signatures, or NULL */
 	bool http2;				  /* worth it with this service */
 } CsService;

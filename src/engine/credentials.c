@@ -51,6 +51,13 @@ cs_credentials_access(CsConnection *connection, const CsSecret *secret,
 	access->bytes_per_second = connection->bytes_per_second;
 	access->requests_per_second = connection->requests_per_second;
 	access->auth = CS_AUTH_NONE;
+	if (connection->provider->oauth != NULL)
+	{
+		access->auth = CS_AUTH_TOKEN;
+		if (secret->bytes != NULL)
+			access->secret = cs_secret_get(secret, "access_token");
+		return;
+	}
 	if (secret->bytes == NULL)
 		return;
 	if ((access->secret = cs_secret_get(secret, "bearer_token")) != NULL)

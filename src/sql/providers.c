@@ -352,13 +352,13 @@ option_list(const CsProvider *provider, Jsonb *given)
 
 /* S5: may connections go to the service at all? */
 static void
-check_reach(const CsProvider *provider, const CsService *service)
+check_reach(const CsProvider *provider, const char *url)
 {
 	CsOrigin origin;
 	StringInfoData place;
 	bool allowed;
 
-	if (!cs_origin_parse(&origin, service->url))
+	if (!cs_origin_parse(&origin, url))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the service's address cannot be connected to"),
@@ -392,8 +392,11 @@ service_account(const CsProvider *provider, Jsonb *options)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("%s", failure.message),
 						failure.detail[0] ? errhint("%s", failure.detail) : 0));
-	check_reach(provider, service);
-	return pstrdup(service->account);
+	check_reach(provider, service->url);
+	for (int i = 0; i < (int) lengthof(service->more_urls); i++)
+		if (service->more_urls[i] != NULL)
+			check_reach(provider, service->more_urls[i]);
+	return service->account != NULL ? pstrdup(service->account) : NULL;
 }
 
 /*
@@ -457,7 +460,13 @@ cloudsync_account_of(PG_FUNCTION_ARGS)
 	Jsonb *options = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
 
 	if (provider->open != NULL)
-		PG_RETURN_TEXT_P(cstring_to_text(service_account(provider, options)));
+	{
+		char *account = service_account(provider, options);
+
+		if (account == NULL)
+			PG_RETURN_NULL(); /* the service says so, once there is consent */
+		PG_RETURN_TEXT_P(cstring_to_text(account));
+	}
 	PG_RETURN_TEXT_P(
 		cstring_to_text(local_account(tenant, text_option(options, "path"))));
 }

@@ -79,6 +79,7 @@ cs_http_begin(CsHttpTask *task, const CsRequest *request)
 {
 	task->request = *request;
 	task->digest_tried = false;
+	task->token_tried = false;
 	prepare(task);
 }
 
@@ -176,8 +177,11 @@ launch(CsHttpTask *task)
 static CsHttpSlice
 queue(CsHttpTask *task)
 {
-	int64 at = cs_pace_start(&task->place->pace, &task->ticket, cs_http_now());
+	int64 at;
 
+	if (cs_http_token_missing(task))
+		return CS_HTTP_WAIT;
+	at = cs_pace_start(&task->place->pace, &task->ticket, cs_http_now());
 	if (at != 0)
 		return sleep_until(task, at);
 	if (launch(task))
@@ -194,6 +198,9 @@ begin(CsHttpTask *task)
 
 	if (!start(task))
 		return answered(task);
+	/* nothing of the body is held in memory meanwhile */
+	if (cs_http_token_missing(task))
+		return CS_HTTP_WAIT;
 	if (request->send == CS_SEND_BODY)
 	{
 		task->phase = CS_HTTP_FILL;
@@ -201,6 +208,16 @@ begin(CsHttpTask *task)
 	}
 	task->phase = CS_HTTP_QUEUED;
 	return queue(task);
+}
+
+/* The token it waited for is there, or never will be. */
+static CsHttpSlice
+token_came(CsHttpTask *task)
+{
+	if (task->failure.failure_class != CS_FAIL_NONE)
+		return answered(task);
+	task->phase = CS_HTTP_START;
+	return CS_HTTP_MORE;
 }
 
 static CsHttpSlice
@@ -330,7 +347,7 @@ land(CsHttpTask *task)
 	if (task->code == CURLE_OK)
 	{
 		curl_easy_getinfo(task->handle->easy, CURLINFO_RESPONSE_CODE, &status);
-		if (other_scheme(task, status))
+		if (other_scheme(task, status) || cs_http_token_refused(task, status))
 		{
 			prepare(task);
 			return CS_HTTP_MORE;
@@ -367,6 +384,8 @@ cs_http_slice(CsHttpTask *task)
 			return begin(task);
 		case CS_HTTP_FILL:
 			return first_fill(task);
+		case CS_HTTP_TOKEN:
+			return token_came(task);
 		case CS_HTTP_QUEUED:
 			return queue(task);
 		case CS_HTTP_FLYING:

@@ -63,12 +63,16 @@ typedef struct CsHttpPlace
 {
 	CsService *service; /* or NULL */
 	CsOrigin origin;	/* of the service; its scheme NULL: none */
+	CsOrigin more[lengthof(((CsService *) 0)->more_urls)];
 	char *purpose;
 	char *hosts; /* the provider's own, or NULL */
 	CsAuth auth;
 	char *user;
 	char *secret;
 	char *session;
+	int token_no;	   /* AUTH_TOKEN: which one secret is, or was */
+	char *former;	   /* the one before, which an answer may still show */
+	dlist_head asking; /* tasks that wait for a token */
 	bool digest;	/* the server asked for it */
 	bool no_expect; /* the server does not answer Expect: 100-continue */
 	CsPace pace;
@@ -119,6 +123,7 @@ typedef enum CsHttpPhase
 	CS_HTTP_IDLE,
 	CS_HTTP_START,	/* to be checked and prepared */
 	CS_HTTP_FILL,	/* the first piece of the body is to be read */
+	CS_HTTP_TOKEN,	/* waits for a token */
 	CS_HTTP_QUEUED, /* waits for its turn at the endpoint */
 	CS_HTTP_FLYING, /* in curl's hands */
 	CS_HTTP_ENDED,	/* curl is done with it */
@@ -159,6 +164,8 @@ struct CsHttpTask
 	CsPaceTicket ticket;
 	int64 wake_at;
 	bool digest_tried;
+	int token_no; /* sent with the request */
+	bool token_tried;
 	bool retried_now;
 	CsFailure failure;
 	CsFailure body_failure;
@@ -292,6 +299,12 @@ extern bool cs_http_check(CsHttpTask *task);
 extern bool cs_http_is_own(const CsHttpTask *task);
 extern bool cs_http_set_headers(CsHttpTask *task);
 
+/* http_token.c */
+/* Must it wait for a token? Then it is listed among those that do. */
+extern bool cs_http_token_missing(CsHttpTask *task);
+/* Was its token refused, and is it worth another try with the next one? */
+extern bool cs_http_token_refused(CsHttpTask *task, long status);
+
 /* http_answer.c */
 extern void cs_http_answer(CsHttpTask *task);
 extern void cs_http_refuse(CsHttpTask *task, CsFailureClass failure_class,
@@ -313,6 +326,7 @@ extern CsEndpoint *cs_endpoint_open_place(CsService *service,
 										  CsFailure *failure);
 /* What a server may have echoed of the credentials is not to be told. */
 extern void cs_http_hide_secrets(const CsHttpPlace *place, CsFailure *failure);
+extern void cs_http_forget(char *secret);
 extern bool cs_origin_equal(const CsOrigin *a, const CsOrigin *b);
 
 #endif

@@ -98,8 +98,8 @@ cs_origin_equal(const CsOrigin *a, const CsOrigin *b)
 }
 
 /* Frees a string that was secret. */
-static void
-forget(char *secret)
+void
+cs_http_forget(char *secret)
 {
 	if (secret == NULL)
 		return;
@@ -158,6 +158,8 @@ cs_http_hide_secrets(const CsHttpPlace *place, CsFailure *failure)
 	char pair[700];
 	int len;
 
+	for (int i = 0; i < (int) lengthof(texts); i++)
+		hide_word(texts[i], place->former);
 	if (place->secret == NULL)
 		return;
 	len = snprintf(pair, sizeof(pair), "%s:%s", place->user ? place->user : "", place->secret);
@@ -185,9 +187,12 @@ close_place(CsHttpPlace *place)
 		cs_http_handle_free(handle);
 	}
 	cs_origin_free(&place->origin);
-	forget(place->user);
-	forget(place->secret);
-	forget(place->session);
+	for (int i = 0; i < (int) lengthof(place->more); i++)
+		cs_origin_free(&place->more[i]);
+	cs_http_forget(place->user);
+	cs_http_forget(place->secret);
+	cs_http_forget(place->session);
+	cs_http_forget(place->former);
 	pfree(place->purpose);
 	if (place->hosts != NULL)
 		pfree(place->hosts);
@@ -248,6 +253,11 @@ cs_endpoint_open_place(CsService *service, const CsHttpAccess *access,
 	place->user = copy_or_null(access->user);
 	place->secret = copy_or_null(access->secret);
 	place->session = copy_or_null(access->session);
+	place->token_no = place->secret != NULL ? 1 : 0;
+	dlist_init(&place->asking);
+	for (int i = 0; i < (int) lengthof(place->more) && service != NULL; i++)
+		if (service->more_urls[i] != NULL)
+			(void) cs_origin_parse(&place->more[i], service->more_urls[i]);
 	cs_pace_set(&place->pace, access->bytes_per_second,
 				access->requests_per_second);
 	return endpoint;

@@ -27,8 +27,12 @@
 bool
 cs_http_is_own(const CsHttpTask *task)
 {
-	return !task->request.anonymous &&
-		   cs_origin_equal(&task->origin, &task->place->origin);
+	const CsHttpPlace *place = task->place;
+	bool own = cs_origin_equal(&task->origin, &place->origin);
+
+	for (int i = 0; i < (int) lengthof(place->more) && !own; i++)
+		own = cs_origin_equal(&task->origin, &place->more[i]);
+	return own && !task->request.anonymous;
 }
 
 bool
@@ -160,7 +164,8 @@ add_all(CsHttpTask *task)
 	}
 	if (!cs_http_is_own(task))
 		return true;
-	if (task->place->auth == CS_AUTH_BEARER)
+	if (task->place->auth == CS_AUTH_BEARER ||
+		task->place->auth == CS_AUTH_TOKEN)
 		return add_bearer(task);
 	if (task->place->auth == CS_AUTH_SIGV4)
 		return add_signature(task);
