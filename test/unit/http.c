@@ -506,6 +506,100 @@ test_bearer(void)
 }
 
 /* A name that may be connected to, but whose address may not. */
+/* Drives the task until it came to something (true), or waits for a token. */
+static bool
+drive_to_token(void)
+{
+	cs_http_set(http, &settings);
+	cs_http_ready(&task);
+	while (!cs_endpoint_wants_token(endpoint))
+	{
+		CsHttpTask *ready;
+		struct epoll_event event;
+
+		while ((ready = cs_http_take_ready(http)) != NULL)
+		{
+			CsHttpSlice slice = cs_http_slice(ready);
+
+			if (slice == CS_HTTP_MORE)
+				cs_http_ready(ready);
+			else if (slice != CS_HTTP_WAIT)
+				return true;
+		}
+		cs_http_turn(http);
+		if (!cs_http_arm(http))
+			epoll_wait(epoll_fd, &event, 1, 1000);
+	}
+	return false;
+}
+
+static void
+begin_upload(MemoryBody *memory, const char *url)
+{
+	CsRequest wanted = {.kind = CS_REQ_HTTP, .method = "POST", .send = CS_SEND_BODY, .length = SIZE};
+
+	open_task(memory);
+	wanted.url = url;
+	cs_http_begin(&task, &wanted);
+}
+
+/* Requests wait for a token, and for another one when it was refused, once. */
+static void
+test_token(void)
+{
+	CsEndpoint *before = endpoint;
+	MemoryBody *memory = new_body(SIZE, 0);
+	const char *url = psprintf("%s/token", origin);
+	CsFailure failure;
+	char sums[64];
+
+	fill_pattern(memory, SIZE);
+	snprintf(sums, sizeof(sums), "%d %u\n", SIZE, sum_of(memory->bytes, SIZE));
+	cs_http_close(&task);
+	endpoint = open_endpoint(CS_AUTH_TOKEN, NULL, "webdav");
+	begin_upload(memory, url);
+	tap_ok(!drive_to_token() && task.launched_at == 0, "nothing is sent without a token");
+	cs_endpoint_set_token(endpoint, "t1");
+	tap_ok(!cs_endpoint_wants_token(endpoint), "a token ends the wait");
+	tap_ok(!drive_to_token(), "one that is refused has it wait for another");
+	cs_endpoint_set_token(endpoint, "t2");
+	tap_ok(drive_to_token() && answer->status == 200 && strncmp(answer->text, sums, strlen(sums)) == 0,
+		   "then the whole body is sent anew");
+	tap_ok(answer->has_sha256 && hash_is(answer->sha256, memory->bytes, SIZE),
+		   "and hashed once");
+	get("/token");
+	tap_ok(answer->status == 200, "the next request has the token at once");
+	cs_endpoint_set_token(endpoint, "t3");
+	begin_upload(memory, url);
+	tap_ok(!drive_to_token(), "a token that is not taken any more is asked for");
+	cs_endpoint_set_token(endpoint, "t4");
+	tap_ok(drive_to_token() && answer->status == 401, "a second one that is refused is the answer");
+	begin_upload(memory, url);
+	(void) drive_to_token();
+	cs_failure_set(&failure, CS_FAIL_NEEDS_CONSENT, NULL, "nobody consents");
+	cs_endpoint_refuse_token(endpoint, &failure);
+	(void) drive_to_token();
+	fails(CS_FAIL_NEEDS_CONSENT, "nobody", "a token that cannot be had is the failure");
+	tap_ok(!cs_endpoint_wants_token(endpoint), "and nothing waits");
+	get(psprintf("http://localhost:%d/seen", port));
+	fails(CS_FAIL_UNREACHABLE, "not allowed", "elsewhere no token is waited for");
+	cs_http_close(&task);
+	cs_endpoint_close(endpoint);
+	service.more_urls[0] = psprintf("http://127.0.0.2:%d", port);
+	settings.allowed = "http://127.0.0.1:*, http://127.0.0.2:*, http://127.0.0.3:*";
+	endpoint = open_endpoint(CS_AUTH_TOKEN, "t5", "webdav");
+	get(psprintf("http://127.0.0.3:%d/seen", port));
+	tap_ok(answer->status == 0 || strstr(answer->text, "t5") == NULL, "a token goes to no other address");
+	get(psprintf("http://127.0.0.2:%d/seen", port));
+	tap_ok(answer->status == 0 || strstr(answer->text, "Bearer t5") != NULL, "but to the service's others");
+	tap_ok(cs_http_is_own(&task), "which are its own");
+	settings.allowed = "http://127.0.0.1:*";
+	service.more_urls[0] = NULL;
+	cs_http_close(&task);
+	cs_endpoint_close(endpoint);
+	endpoint = before;
+}
+
 static void
 test_reach(void)
 {
@@ -621,6 +715,7 @@ main(void)
 	test_credentials();
 	test_echo();
 	test_bearer();
+	test_token();
 	test_reach();
 	test_many();
 	cs_http_close(&task);

@@ -192,6 +192,17 @@ serve_digest(int fd, const SeenRequest *seen)
 			  "who are you?");
 }
 
+/* Takes the token t2 alone. */
+static void
+serve_token(int fd, const SeenRequest *seen)
+{
+	if (saw(seen, "Authorization: Bearer t2\r\n"))
+		serve_seen(fd, seen);
+	else
+		reply(fd, 401, "WWW-Authenticate: Bearer\r\n",
+			  saw(seen, "Bearer") ? "a token of yesterday" : "no token");
+}
+
 static void
 serve_endless(int fd, const char *path)
 {
@@ -278,6 +289,8 @@ serve_one(int fd)
 		reply(fd, 302, "Location: /seen\r\n", "elsewhere");
 	else if (strcmp(seen.path, "/digest") == 0)
 		serve_digest(fd, &seen);
+	else if (strcmp(seen.path, "/token") == 0)
+		serve_token(fd, &seen);
 	else if (strcmp(seen.path, "/gzip") == 0)
 		reply(fd, 200, "Content-Encoding: gzip\r\n", "\x1f\x8b no gzip");
 	else if (strcmp(seen.path, "/nonsense") == 0)
