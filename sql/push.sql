@@ -118,9 +118,10 @@ CREATE TABLE cloudsync.pushed_file (
     wanted text,
     remote_id text,
     remote_version text,
-    remote_checksum text,
+    remote_checksum text, -- by the service's word, which may rewrite what it is given
     size bigint,
     sha256 bytea,
+    checksum text,        -- ours, of the same bytes, in the service's notation
     content_version text,
     content_tag text, -- of content that is elsewhere: its version there (an ETag, a date)
     state text NOT NULL CHECK (state IN ('sending', 'synced', 'failed', 'skipped', 'kept', 'to_trash', 'trashed', 'removed_there')),
@@ -130,6 +131,7 @@ CREATE TABLE cloudsync.pushed_file (
     intent_temp text,
     intent_size bigint,
     intent_sha256 bytea,
+    intent_checksum text,
     intent_session text, -- of an upload that was cut off and can be gone on with
     attempts integer NOT NULL DEFAULT 0,
     next_try_at timestamptz,

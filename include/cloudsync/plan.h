@@ -51,11 +51,13 @@ typedef struct CsRecord
 	int64 size;
 	bool has_sha256;
 	uint8 sha256[CS_SHA256_LENGTH];
+	char *checksum; /* the service's of what is there, else ours of it; or NULL */
 	char *intent_path;
 	char *intent_temp;
 	int64 intent_size;
 	bool has_intent_sha256;
 	uint8 intent_sha256[CS_SHA256_LENGTH];
+	char *intent_checksum;
 	char *intent_session;
 	int attempts;
 	bool trash_confirmed;

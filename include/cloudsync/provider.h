@@ -125,6 +125,7 @@ typedef struct CsOp
 	 */
 	bool has_sha256;
 	uint8 sha256[CS_SHA256_LENGTH];
+	const char *checksum; /* with sha256, of checksum_kind; or NULL */
 	bool fresh_folder; /* PUT: a moment ago nothing was at path */
 	const char
 		*session; /* PUT, MKDIR, DISCARD: of an attempt cut off (CsResult) */
@@ -150,10 +151,12 @@ typedef struct CsPut
 	const char *known_version;
 	int64 size; /* it begins where the one before ended */
 	uint8 sha256[CS_SHA256_LENGTH];
+	const char *checksum; /* as with PUT */
 	bool overwrite;
 	bool has_intended; /* as with PUT */
 	int64 intended_size;
 	uint8 intended_sha256[CS_SHA256_LENGTH];
+	const char *intended_checksum;
 } CsPut;
 
 /* What came of one of them. */

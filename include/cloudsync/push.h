@@ -104,6 +104,8 @@ typedef struct CsPushFile
 	int64 size;
 	uint8 sha256[CS_SHA256_LENGTH]; /* of held, too */
 	bool has_sha256;
+	char *checksum;		   /* ours with sha256, in the service's notation; or NULL */
+	char *remote_checksum; /* the service's word, or NULL */
 	int64 sent;
 } CsPushFile;
 

@@ -61,6 +61,8 @@ confirm(CsPushFile *file, const CsEntry *entry)
 	file->remote_version = pstrdup(entry->version);
 	if (entry->id != NULL)
 		file->remote_id = pstrdup(entry->id);
+	if (entry->checksum != NULL)
+		file->remote_checksum = pstrdup(entry->checksum);
 	if (entry->web_url != NULL)
 		file->web_url = pstrdup(entry->web_url);
 	if (entry->has_sha256)

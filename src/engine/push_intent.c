@@ -35,7 +35,8 @@ temp_name(CsPushJob *push, const CsPushFile *file)
 void
 cs_push_write_intents_of(CsPushJob *push, List *files)
 {
-	CsColumn columns[6] = {{INT4OID}, {TEXTOID}, {TEXTOID}, {TEXTOID}, {INT8OID}, {BYTEAOID}};
+	CsColumn columns[7] = {{INT4OID}, {TEXTOID}, {TEXTOID}, {TEXTOID},
+						   {INT8OID}, {BYTEAOID}, {TEXTOID}};
 	Args args = {0};
 	ListCell *cell;
 
@@ -54,22 +55,25 @@ cs_push_write_intents_of(CsPushJob *push, List *files)
 		cs_column_add_text(&columns[3], file->temp);
 		cs_column_add(&columns[4], Int64GetDatum(file->size), !held);
 		cs_column_add(&columns[5], held ? cs_sha256_datum(file->sha256) : (Datum) 0, !held);
+		cs_column_add_text(&columns[6], held ? file->checksum : NULL);
 	}
 	add_dossier(&args, push);
 	add_int64(&args, push->job.run_id, false);
 	add_columns(&args, columns, lengthof(columns));
 	execute("INSERT INTO cloudsync.pushed_file AS f (destination_id, dossiers_id, dossier, source_id, file_key, "
-			"state, intent_run_id, intent_path, intent_temp, intent_size, intent_sha256) "
-			"SELECT $1, $2, $3, i.source_id, i.file_key, 'sending', $4, i.path, i.temp, i.size, i.sha256 "
+			"state, intent_run_id, intent_path, intent_temp, intent_size, intent_sha256, intent_checksum) "
+			"SELECT $1, $2, $3, i.source_id, i.file_key, 'sending', $4, i.path, i.temp, i.size, i.sha256, i.checksum "
 			"FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), "
-			"pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10)) "
-			"AS i (source_id, file_key, path, temp, size, sha256) "
+			"pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11)) "
+			"AS i (source_id, file_key, path, temp, size, sha256, checksum) "
 			"ON CONFLICT (destination_id, dossiers_id, dossier, source_id, file_key) DO UPDATE "
 			"SET intent_run_id = $4, intent_path = excluded.intent_path, intent_temp = excluded.intent_temp, "
 			"intent_size = CASE WHEN excluded.intent_sha256 IS NOT NULL THEN excluded.intent_size "
 			"WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path THEN f.intent_size END, "
 			"intent_sha256 = CASE WHEN excluded.intent_sha256 IS NOT NULL THEN excluded.intent_sha256 "
 			"WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path THEN f.intent_sha256 END, "
+			"intent_checksum = CASE WHEN excluded.intent_sha256 IS NOT NULL THEN excluded.intent_checksum "
+			"WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path THEN f.intent_checksum END, "
 			"intent_session = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path THEN f.intent_session END, "
 			"state = CASE WHEN f.state IN ('failed', 'removed_there', 'trashed', 'skipped') THEN 'sending' ELSE f.state END",
 			&args);
@@ -101,7 +105,7 @@ write_move_intent(CsPushJob *push, CsPushFile *file, char *target)
 	add_int64(&args, push->job.run_id, false);
 	add_text(&args, target);
 	execute("UPDATE cloudsync.pushed_file SET intent_run_id = $6, intent_path = $7, "
-			"intent_size = NULL, intent_sha256 = NULL, intent_session = NULL WHERE " THIS_FILE,
+			"intent_size = NULL, intent_sha256 = NULL, intent_checksum = NULL, intent_session = NULL WHERE " THIS_FILE,
 			&args);
 	file->intent = target;
 }
@@ -238,8 +242,10 @@ cs_push_checkpoint(CsPushJob *push, List *files)
 		add_sha256(&args, result->size < 0 ? NULL : result->sha256);
 		add_text(&args, file->path);
 		add_text(&args, result->session);
+		add_text(&args, result->size < 0 ? NULL : result->checksum);
 		execute("UPDATE cloudsync.pushed_file SET intent_size = COALESCE($6, intent_size), "
 				"intent_sha256 = COALESCE($7, intent_sha256), "
+				"intent_checksum = CASE WHEN $7 IS NULL THEN intent_checksum ELSE $10 END, "
 				"intent_path = $8, intent_session = COALESCE($9, intent_session) WHERE " THIS_FILE,
 				&args);
 	}

@@ -67,6 +67,7 @@ start_move(CsPushJob *push, CsOpKind kind, CsPushFile *file, const char *to_path
 	op.has_intended = record->has_sha256;
 	op.intended_size = record->size;
 	memcpy(op.intended_sha256, record->sha256, CS_SHA256_LENGTH);
+	op.intended_checksum = record->checksum;
 	push->moving = file;
 	start_single(push, &op);
 }

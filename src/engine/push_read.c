@@ -12,6 +12,7 @@
 
 #include "utils/memutils.h"
 
+#include "cloudsync/checksum.h"
 #include "cloudsync/crash.h"
 #include "cloudsync/hash.h"
 #include "push_args.h"
@@ -72,6 +73,7 @@ take_value(void *arg, int i, const char *bytes, int64 size)
 {
 	Batch *batch = arg;
 	CsPushFile *file = batch->files[i];
+	CsChecksumKind kind = batch->push->setting->provider->checksum_kind;
 	MemoryContext old;
 
 	if (size != file->size)
@@ -80,9 +82,11 @@ take_value(void *arg, int i, const char *bytes, int64 size)
 										  "cloudsync file", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(file->context);
 	file->held = palloc(Max(size, 1));
-	MemoryContextSwitchTo(old);
 	memcpy(file->held, bytes, size);
 	cs_sha256(file->held, size, file->sha256);
+	MemoryContextSwitchTo(batch->push->job.context);
+	file->checksum = cs_checksum(kind, file->held, size);
+	MemoryContextSwitchTo(old);
 }
 
 static void

@@ -96,6 +96,7 @@ reclaim_op(CsPushJob *push, const CsPlanFile *plan, const char *path)
 	op->has_intended = true;
 	op->intended_size = record->intent_size;
 	memcpy(op->intended_sha256, record->intent_sha256, CS_SHA256_LENGTH);
+	op->intended_checksum = record->intent_checksum;
 	return op;
 }
 

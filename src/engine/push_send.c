@@ -75,6 +75,7 @@ fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
 	{
 		op->has_sha256 = true;
 		memcpy(op->sha256, file->sha256, CS_SHA256_LENGTH);
+		op->checksum = file->checksum;
 	}
 	if (record == NULL)
 		return;
@@ -93,12 +94,14 @@ fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
 		op->has_intended = true;
 		op->intended_size = record->intent_size;
 		memcpy(op->intended_sha256, record->intent_sha256, CS_SHA256_LENGTH);
+		op->intended_checksum = record->intent_checksum;
 	}
 	else if (file->known && record->has_sha256)
 	{
 		op->has_intended = true;
 		op->intended_size = record->size;
 		memcpy(op->intended_sha256, record->sha256, CS_SHA256_LENGTH);
+		op->intended_checksum = record->checksum;
 	}
 }
 
@@ -330,6 +333,9 @@ file_sent(CsPushJob *push, CsPushFile *file, TimestampTz now)
 	file->size = result->size;
 	memcpy(file->sha256, result->sha256, CS_SHA256_LENGTH);
 	file->has_sha256 = true;
+	if (result->checksum != NULL)
+		file->checksum = pstrdup(result->checksum);
+	file->remote_checksum = result->entry.checksum ? pstrdup(result->entry.checksum) : NULL;
 	file->sent = result->adopted ? 0 : result->size;
 	if (file->marked)
 		file->did = "conflict";

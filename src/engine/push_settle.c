@@ -121,7 +121,7 @@ settle_skipped(CsPushJob *push, CsPushFile *file)
 	execute("UPDATE cloudsync.pushed_file SET state = 'skipped', content_version = $6, "
 			"last_error = $7, next_try_at = NULL, attempts = 0, "
 			"intent_run_id = NULL, intent_path = NULL, intent_temp = NULL, "
-			"intent_size = NULL, intent_sha256 = NULL, intent_session = NULL WHERE " THIS_FILE,
+			"intent_size = NULL, intent_sha256 = NULL, intent_checksum = NULL, intent_session = NULL WHERE " THIS_FILE,
 			&args);
 }
 

@@ -26,6 +26,8 @@ enum
 	SENT_REMOTE_VERSION,
 	SENT_SIZE,
 	SENT_SHA256,
+	SENT_CHECKSUM,
+	SENT_REMOTE_CHECKSUM,
 	SENT_CONTENT_VERSION,
 	SENT_MARKED,
 	SENT_WEB_URL,
@@ -38,8 +40,8 @@ fill_columns(SentFiles *sent, CsColumn *columns)
 {
 	static const Oid types[SENT_COLUMNS] = {INT4OID, TEXTOID, TEXTOID, TEXTOID,
 											TEXTOID, TEXTOID, TEXTOID, INT8OID,
-											BYTEAOID, TEXTOID, BOOLOID, TEXTOID,
-											TEXTOID};
+											BYTEAOID, TEXTOID, TEXTOID, TEXTOID,
+											BOOLOID, TEXTOID, TEXTOID};
 	ListCell *cell;
 
 	for (int i = 0; i < SENT_COLUMNS; i++)
@@ -57,6 +59,8 @@ fill_columns(SentFiles *sent, CsColumn *columns)
 		cs_column_add_text(&columns[SENT_REMOTE_VERSION], file->remote_version);
 		cs_column_add(&columns[SENT_SIZE], Int64GetDatum(file->size), false);
 		cs_column_add(&columns[SENT_SHA256], cs_sha256_datum(file->sha256), false);
+		cs_column_add_text(&columns[SENT_CHECKSUM], file->checksum);
+		cs_column_add_text(&columns[SENT_REMOTE_CHECKSUM], file->remote_checksum);
 		cs_column_add_text(&columns[SENT_CONTENT_VERSION],
 						   file->plan->row ? file->plan->row->version : NULL);
 		cs_column_add(&columns[SENT_MARKED], BoolGetDatum(file->marked), false);
@@ -93,16 +97,18 @@ record_sent(SentFiles *sent, const CsColumn *columns)
 	add_columns(&args, columns, SENT_COLUMNS);
 	execute("UPDATE cloudsync.pushed_file f SET path = s.path, path_key = s.path_key, wanted = s.wanted, "
 			"remote_id = s.remote_id, remote_version = s.remote_version, size = s.size, sha256 = s.sha256, "
+			"checksum = s.checksum, remote_checksum = s.remote_checksum, "
 			"content_version = s.content_version, state = 'synced', marked = f.marked OR s.marked, web_url = s.web_url, "
 			"content_tag = s.content_tag, "
 			"intent_run_id = NULL, intent_path = NULL, intent_temp = NULL, "
-			"intent_size = NULL, intent_sha256 = NULL, intent_session = NULL, "
+			"intent_size = NULL, intent_sha256 = NULL, intent_checksum = NULL, intent_session = NULL, "
 			"attempts = 0, next_try_at = NULL, last_error = NULL, trash_confirmed = false "
 			"FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), "
 			"pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), "
 			"pg_catalog.unnest($11), pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), "
-			"pg_catalog.unnest($15), pg_catalog.unnest($16)) AS s (source_id, file_key, path, path_key, wanted, remote_id, "
-			"remote_version, size, sha256, content_version, marked, web_url, content_tag) "
+			"pg_catalog.unnest($15), pg_catalog.unnest($16), pg_catalog.unnest($17), pg_catalog.unnest($18)) "
+			"AS s (source_id, file_key, path, path_key, wanted, remote_id, remote_version, size, sha256, checksum, "
+			"remote_checksum, content_version, marked, web_url, content_tag) "
 			"WHERE f.destination_id OPERATOR(pg_catalog.=) $1 AND f.dossiers_id OPERATOR(pg_catalog.=) $2 "
 			"AND f.dossier OPERATOR(pg_catalog.=) $3 AND f.source_id OPERATOR(pg_catalog.=) s.source_id "
 			"AND f.file_key OPERATOR(pg_catalog.=) s.file_key",

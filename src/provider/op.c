@@ -30,6 +30,7 @@ cs_op_copy(CsOp *target, const CsOp *op)
 	target->known_version = copy(op->known_version);
 	target->expect_version = copy(op->expect_version);
 	target->session = copy(op->session);
+	target->checksum = copy(op->checksum);
 	target->intended_checksum = copy(op->intended_checksum);
 	if (op->n_puts > 0)
 	{
@@ -41,6 +42,8 @@ cs_op_copy(CsOp *target, const CsOp *op)
 			puts[i].path = copy(op->puts[i].path);
 			puts[i].id = copy(op->puts[i].id);
 			puts[i].known_version = copy(op->puts[i].known_version);
+			puts[i].checksum = copy(op->puts[i].checksum);
+			puts[i].intended_checksum = copy(op->puts[i].intended_checksum);
 		}
 		target->puts = puts;
 	}

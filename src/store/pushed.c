@@ -41,7 +41,8 @@ cs_records_read(int64 destination_id, int dossiers_id, const char *dossier)
 
 	n = cs_execute("SELECT source_id, file_key, path, wanted, remote_id, remote_version, "
 				   "content_version, state, size, sha256, intent_path, intent_temp, "
-				   "intent_size, intent_sha256, attempts, trash_confirmed, intent_session, content_tag "
+				   "intent_size, intent_sha256, attempts, trash_confirmed, intent_session, content_tag, "
+				   "COALESCE(remote_checksum, checksum), intent_checksum "
 				   "FROM cloudsync.pushed_file "
 				   "WHERE destination_id OPERATOR(pg_catalog.=) $1 "
 				   "AND dossiers_id OPERATOR(pg_catalog.=) $2 "
@@ -70,6 +71,8 @@ cs_records_read(int64 destination_id, int dossiers_id, const char *dossier)
 		record->trash_confirmed = cs_get_bool(i, 16, false);
 		record->intent_session = cs_get_text(i, 17);
 		record->content_tag = cs_get_text(i, 18);
+		record->checksum = cs_get_text(i, 19);
+		record->intent_checksum = cs_get_text(i, 20);
 		records = lappend(records, record);
 	}
 	return records;
