@@ -74,6 +74,7 @@ typedef struct CsTokens
 	const char *access_token;
 	const char *refresh_token; /* NULL: the former one stays */
 	int64 expires_in;		   /* seconds; 0: not said */
+	int64 refresh_expires_in;  /* of the consent, where it ends by itself */
 	const char *scope;		   /* granted; NULL: as asked */
 	const char *account;	   /* if the server said; or NULL */
 	/* DEVICE_START */
