@@ -71,6 +71,8 @@ class Blob:
 
     @property
     def content_hash(self):
+        if self._path is None and 0 < self.size <= BLOCK:
+            return self._hash("blocks", lambda: hashlib.sha256(hashlib.sha256(self._data).digest()).hexdigest())
         return self._hash("blocks", lambda: hashlib.sha256(
             b"".join(hashlib.sha256(block).digest() for block in self.pieces(BLOCK))).hexdigest())
 

@@ -5,6 +5,7 @@ WORK: route -> coroutine(work, argument), work being dropbox_api.Work; what it g
 is the answer's JSON, or an Answer.
 """
 import calendar
+import functools
 import json
 import re
 import time
@@ -17,6 +18,7 @@ LARGEST_BODY = 150 * 1024 * 1024
 LARGEST_FILE = 2**41 - 2**22
 
 
+@functools.lru_cache(1000)
 def stamp(seconds):
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 

@@ -60,11 +60,25 @@ def folder_of(work, state):
     return top, node
 
 
+def entry_of(work, node, above):
+    """metadata(), for many of a folder: a file of a bulk is below what is known."""
+    if node.folder or node.flags or node.parent.bulk is None or node.told is not None:
+        return metadata(work, node)
+    if node.parent not in above:
+        above.clear()
+        above[node.parent] = work.tree.lower(node.parent, work.root), work.tree.display(node.parent, work.root)
+    lower, display = above[node.parent]
+    return {".tag": "file", "name": node.name, "id": node.id, "path_lower": lower + "/" + node.key,
+            "path_display": display + "/" + node.name, "client_modified": stamp(node.client_modified),
+            "server_modified": stamp(node.server_modified), "rev": node.rev, "size": node.blob.size,
+            "is_downloadable": True, "content_hash": node.blob.content_hash}
+
+
 def page(work, state, limit):
     """The next entries; the state goes on."""
     top, folder = folder_of(work, state)
     work.root, root = top, work.root
-    entries = []
+    entries, above = [], {}
     try:
         if state["at"] is not None:
             started = tuple(state["at"])
@@ -77,7 +91,7 @@ def page(work, state, limit):
                     return entries, True
                 last = keys
                 if not (state["downloadable"] and "no_download" in node.flags):
-                    entries.append(metadata(work, node))
+                    entries.append(entry_of(work, node, above))
             if state["deleted"]:
                 entries += deleted_below(work, top, folder, state["recursive"])
             state["at"] = None
@@ -106,7 +120,7 @@ def exists(work, top, keys):
 
 
 def changes(work, state, top, limit):
-    entries, tree = [], work.tree
+    entries, tree, above = [], work.tree, {}
     position = (state["since"], state["offset"])
     end = len(tree.events)
     for kind, what, keys, after in tree.changes(top, tuple(state["folder"]), state["since"], state["offset"],
@@ -118,7 +132,7 @@ def changes(work, state, top, limit):
         if kind == "del":
             entries.append(deleted_metadata(work, what, keys))
         elif not (state["downloadable"] and "no_download" in what.flags):
-            entries.append(metadata(work, what))
+            entries.append(entry_of(work, what, above))
     state["since"], state["offset"] = end, 0
     return entries, False
 

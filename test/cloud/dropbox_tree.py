@@ -25,6 +25,8 @@ class Problem(Exception):
 
 
 def key_of(name):
+    if name.isascii():
+        return name.lower()
     name = unicodedata.normalize("NFC", name)
     return "".join(c.lower() if OLD.category(c) != "Cn" and len(c.lower()) == 1 else c for c in name)
 
