@@ -122,7 +122,7 @@ def quickxor(pieces, size):
             columns ^= int.from_bytes(piece[at:at + 160], "little")
     columns ^= int.from_bytes(rest, "little")
     ring, mask = 0, (1 << 160) - 1
-    for i, byte in enumerate(columns.to_bytes(160, "little")):
+    for i, byte in enumerate(columns.to_bytes(min(160, size), "little")):
         at = i * 11 % 160
         shifted = byte << at
         ring ^= (shifted & mask) ^ (shifted >> 160)
