@@ -190,8 +190,9 @@ typedef enum CsRequestKind
 	CS_REQ_FILE_RENAME, /* path -> to_path, fsync of both folders -> entry;
 						 * EEXIST if target is there and !replace */
 	CS_REQ_FILE_UNLINK, /* path: ENOENT is an answer like any other */
-	CS_REQ_HASH_BODY,	/* read from..from+length of the body without sending
-						 * it -> size, sha256; the body is then rewound */
+	CS_REQ_HASH_BODY,	/* read from..from+length of the body, or as far as it
+						 * goes, without sending it -> size, sha256; the body
+						 * is then rewound */
 	CS_REQ_HTTP			/* one HTTP exchange -> status, headers, text, size */
 } CsRequestKind;
 
@@ -206,7 +207,9 @@ typedef enum CsSend
 {
 	CS_SEND_NOTHING,
 	CS_SEND_TEXT, /* text, text_len */
-	CS_SEND_BODY  /* from..from+length of the transfer's body */
+	CS_SEND_BODY  /* from..from+length of the transfer's body; text, if there is
+				   * one, goes before it and tail after it (an envelope of
+				   * several parts, of a length known beforehand) */
 } CsSend;
 
 /* Where an HTTP answer's content goes. */
@@ -248,6 +251,8 @@ typedef struct CsRequest
 	CsSend send;
 	const char *text;
 	int64 text_len;
+	const char *tail;
+	int64 tail_len;
 	const char *payload_sha256; /* for signatures: hexadecimal of what is sent,
 								 * or a word of the protocol; NULL: the carrier
 								 * computes it of text or of nothing */
@@ -322,6 +327,7 @@ typedef struct CsResult
 {
 	CsEntry entry; /* STAT, MKDIR, PUT, MOVE, TRASH: as it is there now */
 	bool adopted;  /* PUT: was there already with our bytes; nothing sent */
+	bool made;	   /* MKDIR: it was made just now, so nothing is in it */
 	bool verified; /* PUT, GET: checksum compared, not only size */
 	int64 size;	   /* PUT, GET: bytes */
 	uint8 sha256[CS_SHA256_LENGTH];
@@ -495,5 +501,6 @@ extern const CsProvider cs_provider_web;
 extern const CsProvider cs_provider_local;
 extern const CsProvider cs_provider_webdav;
 extern const CsProvider cs_provider_s3;
+extern const CsProvider cs_provider_gdrive;
 
 #endif

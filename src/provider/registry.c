@@ -12,8 +12,8 @@
 #include "cloudsync/provider.h"
 
 const CsProvider *const cs_providers[] = {&cs_provider_local,
-										  &cs_provider_webdav,
-										  &cs_provider_s3, NULL};
+										  &cs_provider_webdav, &cs_provider_s3,
+										  &cs_provider_gdrive, NULL};
 
 /* NULL: unknown. */
 const CsProvider *

@@ -55,7 +55,7 @@ prepare(CsHttpTask *task)
 	task->eof = false;
 	task->body_waits = false;
 	task->paused = false;
-	task->sent = 0;
+	task->sent = task->tail_sent = 0;
 	task->received = 0;
 	task->where = CS_WHERE_UNKNOWN;
 	task->text_len = 0;
@@ -292,7 +292,7 @@ fly(CsHttpTask *task)
 			return CS_HTTP_WAIT;
 	}
 	if (task->request.send == CS_SEND_BODY)
-		task->done = task->request.from + task->sent;
+		task->done = task->request.from + cs_http_body_sent(task);
 	cs_http_unpause(task);
 	return !waits && !task->body_waits && task->wake_at == 0 && wants_fill(task)
 			   ? CS_HTTP_MORE
@@ -343,7 +343,7 @@ land(CsHttpTask *task)
 	if (task->where == CS_WHERE_BUFFER && task->end > task->start)
 		return hand_on(task);
 	if (task->request.send == CS_SEND_BODY)
-		task->done = task->request.from + task->sent;
+		task->done = task->request.from + cs_http_body_sent(task);
 	if (task->code == CURLE_OK)
 	{
 		curl_easy_getinfo(task->handle->easy, CURLINFO_RESPONSE_CODE, &status);

@@ -179,7 +179,8 @@ struct CsHttpTask
 	bool eof;	  /* the last of it is in the buffer, or was */
 	bool body_waits; /* the body has nothing yet, or no room */
 	bool paused;  /* curl waits for us */
-	int64 sent;	  /* bytes of this request's content that curl took */
+	int64 sent;	  /* bytes of this request's content that curl took, */
+	int64 tail_sent; /* and of them those after the body */
 	int64 received; /* bytes of this answer's that went to the body */
 	int64 written;	/* to the body, by all requests since it was begun */
 	bool delivered; /* the body was written to, by any request */
@@ -288,6 +289,10 @@ extern bool cs_http_room(CsHttpTask *task, size_t size);
 /* Reads a piece. *again: 0, or when the pace lets go. */
 extern bool cs_http_fill(CsHttpTask *task, int64 *again);
 extern bool cs_http_hash_piece(CsHttpTask *task);
+/* Bytes of what a request carries, with what goes around its body; -1: not
+ * known; and the body's own of those that curl took. */
+extern int64 cs_http_content_length(const CsRequest *request);
+extern int64 cs_http_body_sent(const CsHttpTask *task);
 extern bool cs_http_deliver(CsHttpTask *task, int64 *again);
 extern bool cs_http_body_restart(CsHttpTask *task);
 extern bool cs_http_hash_start(CsHttpTask *task);

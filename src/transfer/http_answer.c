@@ -301,8 +301,9 @@ cs_http_answer(CsHttpTask *task)
 	response->clock = cs_http_clock();
 	response->text = task->text_len > 0 ? task->text : "";
 	response->text_len = task->text_len;
-	response->size = task->request.send == CS_SEND_BODY ? task->sent
-														: task->received;
+	response->size = task->request.send == CS_SEND_BODY
+						 ? cs_http_body_sent(task)
+						 : task->received;
 	if (task->request.kind == CS_REQ_HASH_BODY)
 		response->size = task->offset - task->request.from;
 	else if (launched)

@@ -301,6 +301,27 @@ size_for(int64 left)
 	return Max((size_t) left, 1);
 }
 
+int64
+cs_http_content_length(const CsRequest *request)
+{
+	if (request->send == CS_SEND_TEXT)
+		return request->text_len;
+	if (request->send != CS_SEND_BODY)
+		return 0;
+	return request->length < 0
+			   ? -1
+			   : request->text_len + request->length + request->tail_len;
+}
+
+int64
+cs_http_body_sent(const CsHttpTask *task)
+{
+	const CsRequest *request = &task->request;
+	int64 sent = Max(task->sent - request->text_len, 0);
+
+	return request->length < 0 ? sent : Min(sent, request->length);
+}
+
 bool
 cs_http_fill(CsHttpTask *task, int64 *again)
 {
@@ -379,10 +400,8 @@ cs_http_hash_piece(CsHttpTask *task)
 		return true;
 	if (n < 0)
 		return false;
-	if (n == 0 && left > 0)
-		return ended_early(task);
 	if (n == 0)
-		task->eof = true;
+		task->eof = true; /* maybe before length: the answer's size says so */
 	hash_bytes(task, task->buffer, n, task->offset);
 	task->offset += n;
 	return true;

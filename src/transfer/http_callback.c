@@ -186,6 +186,28 @@ cs_http_on_write(char *bytes, size_t size, size_t n, void *arg)
 	return len;
 }
 
+/* What goes before the body, and after it; the number of bytes. */
+static size_t
+read_around(CsHttpTask *task, char *bytes, size_t room)
+{
+	const CsRequest *request = &task->request;
+	size_t len;
+
+	if (task->sent < request->text_len)
+	{
+		len = Min(room, (size_t) (request->text_len - task->sent));
+		memcpy(bytes, request->text + task->sent, len);
+		return len;
+	}
+	if (!task->eof || task->end > task->start ||
+		task->tail_sent >= request->tail_len)
+		return 0;
+	len = Min(room, (size_t) (request->tail_len - task->tail_sent));
+	memcpy(bytes, request->tail + task->tail_sent, len);
+	task->tail_sent += len;
+	return len;
+}
+
 size_t
 cs_http_on_read(char *bytes, size_t size, size_t n, void *arg)
 {
@@ -198,7 +220,8 @@ cs_http_on_read(char *bytes, size_t size, size_t n, void *arg)
 		len = Min(room, (size_t) (task->request.text_len - task->sent));
 		memcpy(bytes, task->request.text + task->sent, len);
 	}
-	else if (task->request.send == CS_SEND_BODY)
+	else if (task->request.send == CS_SEND_BODY &&
+			 (len = read_around(task, bytes, room)) == 0)
 	{
 		len = Min(room, task->end - task->start);
 		if (len == 0 && !task->eof)
@@ -213,7 +236,7 @@ cs_http_on_read(char *bytes, size_t size, size_t n, void *arg)
 		if (!task->eof && task->end - task->start <= task->size / 2)
 			cs_http_ready(task);
 	}
-	else
+	else if (task->request.send != CS_SEND_BODY)
 		len = 0;
 	task->sent += len;
 	moved(task, len);
@@ -234,9 +257,14 @@ cs_http_on_seek(void *arg, curl_off_t offset, int origin)
 	task->sent = offset;
 	if (task->request.send == CS_SEND_BODY)
 	{
+		int64 sent = cs_http_body_sent(task);
+
 		task->start = task->end = 0;
-		task->offset = task->request.from + offset;
-		task->eof = task->request.length == 0;
+		task->offset = task->request.from + sent;
+		task->eof = sent == task->request.length;
+		task->tail_sent =
+			task->eof ? offset - task->request.text_len - sent : 0;
+		task->tail_sent = Max(task->tail_sent, 0);
 	}
 	return CURL_SEEKFUNC_OK;
 }

@@ -108,9 +108,7 @@ set_method(CsHttpTask *task)
 {
 	CURL *easy = task->handle->easy;
 	const CsRequest *request = &task->request;
-	int64 length = request->send == CS_SEND_TEXT   ? request->text_len
-				   : request->send == CS_SEND_BODY ? request->length
-												   : 0;
+	int64 length = cs_http_content_length(request);
 	bool upload = request->send != CS_SEND_NOTHING ||
 				  strcmp(request->method, "PUT") == 0 ||
 				  strcmp(request->method, "POST") == 0;

@@ -142,9 +142,7 @@ static bool
 add_all(CsHttpTask *task)
 {
 	const CsRequest *request = &task->request;
-	int64 length = request->send == CS_SEND_TEXT ? request->text_len
-				   : request->send == CS_SEND_BODY ? request->length
-												   : 0;
+	int64 length = cs_http_content_length(request);
 	bool large = length < 0 || length >= EXPECT_FROM;
 
 	for (int i = 0; i < CS_REQUEST_HEADERS && request->headers[i].name != NULL;

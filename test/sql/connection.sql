@@ -7,7 +7,9 @@ CREATE EXTENSION cloudsync SCHEMA public;
 UPDATE cloudsync.home SET suspended_at = now(), suspended_by = 'the test';
 COMMIT;
 
+\pset format unaligned
 SELECT provider, title, options, credentials, checksum, incremental FROM cloudsync.providers ORDER BY 1;
+\pset format aligned
 
 -- refusals, which change nothing
 SELECT * FROM cloudsync_connect('locale', 'Archive');
