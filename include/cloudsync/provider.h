@@ -62,9 +62,12 @@ typedef struct CsEntry
 						   * computes (CsProvider), in its own notation; or
 						   * NULL. See CsProvider.checksum_is_strong */
 	const char *parent_id; /* LIST by a cursor, where the provider has ids: of
-							* the folder it is in; NULL: path says it */
+							* the folder it is in; NULL: path says it. With
+							* feed_of_account all but what is gone has it, and
+							* path may be NULL: name is what it is called */
 	bool gone; /* LIST by a cursor: it is not there any more, nor what was below
-				* it: what id names if there is one, else path */
+				* it: what id names if there is one, else path. The listed
+				* folder itself, too: it is then looked for by its id */
 	const char *web_url; /* NULL: none */
 	const char *refused; /* why it can never be collected; NULL: it can */
 } CsEntry;
@@ -105,7 +108,11 @@ typedef struct CsOp
 	const char *to_path; /* MOVE, TRASH */
 	bool recursive;		 /* LIST */
 	bool follow;  /* LIST: a cursor for what changes after it is wanted, and
-				  * cursor is one of those (CsProvider.incremental) */
+				  * cursor is one of those (CsProvider.incremental). Without a
+				  * cursor: a full listing of which nothing that changes from
+				  * its beginning on is missed by following its cursor. One
+				  * that is refused is failure RESET; that its folder is not
+				  * there any more is GONE */
 	bool visible; /* MKDIR: it is to be seen before anything is in it (P4) */
 	const char *cursor;		   /* LIST: where to go on; NULL: from the start */
 	const char *temp_name;	   /* PUT: name beside the target to write under */
@@ -432,6 +439,8 @@ typedef struct CsProvider
 	bool incremental;			  /* lists by cursor */
 	bool feed_of_account; /* a cursor is of the whole account, whatever the
 							 * folder (L11): one serves all channels */
+	bool same_names;	  /* a folder may have several of one name: the id alone
+							 * tells them apart */
 	int put_many;		  /* files that one PUT_MANY may have; 0: it has none */
 	int64 put_many_bytes; /* of them together */
 	bool stable_ids;	  /* ids never name another file later: an id
