@@ -14,6 +14,7 @@ import tempfile
 KEPT = 4 * 1024 * 1024  # more is kept in a file
 PIECE = 1024 * 1024
 BLOCK = 4 * 1024 * 1024  # of Dropbox's content hash
+PLACES = [i * 11 % 160 for i in range(160)]  # of quickXorHash
 
 
 class Blob:
@@ -121,11 +122,10 @@ def quickxor(pieces, size):
         for at in range(0, whole, 160):
             columns ^= int.from_bytes(piece[at:at + 160], "little")
     columns ^= int.from_bytes(rest, "little")
-    ring, mask = 0, (1 << 160) - 1
-    for i, byte in enumerate(columns.to_bytes(min(160, size), "little")):
-        at = i * 11 % 160
-        shifted = byte << at
-        ring ^= (shifted & mask) ^ (shifted >> 160)
+    ring = 0
+    for byte, at in zip(columns.to_bytes(min(160, size), "little"), PLACES):
+        ring ^= byte << at
+    ring = (ring & ((1 << 160) - 1)) ^ (ring >> 160)
     digest = bytearray(ring.to_bytes(20, "little"))
     for i, byte in enumerate(size.to_bytes(8, "little")):
         digest[12 + i] ^= byte

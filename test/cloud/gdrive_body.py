@@ -22,7 +22,7 @@ MOST_CHILDREN = 500000
 
 def fields_of(params, known, default):
     """The tree of the parameter `fields`."""
-    if "fields" not in params:
+    if not params.get("fields"):
         return default
     try:
         return parse_fields(params["fields"], known)

@@ -18,7 +18,7 @@ def answer(body, wanted):
 
 
 async def about(part, call, client, params):
-    if "fields" not in params:
+    if not params.get("fields"):
         refuse(400, "required", "The 'fields' parameter is required for this method.", "fields")
     wanted = fields_of(params, ABOUT, None)
     store = part.store

@@ -29,7 +29,8 @@ are named by `path` or `id`. An item is told as {id, name, path, ...}.
   setting      rewriting ("at once", "late", "off"), late_seconds, rewritten (endings),
                child_entries (deletions of what was in a deleted folder are told),
                vary_ids (personal drives' ids), encoded_paths, no_links (no
-               downloadUrl), link_lifetime, put_limit, folder_delta, page_size
+               downloadUrl), link_lifetime, put_limit, folder_delta, page_size,
+               takes_tokens (the bytes' host does not mind a token, as it once did)
   drive_info   id, root, kind, total, used
   tree         path ("/"): every item below, with sizes and digests
   read         path: {base64}
@@ -229,7 +230,8 @@ def act_setting(part, told):
     for name, value in told.items():
         if name in ("rewriting", "late_seconds", "rewritten", "child_entries"):
             setattr(part.store, name, value)
-        elif name in ("vary_ids", "encoded_paths", "no_links", "link_lifetime", "put_limit", "folder_delta", "page_size"):
+        elif name in ("vary_ids", "encoded_paths", "no_links", "link_lifetime", "put_limit", "folder_delta", "page_size",
+                      "takes_tokens"):
             setattr(part, name, value)
         elif name not in ("service", "act"):
             raise ValueError("unknown setting: %s" % name)

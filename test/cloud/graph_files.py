@@ -21,7 +21,7 @@ def kind(call):
 
 async def answer(part, call):
     what = kind(call)
-    if "Authorization" in call.headers:
+    if "Authorization" in call.headers and not part.takes_tokens:
         if what == "download":
             return Answer(401, PAGE, content_type="text/html")
         return error(call, 401, "unauthenticated", "The caller is not authenticated.")

@@ -359,7 +359,8 @@ async def create(part, call, client, drive, place):
     """POST children: a folder."""
     parent = existing(call, drive, place)
     told = await body_of(call)
-    check_fields(call, told, {"name", "folder", "@microsoft.graph.conflictBehavior", "description", "fileSystemInfo"})
+    check_fields(call, told, {"name", "folder", "@microsoft.graph.conflictBehavior", "@name.conflictBehavior",
+                              "description", "fileSystemInfo"})
     if not parent.folder:
         bad_request(call, "The resource is not a folder.")
     if not isinstance(told.get("folder"), dict):
@@ -367,7 +368,7 @@ async def create(part, call, client, drive, place):
     name = told.get("name")
     check_name(call, drive, parent, name, True)
     call.subject += "/" + name
-    behaviour = behaviour_of(call, told.get("@microsoft.graph.conflictBehavior"), "fail")
+    behaviour = behaviour_of(call, told.get("@microsoft.graph.conflictBehavior", told.get("@name.conflictBehavior")), "fail")
     times = times_of(call, told)
     found = drive.child(parent.id, name)
     if not drive.personal:
@@ -460,8 +461,9 @@ async def copy(part, call, client, drive, place):
     one = existing(call, drive, place)
     told = await body_of(call)
     check_fields(call, told, {"name", "parentReference"})
-    folder = new_parent(call, drive, drive.items[drive.root], dict(told["parentReference"])) \
-        if told.get("parentReference", {}).get("id") not in (None, drive.root) else drive.items[drive.root]
+    folder = drive.items[one.parent or drive.root]
+    if "parentReference" in told:
+        folder = new_parent(call, drive, one, told["parentReference"])
     name = told.get("name", one.name)
     check_name(call, drive, folder, name)
     if one.kind != "file":

@@ -91,6 +91,8 @@ def of_drive(place, rest):
             place.kind = "unknown"
             return place
         place.item, rest = segment(found.group(1)), rest[found.end():]
+    if rest == ":/":
+        rest = ""  # the item itself; with a closing colon it is refused
     if rest.startswith(":"):
         found = re.match(r":/([^:]+)(?::(?:/(.*))?)?\Z", rest)
         if not found or found.group(2) is not None and ":" in found.group(2):

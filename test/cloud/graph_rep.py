@@ -66,7 +66,7 @@ def sign(text):
 def download_url(part, item, until=None):
     """A pre-authenticated address: byte for byte as it is, for an hour."""
     until = int(part.world.now() + part.link_lifetime if until is None else until)
-    query = "UniqueId=%s&Translate=false&tempauth=v1.%d." % (urllib.parse.quote(item.id, safe=""), until)
+    query = "UniqueId=%s&Translate=false&tempauth=v1.%d." % (item.id.replace("!", "%21"), until)
     return "%s?%sCloudSecret%s%s" % (link_head(part.origin("files"), item.drive.id), query,
                                      sign(item.drive.id + "|" + query), LINK_END)
 

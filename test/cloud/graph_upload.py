@@ -115,7 +115,8 @@ async def create(part, call, client, drive, place):
 
 
 def session_of(part, call):
-    session = part.sessions.get(call.request.raw_path)
+    # Browsers' clients write an apostrophe of a query as %27; nothing else may be other than given.
+    session = part.sessions.get(call.request.raw_path.replace("%27", "'"))
     if session is not None:
         call.subject = "/".join(session.place.names) or session.place.item
     if session is not None and part.world.now() > session.started + DAY and not session.drive.personal:
