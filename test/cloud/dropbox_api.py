@@ -60,6 +60,7 @@ from dropbox_args import PATH_ROOT, ROUTES, Invalid, check
 from dropbox_tree import Problem, Tree, key_of
 from oauth import basic
 
+TOKEN = ("/oauth2/token", "/1/oauth2/token")  # the latter of old, still used by rclone
 STYLES = {"rpc": ("application/json", "application/json; charset=utf-8", "text/plain; charset=dropbox-cors-hack"),
           "upload": ("application/octet-stream", "text/plain; charset=dropbox-cors-hack"),
           "download": ("", "application/octet-stream", "application/octet-stream; charset=utf-8", "text/plain",
@@ -126,7 +127,7 @@ class DropboxApi(Part):
         return self.accounts[user.id]
 
     def route(self, call):
-        if call.path == "/oauth2/token":
+        if call.path in TOKEN:
             return "oauth2/token"
         if not call.path.startswith("/2/"):
             return call.path.strip("/")
@@ -166,7 +167,7 @@ class DropboxApi(Part):
     # --- a request ---
 
     async def answer(self, call):
-        if call.path == "/oauth2/token":
+        if call.path in TOKEN:
             return await self.authority.token(call) if call.host == "api" else Answer(404, "")
         route = ROUTES.get(call.route)
         if call.route == "files/upload_session/append_batch" and not self.settings["append_batch"]:
