@@ -195,6 +195,8 @@ async def spoil(call, answer, entry):
     if answer.content_type:
         lines.append("Content-Type: " + answer.content_type)
     lines += ["%s: %s" % header for header in answer.headers.items()]
+    if kind in ("drip", "flip", "stall"):
+        lines.append("Connection: close")
     head = ("\r\n".join(lines) + "\r\n\r\n").encode()
     if kind == "garbage":
         head, body = b"\x00\x01 this is no HTTP\r\n\r\n", b""

@@ -15,6 +15,7 @@ plan skip_all => TestCloud::missing() if TestCloud::missing();
 
 # Each: program, npm => the packages that it is made of.
 my @clients = (
+	['frame_rules.py'],
 	['oauth_rules.py'],
 	['dropbox_rules.py'],
 	['dropbox_python.py'],

@@ -50,6 +50,12 @@ def request(service, host, path, headers=None, body=b"", method="POST"):
     return answer.status, {name.lower(): value for name, value in answer.getheaders()}, text
 
 
+def forget(service, host):
+    """The next request comes on another connection."""
+    if (service, host) in kept:
+        kept.pop((service, host)).close()
+
+
 def control(what, told=None):
     connection = http.client.HTTPConnection("127.0.0.1", READY["control"])
     connection.request("POST", "/" + what, json.dumps(told or {}))
