@@ -80,7 +80,13 @@ COMMIT;
 SQL
 ok(wait_for($node, 'SELECT count(*) >= 2000 FROM cloudsync.due WHERE backfill'), 'existing dossiers are noted');
 is(scalar_sql($node, 'SELECT string_agg(dossier, \' \') FROM (SELECT dossier FROM cloudsync.due ORDER BY start_at LIMIT 3) x'), '3500 3499 3498', 'newest first');
-is(scalar_sql($node, 'SELECT count(*) FROM cloudsync.due WHERE dossier::int <= 1500'), '0', 'no more than can be worked on soon');
+# two live changes noted one after the other: a whole look at the walk lies between
+foreach my $n (1, 2)
+{
+	$node->safe_psql('postgres', "INSERT INTO app.dossier_file (id, dossier_id, name) VALUES (20 + $n, $n, 'c'); SELECT cloudsync.wake(true)");
+	ok(wait_for($node, "SELECT count(*) = 1 FROM cloudsync.due WHERE dossier = '$n'"), "live change $n");
+}
+is(scalar_sql($node, 'SELECT count(*) FROM cloudsync.due WHERE backfill AND dossier::int <= 1500'), '0', 'no more than can be worked on soon');
 $node->safe_psql('postgres', 'DELETE FROM cloudsync.due');
 ok(wait_for($node, 'SELECT count(*) = 0 FROM cloudsync.backfill'), 'the walk goes on to the end');
 is(scalar_sql($node, 'SELECT count(*) FROM cloudsync.due WHERE dossier::int <= 1500'), '1500', 'to the oldest');

@@ -74,6 +74,25 @@ sql(q{DROP FUNCTION bad.on_document});
 $run = sql(q{SELECT cloudsync_collect('in')});
 ok(wait_run($node, $run), 'put right, it is collected');
 
+# What swallows the cancellation and then ends has taken too long all the same.
+write_file("$root/box/in/slow.txt", 'content of slow');
+sql(<<'SQL');
+CREATE FUNCTION bad.slow(bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_sleep(100);
+EXCEPTION WHEN query_canceled THEN
+	NULL;
+END
+$$;
+SELECT cloudsync_on_document('bad.slow');
+SQL
+$run = sql(q{SELECT cloudsync_collect('in')});
+ok(wait_run($node, $run, 'partial'), 'a function that swallows the cancellation fails');
+like(sql(q{SELECT reason FROM cloudsync.item WHERE name = 'slow.txt'}),
+	qr/took longer than cloudsync\.hook_timeout \(500 ms\)$/, '... and its document says why');
+is(sql(q{SELECT count(*) FROM cloudsync.document WHERE name = 'slow.txt'}), 0, '... which is not collected');
+sql(q{DROP FUNCTION bad.slow});
+
 # --- a tracked table, read for a push ------------------------------------------------------
 sql(<<'SQL');
 CREATE TABLE bad.dossier (id bigint PRIMARY KEY, mood bad.mood, title text);
