@@ -125,7 +125,7 @@ class Union:
         if not isinstance(tag, str) or tag not in self.members:
             raise Invalid("unknown tag '%s'" % tag)
         for key in value:
-            if key != ".tag" and (key != tag or self.members[tag] is None):
+            if key != ".tag" and (key != tag or (self.members[tag] is None and value[key] is not None)):
                 raise Invalid("unexpected key '%s'" % key)
         if self.members[tag] is None:
             return tag, None
@@ -175,7 +175,7 @@ READ = (Path(r"(/(.|[\r\n])*|id:.*)|(rev:[0-9a-f]{9,})|(ns:[0-9]+(/.*)?)"), REQU
 PATH_OR_ID = (Path(r"/(.|[\r\n])*|id:.*|(ns:[0-9]+(/.*)?)"), REQUIRED)
 FOLDER = (Path(r"(/(.|[\r\n])*)?|id:.*|(ns:[0-9]+(/.*)?)"), REQUIRED)
 REV = String("[0-9a-f]+", 9)
-HASH = (String("[0-9a-f]{64}", 64, 64), NULLABLE)
+HASH = (String(least=64, most=64), NULLABLE)
 CURSOR = Struct(cursor=(String(least=1), REQUIRED))
 JOB = Struct(async_job_id=(String(least=1), REQUIRED))
 COMMIT = {
@@ -223,12 +223,12 @@ ROUTES = {
     "files/create_folder_batch/check": Route("api", "rpc", WRITES, JOB),
     "files/delete_v2": Route("api", "rpc", WRITES, Struct(path=WRITE, parent_rev=(REV, NULLABLE))),
     "files/delete_batch": Route("api", "rpc", WRITES, Struct(entries=(List(Struct(
-        path=WRITE, parent_rev=(REV, NULLABLE)), 0, 1000), REQUIRED))),
+        path=WRITE, parent_rev=(REV, NULLABLE))), REQUIRED))),
     "files/delete_batch/check": Route("api", "rpc", WRITES, JOB),
     "files/move_v2": Route("api", "rpc", WRITES, Struct(
         **MOVE, allow_shared_folder=NO, autorename=NO, allow_ownership_transfer=NO)),
     "files/move_batch_v2": Route("api", "rpc", WRITES, Struct(
-        entries=(List(Struct(**MOVE), 1, 1000), REQUIRED), autorename=NO, allow_ownership_transfer=NO)),
+        entries=(List(Struct(**MOVE), 1), REQUIRED), autorename=NO, allow_ownership_transfer=NO)),
     "files/move_batch/check_v2": Route("api", "rpc", WRITES, JOB),
     "files/list_folder": Route("api", "rpc", META, LIST_FOLDER),
     "files/list_folder/get_latest_cursor": Route("api", "rpc", META, LIST_FOLDER),

@@ -18,6 +18,7 @@ my @clients = (
 	['frame_rules.py'],
 	['oauth_rules.py'],
 	['dropbox_rules.py'],
+	['dropbox_spec.py'],
 	['dropbox_python.py'],
 	['dropbox_rclone.py'],
 	[ 'dropbox_node.mjs', npm => ['dropbox@10'] ],
