@@ -89,7 +89,7 @@ class Client:
         self.store, self.mail, self.app = store, token.who, token.app.client_id if token.app else token.who
         self.user = store.user(self.mail)
         self.scopes = {s[len(SCOPE):] if s.startswith(SCOPE) else s for s in token.scopes}
-        self.all_drives = False
+        self.all_drives, self.docs = False, None
 
     @property
     def narrow(self):
@@ -109,7 +109,7 @@ class Client:
 
 class Drive(Part):
     service = "google"
-    hosts = {"api": ["www.googleapis.com", "drive.googleapis.com"]}
+    hosts = {"api": ["www.googleapis.com", "drive.googleapis.com"], "docs": ["docs.google.com"]}
 
     def __init__(self, world):
         super().__init__(world)
@@ -123,6 +123,9 @@ class Drive(Part):
     # --- requests ---
 
     def find(self, call):
+        if call.host == "docs":
+            found = re.match(r"/feeds/download/[a-z]+\Z", call.path)
+            return ("docs.export", None, None) if found and call.method == "GET" else ("unknown", None, None)
         for place, methods in PLACES:
             inner = re.match(place + r"(/.*)?\Z", call.path)
             if not inner:
@@ -148,6 +151,8 @@ class Drive(Part):
         if name == "upload.session":
             return await gdrive_upload.session(self, call)
         client = self.client(call)
+        if name == "docs.export":
+            return await gdrive_files.export_link(self, call, client)
         if row is None:
             return error(404, "notFound", "Not Found")
         if not client.scopes & set(row[3]):
@@ -166,7 +171,10 @@ class Drive(Part):
                                 "header", {"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'
                                            + ('' if why == "missing" else ', error="invalid_token"')},
                                 "UNAUTHENTICATED"))
-        return Client(self.store, token)
+        client = Client(self.store, token)
+        real = call.headers.get("Host", "").endswith("googleapis.com")
+        client.docs = "https://docs.google.com" if real else "https://127.0.0.1:%d" % self.world.ports["google"]["docs"]
+        return client
 
     def params(self, call, known, name):
         """The query by its types; what the method does not know is refused."""

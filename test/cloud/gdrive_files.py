@@ -112,14 +112,29 @@ async def export(part, call, client, params, id):
         refuse(403, "fileNotExportable", "Export only supports Docs Editors files.")
     if params["mimeType"] not in EXPORTS[kind]:
         refuse(400, "badRequest", "The requested conversion is not supported.", "mimeType")
-    made = item.exports or {}
-    content = made.get(params["mimeType"], made.get(None))
-    if content is None:
-        content = b"%%PDF-1.4\n%% %s as %s, version %d\n%%%%EOF\n" % (
-            item.name.encode(), params["mimeType"].encode(), item.version)
+    content = exported(item, params["mimeType"])
     if len(content) > part.export_limit:
         refuse(403, "exportSizeLimitExceeded", "This file is too large to be exported.")
     return Answer(200, Blob(content), content_type=params["mimeType"])
+
+
+def exported(item, mime):
+    made = item.exports or {}
+    content = made.get(mime, made.get(None))
+    if content is None:
+        content = b"%%PDF-1.4\n%% %s as %s, version %d\n%%%%EOF\n" % (item.name.encode(), mime.encode(), item.version)
+    return content
+
+
+async def export_link(part, call, client):
+    """An address of exportLinks: no limit of size there."""
+    item = visible(part, client, call.query.get("id", ""), any_drive=True)
+    formats = EXPORTS.get(item.mime[len(NATIVE):], []) if item.native else []
+    number = call.query.get("exportFormat", "")
+    if not number.isdigit() or int(number) >= len(formats):
+        return Answer(400, "Bad Request")
+    call.subject = part.store.path(item)
+    return Answer(200, Blob(exported(item, formats[int(number)])), content_type=formats[int(number)])
 
 
 async def update(part, call, client, params, id):

@@ -97,8 +97,8 @@ def file(store, client, item, wanted):
     else:
         out["quotaBytesUsed"] = "0"
     if want("exportLinks") and item.native and item.mime[len(NATIVE):] in EXPORTS:
-        out["exportLinks"] = {m: "https://docs.google.com/feeds/download/%s?id=%s&exportFormat=%d" % (
-            item.mime[len(NATIVE):], item.id, n) for n, m in enumerate(EXPORTS[item.mime[len(NATIVE):]])}
+        out["exportLinks"] = {m: "%s/feeds/download/%s?id=%s&exportFormat=%d" % (
+            client.docs, item.mime[len(NATIVE):], item.id, n) for n, m in enumerate(EXPORTS[item.mime[len(NATIVE):]])}
     if item.mime == SHORTCUT:
         target = store.get(item.target)
         out["shortcutDetails"] = {"targetId": item.target,

@@ -1,0 +1,19 @@
+# The test cloud's Google Drive, OneDrive and SharePoint are held to their fact
+# sheets, as 105 does with the rest of the cloud: by programs that try the rules, by
+# Google's and Microsoft's own clients, and by rclone.
+use strict;
+use warnings;
+
+use CloudClients;
+use Test::More;
+use TestCloud;
+
+plan skip_all => TestCloud::missing() if TestCloud::missing();
+
+CloudClients::run(
+	['google_rclone.py'],
+	['graph_rclone.py'],
+	[ 'google_node.mjs', npm => ['@googleapis/drive@26.0.1'] ],
+	[ 'graph_node.mjs', npm => ['@microsoft/microsoft-graph-client@3.0.7'] ],
+);
+done_testing();
