@@ -37,7 +37,8 @@ from the team space's root.
              retry_after, form; at the start 0.01, none
   settings   append_batch: false (the service does not take it), page (entries of a
              page where no limit is told, 500), app_folder: true (path root refused),
-             emoji: false (names with them are malformed), undownloadable, ...
+             emoji: false (names with them are malformed), novel: true (answers have
+             fields that no client knows yet)
   flag       path, flag: restricted, no_download, read_only; on
   reset_cursors  cursors given until now are refused
   share      path, user: a shared folder (a namespace of its own) that both have
@@ -114,7 +115,7 @@ class DropboxApi(Part):
         super().__init__(world)
         self.authority = world.authority["dropbox"]
         self.accounts, self.sessions, self.jobs = {}, {}, {}
-        self.settings = {"append_batch": True, "page": 500, "app_folder": False, "emoji": True}
+        self.settings = {"append_batch": True, "page": 500, "app_folder": False, "emoji": True, "novel": False}
         self.hold, self.lock_form = 0.01, {}
         self.locked = {}
         self.cursors_from = 0
@@ -197,6 +198,9 @@ class DropboxApi(Part):
                 done = await module.WORK[call.route](work, argument)
                 if done is None:
                     return Answer(200, "null", content_type="application/json")
+                if self.settings["novel"] and isinstance(done, dict):
+                    for told in [done] + [e for e in done.get("entries", []) if isinstance(e, dict)]:
+                        told["novel_field"] = {".tag": "novel_tag"}
                 return done if isinstance(done, Answer) else Answer(200, done)
         return self.about(call, account, argument)
 
@@ -366,8 +370,7 @@ class DropboxApi(Part):
             told["team"] = {"id": "dbtid:AAFdgehTzw7WlXhZJsbGCLePe8RvQGYDr-I", "name": "Example team", "sharing_policies": {
                 "shared_folder_member_policy": {".tag": "anyone"}, "shared_folder_join_policy": {".tag": "from_anyone"},
                 "shared_link_create_policy": {".tag": "default_public"}, "group_creation_policy": {".tag": "admins_and_members"},
-                "shared_folder_link_restriction_policy": {".tag": "anyone"}}, "office_addin_policy": {".tag": "disabled"},
-                "top_level_content_policy": {".tag": "admin_only"}}
+                "shared_folder_link_restriction_policy": {".tag": "anyone"}}, "office_addin_policy": {".tag": "disabled"}}
             told["team_member_id"] = "dbmid:AAHhy7WsR0x-u4ZCqiDl5Fz5zvuL3kmspwU"
         return Answer(200, told)
 

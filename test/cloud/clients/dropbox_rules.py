@@ -11,16 +11,27 @@ JSON = dict(USER, **{"Content-Type": "application/json"})
 OCTETS = dict(USER, **{"Content-Type": "application/octet-stream"})
 
 
+try:
+    from dropbox_spec import disagrees
+except ImportError:
+    disagrees = None
+disagreed = []
+
+
 def rpc(route, told, headers=JSON, host="api"):
     body = told if isinstance(told, (str, bytes)) else json.dumps(told)
     status, _, text = request("dropbox", host, "/2/" + route, headers, body)
-    return answer(status, text)
+    return answer(route, status, text)
 
 
-def answer(status, text):
+def answer(route, status, text):
     if status == 400:
         return status, text.decode()
     told = json.loads(text) if text else None
+    if disagrees is not None:
+        why = disagrees(route, status, told)
+        if why:
+            disagreed.append((route, status, why, told))
     if status != 200:
         return status, told["error"]
     return status, told
@@ -31,8 +42,9 @@ def content(route, told, body=b"", headers=OCTETS, **more):
     status, answered, text = request("dropbox", "content", "/2/" + route, dict(
         headers, **{"Dropbox-API-Arg": arg}, **more), body)
     if route == "files/download" and status in (200, 206):
+        answer(route, 200, answered["dropbox-api-result"])
         return status, json.loads(answered["dropbox-api-result"]), text
-    return answer(status, text)
+    return answer(route, status, text)
 
 
 def refused(got, status, words, about):
@@ -258,4 +270,5 @@ for kind, words in (("truncate", "an answer that is cut off"), ("garbage", "an a
 log = control("requests", {"service": "dropbox", "since": mark, "route": "files/get_metadata"})
 same([entry["status"] for entry in log][:3], [429, 200, 401], "the log")
 ok(TOKEN not in json.dumps(control("requests", {})), "no token is in the log")
+same(disagreed, [], "all answers are as the service's specification has them")
 done()
