@@ -369,8 +369,7 @@ class DropboxApi(Part):
         if user.extra.get("team"):
             told["team"] = {"id": "dbtid:AAFdgehTzw7WlXhZJsbGCLePe8RvQGYDr-I", "name": "Example team", "sharing_policies": {
                 "shared_folder_member_policy": {".tag": "anyone"}, "shared_folder_join_policy": {".tag": "from_anyone"},
-                "shared_link_create_policy": {".tag": "default_public"}, "group_creation_policy": {".tag": "admins_and_members"},
-                "shared_folder_link_restriction_policy": {".tag": "anyone"}}, "office_addin_policy": {".tag": "disabled"}}
+                "shared_link_create_policy": {".tag": "default_public"}}, "office_addin_policy": {".tag": "disabled"}}
             told["team_member_id"] = "dbmid:AAHhy7WsR0x-u4ZCqiDl5Fz5zvuL3kmspwU"
         return Answer(200, told)
 
