@@ -34,7 +34,7 @@ from the team space's root.
   bulk       path, count, prefix, suffix, size: many files at once in a folder
   quota      bytes: what the account may hold (allocated)
   locks      hold (seconds that a commit holds its namespace; 0: no contention),
-             retry_after, form; at the start 0.01, none
+             retry_after, form; at the start 0.01, none. Gives how many are held
   settings   append_batch: false (the service does not take it), page (entries of a
              page where no limit is told, 500), app_folder: true (path root refused),
              emoji: false (names with them are malformed), novel: true (answers have
@@ -470,7 +470,7 @@ class DropboxApi(Part):
     def act_locks(self, told):
         self.hold = float(told.get("hold", self.hold))
         self.lock_form = {k: told[k] for k in ("retry_after", "form") if k in told}
-        return {}
+        return {"held": len(self.locked)}
 
     def act_settings(self, told):
         self.settings.update({k: v for k, v in told.items() if k not in ("service", "act")})

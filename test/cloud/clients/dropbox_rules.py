@@ -2,6 +2,7 @@
 sections 1, 3, 7), and that faults and the log do what they say."""
 import http.client
 import json
+import threading
 
 from client import act, control, done, fault, ok, port, request, same
 
@@ -231,6 +232,20 @@ refused(rpc("files/list_folder", {"path": ""}, dict(TEAM, **{"Dropbox-API-Path-R
 refused(rpc("files/list_folder", {"path": ""}, dict(TEAM, **{"Dropbox-API-Path-Root": '{".tag":"namespace_id","namespace_id":"1"}'})),
         422, '".tag": "no_permission"', "a namespace of others")
 refused(rpc("files/create_folder_v2", {"path": "/x"}, dict(TEAM, **ROOT)), 409, "team_folder", "nothing beside the team's folders")
+
+# --- a namespace that takes one commit at a time ---
+
+act("dropbox", "locks", hold=2)
+first_one = []
+other = threading.Thread(target=lambda: first_one.append(content("files/upload", {"path": "/at once 1"}, b"1")))
+other.start()
+while act("dropbox", "locks")["held"] == 0:
+    pass
+refused(rpc("files/create_folder_v2", {"path": "/at once 2"}), 429, "too_many_write_operations", "a second commit at a time")
+same(rpc("files/create_folder_v2", {"path": "/at once 3"}, TEAM)[0], 200, "in another namespace it is taken")
+other.join()
+same(first_one[0][0], 200, "the first is taken")
+act("dropbox", "locks", hold=0.01)
 
 # --- faults and the log ---
 
