@@ -469,7 +469,7 @@ class DropboxApi(Part):
 
     def act_locks(self, told):
         self.hold = float(told.get("hold", self.hold))
-        self.lock_form = {k: told[k] for k in ("retry_after", "form") if k in told}
+        self.lock_form.update({k: told[k] for k in ("retry_after", "form") if k in told})
         return {"held": len(self.locked)}
 
     def act_settings(self, told):
