@@ -511,5 +511,7 @@ extern const CsProvider cs_provider_local;
 extern const CsProvider cs_provider_webdav;
 extern const CsProvider cs_provider_s3;
 extern const CsProvider cs_provider_gdrive;
+extern const CsProvider cs_provider_onedrive;
+extern const CsProvider cs_provider_sharepoint;
 
 #endif

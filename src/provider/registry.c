@@ -12,8 +12,12 @@
 #include "cloudsync/provider.h"
 
 const CsProvider *const cs_providers[] = {&cs_provider_local,
-										  &cs_provider_webdav, &cs_provider_s3,
-										  &cs_provider_gdrive, NULL};
+										  &cs_provider_webdav,
+										  &cs_provider_s3,
+										  &cs_provider_gdrive,
+										  &cs_provider_onedrive,
+										  &cs_provider_sharepoint,
+										  NULL};
 
 /* NULL: unknown. */
 const CsProvider *

@@ -1,0 +1,357 @@
+/*
+ * graph_item.c
+ *	  A driveItem of Microsoft Graph as an entry, and whose it is.
+ *
+ *	  A file's version is its QuickXorHash: an entity tag changes with its name
+ *	  and folder, the tag of its content alone is left out of what changed on
+ *	  OneDrive for work. What has no hash there has its entity tag. Services
+ *	  that write into Office files after they were sent (P17) are known by the
+ *	  kinds of files and drives; such a file is ours as long as nobody but its
+ *	  maker has changed it.
+ */
+#ifndef FRONTEND
+#include "postgres.h"
+#else
+#include "postgres_fe.h"
+#endif
+
+#include "common/base64.h"
+#include "cloudsync/path.h"
+#include "graph.h"
+
+/* --- reading ------------------------------------------------------------------ */
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = pg_tolower((unsigned char) c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool
+read_hex(const char *text, uint8 *bytes, int n)
+{
+	if (text == NULL || strlen(text) != (size_t) n * 2)
+		return false;
+	for (int i = 0; i < n; i++)
+	{
+		int high = hex_digit(text[2 * i]);
+		int low = hex_digit(text[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		bytes[i] = (uint8) (high * 16 + low);
+	}
+	return true;
+}
+
+/* QuickXorHash in base64; once it was seen in hexadecimal. NULL: none. */
+static const char *
+read_checksum(const char *text)
+{
+	uint8 bytes[20];
+	char *encoded;
+	int len;
+
+	if (text == NULL || strlen(text) == 28)
+		return text;
+	if (!read_hex(text, bytes, sizeof(bytes)))
+		return NULL;
+	encoded = palloc(32);
+	len = pg_b64_encode((const char *) bytes, sizeof(bytes), encoded, 31);
+	encoded[Max(len, 0)] = '\0';
+	return encoded;
+}
+
+/* Is what changed it last the same person, with the same program? */
+static bool
+same_maker(const CsJson *json)
+{
+	static const char *const ids[] = {"user/id", "application/id"};
+	const CsJson *maker = cs_json_member(json, "createdBy");
+	const CsJson *last = cs_json_member(json, "lastModifiedBy");
+	bool any = false;
+
+	for (int i = 0; i < (int) lengthof(ids); i++)
+	{
+		const char *a = cs_json_text(maker, ids[i]);
+		const char *b = cs_json_text(last, ids[i]);
+
+		if (a == NULL && b == NULL)
+			continue;
+		if (a == NULL || b == NULL || pg_strcasecmp(a, b) != 0)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+/* "/drives/{id}/root:/a/b", percent-encoded in some answers: "/a/b". */
+static const char *
+read_parent_path(const char *text)
+{
+	const char *colon = text != NULL ? strstr(text, "root:") : NULL;
+	char *decoded;
+
+	if (colon == NULL)
+		return NULL;
+	colon += strlen("root:");
+	if (*colon == '\0')
+		return "/";
+	if (*colon != '/')
+		return NULL;
+	decoded = strchr(colon, '%') != NULL && strchr(colon, ' ') == NULL
+				  ? cs_url_decode(colon, strlen(colon))
+				  : NULL;
+	return decoded != NULL ? decoded : colon;
+}
+
+static void
+read_kind(const CsJson *json, GrItem *item)
+{
+	item->is_root = cs_json_member(json, "root") != NULL;
+	item->deleted = cs_json_member(json, "deleted") != NULL;
+	if (cs_json_member(json, "remoteItem") != NULL)
+	{
+		item->kind = CS_ENTRY_OTHER;
+		item->refused = "A shortcut to another drive.";
+	}
+	else if (cs_json_member(json, "package") != NULL)
+	{
+		item->kind = CS_ENTRY_OTHER;
+		item->refused = "A notebook, which the service does not give as a "
+						"file.";
+	}
+	else if (cs_json_member(json, "folder") != NULL || item->is_root)
+		item->kind = CS_ENTRY_FOLDER;
+	else
+	{
+		item->kind = CS_ENTRY_FILE;
+		if (cs_json_member(json, "malware") != NULL)
+			item->refused = "The service has found malware in it.";
+	}
+}
+
+static void
+read_content(const CsJson *json, GrItem *item)
+{
+	const char *sha256 = cs_json_text(json, "file/hashes/sha256Hash");
+
+	item->checksum =
+		read_checksum(cs_json_text(json, "file/hashes/quickXorHash"));
+	item->has_sha256 =
+		read_hex(sha256, item->sha256, (int) sizeof(item->sha256));
+	if (!cs_json_int64(json, "size", &item->size) || item->size < 0)
+		item->size = -1;
+	if (item->checksum != NULL)
+		item->version = psprintf("q:%s", item->checksum);
+	else if (item->size == 0)
+		item->version = pstrdup("empty");
+	else if (item->etag != NULL)
+		item->version = psprintf("e:%s", item->etag);
+	item->link = cs_json_text(json, "@microsoft.graph.downloadUrl");
+	if (item->link == NULL)
+		item->link = cs_json_text(json, "@content.downloadUrl");
+}
+
+bool
+gr_read_item(const CsJson *json, GrItem *item)
+{
+	const char *created = cs_json_text(json, "createdDateTime");
+	const char *modified = cs_json_text(json, "lastModifiedDateTime");
+
+	memset(item, 0, sizeof(*item));
+	item->size = -1;
+	item->id = cs_json_text(json, "id");
+	if (item->id == NULL || item->id[0] == '\0')
+		return false;
+	item->there = true;
+	item->name = cs_json_text(json, "name");
+	item->parent_id = cs_json_text(json, "parentReference/id");
+	item->parent_path =
+		read_parent_path(cs_json_text(json, "parentReference/path"));
+	item->etag = cs_json_text(json, "eTag");
+	item->web_url = cs_json_text(json, "webUrl");
+	item->created = created != NULL ? cs_iso_date(created) : 0;
+	item->modified = modified != NULL ? cs_iso_date(modified) : 0;
+	item->by_its_maker = same_maker(json);
+	read_kind(json, item);
+	if (item->kind == CS_ENTRY_FILE)
+		read_content(json, item);
+	return true;
+}
+
+static const char *
+copy(const char *text)
+{
+	return text != NULL ? pstrdup(text) : NULL;
+}
+
+void
+gr_keep_item(CsConversation *c, const GrItem *item)
+{
+	c->item = *item;
+	c->item.id = copy(item->id);
+	c->item.name = copy(item->name);
+	c->item.parent_id = copy(item->parent_id);
+	c->item.parent_path = copy(item->parent_path);
+	c->item.etag = copy(item->etag);
+	c->item.web_url = copy(item->web_url);
+	c->item.link = copy(item->link);
+	/* checksum and version too: of an answer that is freed with the next */
+	c->item.checksum = copy(item->checksum);
+	c->item.version = copy(item->version);
+}
+
+bool
+gr_answered_item(CsConversation *c, const CsResponse *answer)
+{
+	GrItem item;
+
+	if (!gr_good(answer) || !gr_read_item(gr_json(c, answer), &item))
+		return false;
+	gr_keep_item(c, &item);
+	return true;
+}
+
+void
+gr_entry(const GrItem *item, const char *path, CsEntry *entry)
+{
+	memset(entry, 0, sizeof(*entry));
+	entry->kind = item->kind;
+	entry->path = path;
+	entry->name = path != NULL ? cs_path_name(path) : item->name;
+	entry->id = item->id;
+	entry->version = item->version;
+	entry->size = item->kind == CS_ENTRY_FILE ? item->size : -1;
+	entry->modified = item->modified;
+	entry->has_sha256 = item->has_sha256;
+	memcpy(entry->sha256, item->sha256, CS_SHA256_LENGTH);
+	entry->checksum = item->checksum;
+	entry->web_url = item->web_url;
+	entry->refused = item->refused;
+}
+
+char *
+gr_item_path(const GrItem *item)
+{
+	if (item->is_root)
+		return pstrdup("/");
+	if (item->parent_path == NULL || item->name == NULL ||
+		cs_path_name_problem(item->name, CS_PATH_CONTROLS) != NULL)
+		return NULL;
+	return cs_path_join(item->parent_path, item->name);
+}
+
+/* --- looking ------------------------------------------------------------------- */
+
+CsStep
+gr_look(CsConversation *c, CsRequest *request, int phase, const char *path,
+		const char *id)
+{
+	bool by_id;
+
+	if (id != NULL)
+		return gr_ask(c, request, phase, "GET",
+					  gr_id_url(c, id, NULL, GR_SELECT));
+	return gr_ask(c, request, phase, "GET",
+				  gr_url(c, path, NULL, GR_SELECT, &by_id));
+}
+
+GrLook
+gr_looked(CsConversation *c, const CsResponse *answer, const char *path)
+{
+	GrItem none = {0};
+
+	if (gr_answered_item(c, answer))
+	{
+		if (!c->item.deleted)
+			return GR_THERE;
+		c->item = none;
+		return GR_ABSENT;
+	}
+	c->item = none;
+	gr_failure(&c->failure, answer, "look at", path);
+	return c->failure.failure_class == CS_FAIL_GONE ? GR_ABSENT : GR_FAILED;
+}
+
+/* --- whose it is ---------------------------------------------------------------- */
+
+bool
+gr_is_rewritten(const GrService *service, const char *path)
+{
+	static const char *const kinds[] = {
+		".docx", ".docm", ".dotx", ".dotm", ".xlsx", ".xlsm", ".xltx",
+		".xltm", ".xlsb", ".pptx", ".pptm", ".potx", ".potm", ".ppsx",
+		".ppsm", ".vsdx", ".doc",  ".xls",	".ppt",	 ".pdf",  ".htm",
+		".html", ".aspx", ".jpg",  ".jpeg", ".msg"};
+	size_t len = strlen(path);
+
+	if (service->personal)
+		return false;
+	for (int i = 0; i < (int) lengthof(kinds); i++)
+	{
+		size_t n = strlen(kinds[i]);
+
+		if (len > n && pg_strcasecmp(path + len - n, kinds[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Is it what an attempt meant to leave, or what was left before? */
+static GrOwner
+owner_by_intent(const CsConversation *c)
+{
+	const GrItem *item = &c->item;
+	const CsOp *op = &c->op;
+
+	if (!op->has_intended || item->size != op->intended_size)
+		return GR_OTHERS;
+	if (item->size == 0)
+		return GR_OURS;
+	if (item->has_sha256)
+		return memcmp(item->sha256, op->intended_sha256, CS_SHA256_LENGTH) == 0
+				   ? GR_OURS
+				   : GR_OTHERS;
+	if (item->checksum != NULL && op->intended_checksum != NULL)
+		return strcmp(item->checksum, op->intended_checksum) == 0 ? GR_OURS
+																  : GR_OTHERS;
+	return GR_ASK_BYTES;
+}
+
+GrOwner
+gr_owner(const CsConversation *c)
+{
+	const GrItem *item = &c->item;
+	const CsOp *op = &c->op;
+	GrOwner owner;
+
+	if (item->kind == CS_ENTRY_FOLDER)
+	{
+		if (op->known_version != NULL || op->has_intended || op->id == NULL)
+			return GR_OTHERS; /* a file is asked for, or nothing is known */
+		return strcmp(op->id, item->id) == 0 ? GR_OURS : GR_OTHERS;
+	}
+	if (item->kind != CS_ENTRY_FILE)
+		return GR_OTHERS;
+	if (op->known_version != NULL && item->version != NULL &&
+		strcmp(op->known_version, item->version) == 0)
+		return GR_OURS;
+	owner = owner_by_intent(c);
+	if (owner == GR_OURS || !gr_is_rewritten(c->service, op->path))
+		return owner;
+	/*
+	 * The service writes into such a file by itself, later than it says. Of
+	 * one that we made, by its id, nobody else has changed it; one that an
+	 * attempt was about to make has just been made.
+	 */
+	if (op->id != NULL && strcmp(op->id, item->id) == 0 && item->by_its_maker)
+		return GR_OURS;
+	if (op->id == NULL && op->has_intended && item->by_its_maker &&
+		item->modified - item->created <= GR_REWRITING_US)
+		return GR_OURS;
+	return owner;
+}

@@ -1,0 +1,255 @@
+/*
+ * graph_list.c
+ *	  LIST of a folder by the Microsoft Graph provider: its children in pages,
+ *	  and its folders in turn if the listing is recursive. A page's address is
+ *	  the service's: it is requested as it is, at the service's own host alone.
+ */
+#ifndef FRONTEND
+#include "postgres.h"
+#else
+#include "postgres_fe.h"
+#endif
+
+#include "cloudsync/path.h"
+#include "graph.h"
+
+enum
+{
+	LIST_START,
+	LIST_ANSWERED,
+	LIST_PAGED
+};
+
+/* --- a page of entries ----------------------------------------------------------- */
+
+static void
+free_text(const char *text)
+{
+	if (text != NULL)
+		pfree(unconstify(char *, text));
+}
+
+void
+gr_page_clear(CsConversation *c)
+{
+	for (int i = 0; i < c->n_page; i++)
+	{
+		CsEntry *entry = &c->page[i];
+
+		free_text(entry->path);
+		free_text(entry->name);
+		free_text(entry->id);
+		free_text(entry->version);
+		free_text(entry->checksum);
+		free_text(entry->parent_id);
+		free_text(entry->web_url);
+		free_text(entry->refused);
+	}
+	c->n_page = 0;
+}
+
+static const char *
+copy(const char *text)
+{
+	return text != NULL ? pstrdup(text) : NULL;
+}
+
+void
+gr_page_add(CsConversation *c, const CsEntry *entry)
+{
+	CsEntry *kept;
+
+	if (c->n_page == c->page_room)
+	{
+		c->page_room = c->page_room == 0 ? 256 : c->page_room * 2;
+		c->page = c->page == NULL
+					  ? palloc(c->page_room * sizeof(CsEntry))
+					  : repalloc(c->page, c->page_room * sizeof(CsEntry));
+	}
+	kept = &c->page[c->n_page++];
+	*kept = *entry;
+	kept->path = copy(entry->path);
+	kept->name = copy(entry->name);
+	kept->id = copy(entry->id);
+	kept->version = copy(entry->version);
+	kept->checksum = copy(entry->checksum);
+	kept->parent_id = copy(entry->parent_id);
+	kept->web_url = copy(entry->web_url);
+	kept->refused = copy(entry->refused);
+}
+
+CsStep
+gr_page(CsConversation *c, CsResult *result, int phase)
+{
+	c->phase = phase;
+	result->entries = c->page;
+	result->n_entries = c->n_page;
+	return CS_STEP_PAGE;
+}
+
+/* --- folders still to be listed ---------------------------------------------------- */
+
+static void
+push_folder(CsConversation *c, const char *id, const char *path)
+{
+	if (c->n_folders + 2 > c->folders_room)
+	{
+		c->folders_room = c->folders_room == 0 ? 64 : c->folders_room * 2;
+		c->folders =
+			c->folders == NULL
+				? palloc(c->folders_room * sizeof(char *))
+				: repalloc(c->folders, c->folders_room * sizeof(char *));
+	}
+	c->folders[c->n_folders++] = pstrdup(id);
+	c->folders[c->n_folders++] = pstrdup(path);
+}
+
+static CsStep
+ask_page(CsConversation *c, CsRequest *request, char *url)
+{
+	gr_ask(c, request, LIST_ANSWERED, "GET", url);
+	request->max_answer = GR_PAGE;
+	return CS_STEP_REQUEST;
+}
+
+/* The next page, or folder; none: that was all. */
+static CsStep
+go_on(CsConversation *c, CsRequest *request, CsResult *result)
+{
+	char *id;
+
+	gr_page_clear(c);
+	if (c->next_url != NULL)
+	{
+		char *url = c->next_url;
+
+		c->next_url = NULL;
+		return ask_page(c, request, url);
+	}
+	if (c->last_url != NULL)
+		pfree(c->last_url);
+	c->last_url = NULL;
+	if (c->n_folders == 0)
+	{
+		result->incomplete = c->incomplete;
+		return CS_STEP_DONE;
+	}
+	pfree(c->folder);
+	c->folder = c->folders[--c->n_folders];
+	id = c->folders[--c->n_folders];
+	ask_page(c, request, gr_id_url(c, id, "children", GR_SELECT_MANY));
+	pfree(id);
+	return CS_STEP_REQUEST;
+}
+
+/* --- answers ------------------------------------------------------------------------ */
+
+static void
+add_child(CsConversation *c, const CsJson *json)
+{
+	GrItem item;
+	CsEntry entry;
+	char *path;
+	bool good;
+
+	if (!gr_read_item(json, &item) || item.deleted || item.name == NULL)
+		return;
+	good = cs_path_name_problem(item.name, CS_PATH_CONTROLS) == NULL;
+	path = good ? cs_path_join(c->folder, item.name)
+				: psprintf("%s//%s", c->folder, item.name);
+	gr_entry(&item, path, &entry);
+	if (!good)
+	{
+		entry.name = item.name;
+		entry.refused = "Its name cannot be written as a path.";
+	}
+	gr_page_add(c, &entry);
+	pfree(path);
+	if (!good)
+		return;
+	if (item.kind == CS_ENTRY_FILE && item.refused == NULL)
+		gr_remember_link(c->service, &item);
+	if (item.kind == CS_ENTRY_FOLDER)
+	{
+		const CsEntry *kept = &c->page[c->n_page - 1];
+
+		if (c->op.recursive)
+			push_folder(c, kept->id, kept->path);
+	}
+}
+
+/* A folder below the one that was asked for cannot be listed. */
+static CsStep
+folder_failed(CsConversation *c, const CsResponse *answer, CsRequest *request,
+			  CsResult *result)
+{
+	CsEntry entry = {.kind = CS_ENTRY_FOLDER, .size = -1};
+	CsFailure failure = {0};
+
+	gr_failure(&failure, answer, "list", c->folder);
+	if (strcmp(c->folder, c->op.path) == 0 ||
+		(failure.failure_class != CS_FAIL_GONE &&
+		 failure.failure_class != CS_FAIL_FORBIDDEN))
+	{
+		result->failure = failure;
+		return CS_STEP_FAILED;
+	}
+	if (failure.failure_class == CS_FAIL_GONE) /* removed meanwhile */
+		return go_on(c, request, result);
+	c->incomplete = true;
+	entry.path = c->folder;
+	entry.name = cs_path_name(c->folder);
+	entry.refused = "The service does not let us list it.";
+	gr_page_add(c, &entry);
+	return gr_page(c, result, LIST_PAGED);
+}
+
+static CsStep
+answered(CsConversation *c, const CsResponse *answer, CsRequest *request,
+		 CsResult *result)
+{
+	const CsJson *json = gr_good(answer) ? gr_json(c, answer) : NULL;
+	const CsJson *value = cs_json_member(json, "value");
+	const char *next = cs_json_text(json, "@odata.nextLink");
+
+	if (value == NULL || value->kind != CS_JSON_ARRAY)
+		return folder_failed(c, answer, request, result);
+	for (const CsJson *each = value->first; each != NULL; each = each->next)
+		add_child(c, each);
+	if (next != NULL)
+	{
+		if (!gr_is_own(c->service, next))
+			return gr_fail(result, CS_FAIL_BROKEN, c->folder,
+						   "goes on at another host, as the service says");
+		if (c->last_url != NULL && strcmp(c->last_url, next) == 0)
+			return gr_fail(result, CS_FAIL_RETRY_LATER, c->folder,
+						   "is listed without end by the service");
+		if (c->last_url != NULL)
+			pfree(c->last_url);
+		c->last_url = pstrdup(next);
+		c->next_url = pstrdup(next);
+	}
+	cs_json_free(c->json);
+	c->json = NULL;
+	return gr_page(c, result, LIST_PAGED);
+}
+
+CsStep
+gr_list(CsConversation *c, const CsResponse *answer, CsRequest *request,
+		CsResult *result)
+{
+	switch (c->phase)
+	{
+		case LIST_START:
+			c->folder = pstrdup(c->op.path);
+			return ask_page(
+				c, request,
+				c->op.id != NULL
+					? gr_id_url(c, c->op.id, "children", GR_SELECT_MANY)
+					: gr_path_url(c, c->op.path, "children", GR_SELECT_MANY));
+		case LIST_ANSWERED:
+			return answered(c, answer, request, result);
+		default: /* LIST_PAGED */
+			return go_on(c, request, result);
+	}
+}
