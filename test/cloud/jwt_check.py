@@ -1,6 +1,7 @@
 """Signed claims (JWT) as the token servers check them, by python3-cryptography.
 
-    header, claims = split(text)          ValueError: no JWT
+    header, claims = split(text)          ValueError: no JWT (lax: padding is taken,
+                                          as Google does of its own old clients)
     verify(text, public_key, "RS256")     False: the signature is another
     private_pem, public_key = new_key()
     key_pem, certificate_pem, certificate = new_certificate(name)
@@ -16,7 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
 
-def decode(part):
+def decode(part, lax=False):
+    if lax:
+        part = part.rstrip("=")
     if "=" in part:
         raise ValueError("base64url is to have no padding")
     data = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
@@ -25,12 +28,12 @@ def decode(part):
     return data
 
 
-def split(text):
+def split(text, lax=False):
     parts = text.split(".")
     if len(parts) != 3:
         raise ValueError("a JWT has three parts")
-    header, claims = (json.loads(decode(part)) for part in parts[:2])
-    decode(parts[2])
+    header, claims = (json.loads(decode(part, lax)) for part in parts[:2])
+    decode(parts[2], lax)
     if not isinstance(header, dict) or not isinstance(claims, dict):
         raise ValueError("a JWT's parts are objects")
     return header, claims
@@ -40,7 +43,7 @@ def verify(text, key, algorithm):
     signed, _, signature = text.rpartition(".")
     how = {"RS256": padding.PKCS1v15(), "PS256": padding.PSS(padding.MGF1(hashes.SHA256()), 32)}[algorithm]
     try:
-        key.verify(decode(signature), signed.encode(), how, hashes.SHA256())
+        key.verify(decode(signature, True), signed.encode(), how, hashes.SHA256())
         return True
     except InvalidSignature:
         return False

@@ -220,7 +220,7 @@ class GoogleAuthority(Authority):
 
     def by_assertion(self, text):
         try:
-            header, claims = jwt_check.split(text)
+            header, claims = jwt_check.split(text, lax=True)
         except ValueError as why:
             return refuse(400, "invalid_grant", "Invalid JWT: %s" % why)
         account = self.accounts.get(claims.get("iss"))

@@ -36,7 +36,7 @@ SCOPES = {"User.Read", "Files.Read", "Files.ReadWrite", "Files.Read.All", "Files
           "Files.ReadWrite.AppFolder", "Sites.Read.All", "Sites.ReadWrite.All", "Sites.Selected"}
 WORK_ONLY = {"Sites.Read.All", "Sites.ReadWrite.All", "Sites.Selected"}
 AUTHORIZE = {"client_id", "response_type", "redirect_uri", "response_mode", "scope", "state", "code_challenge",
-             "code_challenge_method", "prompt", "login_hint", "domain_hint", "nonce"}
+             "code_challenge_method", "prompt", "login_hint", "domain_hint", "nonce", "client_info"}
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 CLIENT = {"client_id", "client_secret", "client_assertion", "client_assertion_type", "client_info"}
@@ -44,7 +44,7 @@ TOKEN = {
     "authorization_code": CLIENT | {"code", "redirect_uri", "code_verifier", "scope"},
     "refresh_token": CLIENT | {"refresh_token", "scope", "redirect_uri"},
     "client_credentials": CLIENT | {"scope"},
-    DEVICE: CLIENT | {"device_code"},
+    DEVICE: CLIENT | {"device_code", "code"},  # code: by MSAL for Python, beside the other
 }
 
 
@@ -101,9 +101,19 @@ class MicrosoftAuthority(Authority):
             self.tenant_of(tenant)
             return await self.consent_page(call)
         paths = {"oauth2/v2.0/token": self.token, "oauth2/v2.0/devicecode": self.device_code}
+        if path == "v2.0/.well-known/openid-configuration":
+            return self.discovery(call, self.tenant_of(tenant))
         if path not in paths:
             return Answer(404, "", {})
         return await paths[path](call, self.tenant_of(tenant))
+
+    def discovery(self, call, tenant):
+        """Where everything is, at the host that was asked."""
+        base = "https://%s/%s" % (call.headers["Host"], tenant)
+        return Answer(200, {
+            "issuer": base + "/v2.0", "authorization_endpoint": base + "/oauth2/v2.0/authorize",
+            "token_endpoint": base + "/oauth2/v2.0/token", "device_authorization_endpoint": base + "/oauth2/v2.0/devicecode",
+            "response_types_supported": ["code"], "subject_types_supported": ["pairwise"], "scopes_supported": sorted(OIDC)})
 
     def tenant_of(self, name):
         """common, organizations, consumers, or a directory's id."""
@@ -262,7 +272,7 @@ class MicrosoftAuthority(Authority):
         der = lambda certificate, digest: b64(certificate.fingerprint(digest))
         known = self.certificates.get(app.client_id, [])
         found = [c for c in known if (header.get("x5t#S256") == der(c, hashes.SHA256()) and header.get("alg") == "PS256")
-                 or (header.get("x5t") == der(c, hashes.SHA1()) and header.get("alg") == "RS256")]
+                 or (str(header.get("x5t")).rstrip("=") == der(c, hashes.SHA1()) and header.get("alg") == "RS256")]
         if not found:
             return 700027, "The certificate with the identifier used to sign the client assertion is not registered on " \
                            "application."

@@ -14,6 +14,8 @@ plan skip_all => TestCloud::missing() if TestCloud::missing();
 CloudClients::run(
 	['frame_rules.py'],
 	['oauth_rules.py'],
+	['oauth_google_python.py'],
+	['oauth_microsoft_python.py'],
 	['dropbox_rules.py'],
 	['dropbox_spec.py'],
 	['dropbox_python.py'],

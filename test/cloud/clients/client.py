@@ -93,6 +93,7 @@ def ok(condition, words):
 def same(got, expected, words):
     if not ok(got == expected, words):
         print("# got:      %r\n# expected: %r" % (got, expected))
+    return got == expected
 
 
 def done():
