@@ -11,6 +11,7 @@ use TestCloud;
 plan skip_all => TestCloud::missing() if TestCloud::missing();
 
 CloudClients::run(
+	['google_rules.py'],
 	['google_rclone.py'],
 	['graph_rclone.py'],
 	[ 'google_node.mjs', npm => ['@googleapis/drive@26.0.1'] ],
