@@ -13,6 +13,7 @@ plan skip_all => TestCloud::missing() if TestCloud::missing();
 CloudClients::run(
 	['google_rules.py'],
 	['google_rclone.py'],
+	['graph_rules.py'],
 	['graph_rclone.py'],
 	[ 'google_node.mjs', npm => ['@googleapis/drive@26.0.1'] ],
 	[ 'graph_node.mjs', npm => ['@microsoft/microsoft-graph-client@3.0.7'] ],
