@@ -162,7 +162,9 @@ typedef struct CsPushJob
 	List *queue;	   /* SEND: files that wait, from queue_next on */
 	int queue_next;
 	List *active; /* SEND: files that are on their way */
-	HTAB *standing; /* SURVEY: keys of what is in the folder; NULL: unknown */
+	bool surveying; /* what is listed is noted as what stands in its folder */
+	char *surveyed; /* that folder */
+	HTAB *standing; /* keys of what is in it; NULL: unknown */
 	TimestampTz surveyed_at; /* DT_NOEND: the survey came to nothing */
 	List *unconfirmed; /* sent, and to be looked for */
 	HTAB *sent_keys;   /* of them, while a folder is listed */
@@ -234,10 +236,11 @@ extern bool cs_push_asks(CsPushJob *push, CsPushFile *file);
 extern bool cs_push_pull(CsPushJob *push, CsPushFile *file, CsFailure *failure);
 extern List *cs_push_pulled(CsPushJob *push, TimestampTz now);
 /*
- * push_survey.c: is a listing of the folder worth it; it begins, brings a page,
- * ends; was nothing at the file's path a moment ago?
+ * push_survey.c: is it worth it that a listing (of folder, or one more if NULL)
+ * says what stands where files go; it begins, brings a page, ends; was nothing
+ * at the file's path a moment ago?
  */
-extern bool cs_push_wants_survey(CsPushJob *push);
+extern bool cs_push_wants_survey(CsPushJob *push, const char *folder);
 extern void cs_push_survey_begin(CsPushJob *push);
 extern void cs_push_survey_page(CsPushJob *push);
 extern void cs_push_survey_end(CsPushJob *push, TimestampTz now);

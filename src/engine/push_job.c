@@ -121,6 +121,8 @@ start_look(CsPushJob *push, TimestampTz now)
 			if (folder == NULL)
 				return false;
 			push->job.phase = "look";
+			if (cs_push_wants_survey(push, folder))
+				cs_push_survey_begin(push);
 			start_path(push, CS_OP_LIST, folder, true);
 			return true;
 		default: /* CS_PUSH_FIND */
@@ -184,7 +186,7 @@ start_change(CsPushJob *push, TimestampTz now)
 			start_path(push, CS_OP_MKDIR, linitial(push->subfolders), false);
 			return true;
 		case CS_PUSH_SURVEY:
-			if (!cs_push_wants_survey(push))
+			if (!cs_push_wants_survey(push, NULL))
 				return false;
 			cs_push_survey_begin(push);
 			start_path(push, CS_OP_LIST, push->plan->folder, true);
@@ -259,6 +261,8 @@ take_page(CsPushJob *push)
 	const CsResult *page = &push->single->result;
 	int i;
 
+	if (push->surveying)
+		cs_push_survey_page(push);
 	if (push->step == CS_PUSH_FIND_ROOT)
 	{
 		for (i = 0; i < page->n_entries; i++)
@@ -273,11 +277,9 @@ take_page(CsPushJob *push)
 		for (i = 0; i < page->n_entries; i++)
 			push->anything_left |= page->entries[i].kind != CS_ENTRY_FOLDER;
 	}
-	else if (push->step == CS_PUSH_SURVEY)
-		cs_push_survey_page(push);
 	else if (push->step == CS_PUSH_CONFIRM || push->step == CS_PUSH_CONFIRM_MANIFEST)
 		cs_push_confirm_page(push);
-	else
+	else if (push->step != CS_PUSH_SURVEY)
 		cs_push_look_page(push);
 }
 
@@ -311,6 +313,8 @@ end_look(CsPushJob *push, TimestampTz now)
 				push->incomplete = true;
 			return false;
 		case CS_PUSH_LIST:
+			if (push->surveying)
+				cs_push_survey_end(push, now);
 			cs_push_look_listed(push, found ? NULL : &push->single->result.failure,
 								push->single->result.incomplete);
 			return true;

@@ -275,6 +275,7 @@ cs_push_folder_moved(CsPushJob *push, const char *remote_id)
 	CsPlan *plan = push->plan;
 	ListCell *cell;
 
+	push->standing = NULL; /* what came with it was not seen */
 	foreach (cell, push->files)
 	{
 		CsPushFile *file = lfirst(cell);

@@ -2,13 +2,15 @@
  * push_survey.c
  *	  What stands in a dossier's folder before many files are made in it. Where a
  *	  service cannot be asked to make a file only if there is none, each would
- *	  cost a look of its own; one listing answers for all, for a while (P8).
+ *	  cost a look of its own; one listing answers for all, for a while (P8): that
+ *	  of the look (push_look.c), where it was of the same folder, or one more.
  */
 #include "postgres.h"
 
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "cloudsync/path.h"
 #include "push_args.h"
 
 #define FEWEST_FILES 2
@@ -35,11 +37,22 @@ count_new(const CsPushJob *push)
 	return n;
 }
 
+static bool
+is_surveyed(const CsPushJob *push)
+{
+	return push->standing != NULL && push->surveyed_at != DT_NOEND &&
+		   !TimestampDifferenceExceeds(push->surveyed_at, GetCurrentTimestamp(), FRESH_MS);
+}
+
 /* See push.h. */
 bool
-cs_push_wants_survey(CsPushJob *push)
+cs_push_wants_survey(CsPushJob *push, const char *folder)
 {
-	return push->setting->provider->look_before && push->plan->folder != NULL &&
+	const char *goes_to = push->plan->folder;
+
+	return push->setting->provider->look_before && goes_to != NULL &&
+		   strcmp(folder != NULL ? folder : goes_to, goes_to) == 0 &&
+		   !(is_surveyed(push) && strcmp(push->surveyed, goes_to) == 0) &&
 		   count_new(push) >= FEWEST_FILES;
 }
 
@@ -47,6 +60,8 @@ cs_push_wants_survey(CsPushJob *push)
 void
 cs_push_survey_begin(CsPushJob *push)
 {
+	push->surveying = true;
+	push->surveyed = pstrdup(push->plan->folder);
 	push->standing = cs_push_text_table("cloudsync folder as it stands", sizeof(StandingKey),
 										push->job.context);
 	push->surveyed_at = DT_NOEND;
@@ -74,6 +89,7 @@ cs_push_survey_end(CsPushJob *push, TimestampTz now)
 {
 	const CsTransfer *single = push->single;
 
+	push->surveying = false;
 	if (single->state == CS_TRANSFER_DONE
 			? !single->result.incomplete
 			: single->result.failure.failure_class == CS_FAIL_GONE)
@@ -88,9 +104,9 @@ cs_push_is_fresh(CsPushJob *push, const CsPushFile *file)
 	bool found;
 
 	/* the first attempt is counted when it begins */
-	if (push->standing == NULL || push->surveyed_at == DT_NOEND || file->tries > 1 ||
-		file->marked || file->plan->action != CS_ACTION_CREATE ||
-		TimestampDifferenceExceeds(push->surveyed_at, GetCurrentTimestamp(), FRESH_MS))
+	if (!is_surveyed(push) || file->tries > 1 || file->marked ||
+		file->plan->action != CS_ACTION_CREATE ||
+		cs_path_below(file->path, push->surveyed) == NULL)
 		return false;
 	key = key_of(push, file->path);
 	(void) hash_search(push->standing, &key, HASH_FIND, &found);

@@ -6,6 +6,7 @@
 #	$swift->endpoint;                           # http://127.0.0.1:PORT
 #	$swift->make_bucket('dossiers');
 #	my ($status, $headers, $text) = $swift->request('GET', '/dossiers', query);
+#	$swift->requests;                           # "PUT /dossiers/a.txt 200", ...
 #	$swift->stop;                               # also at the program's end
 package SwiftServer;
 
@@ -204,6 +205,15 @@ sub keys_of
 	my (undef, undef, $text) = $self->request('GET', "/$bucket", 'list-type=2&max-keys=1000');
 	my @keys = $text =~ m{<Key>([^<]*)</Key>}g;
 	return sort @keys;
+}
+
+# The requests that were answered so far, like "PUT /dossiers/a%20b.txt?x=y 200".
+sub requests
+{
+	my ($self) = @_;
+	open my $fh, '<', "$self->{folder}/proxy.log" or die "no access log: $!";
+	my @lines = map { m{^proxy: (?:\S+ ){3}(\S+ \S+) \S+ (\d+) } ? "$1 $2" : () } <$fh>;
+	return map { s/%([0-9A-F]{2})/chr hex $1/ger } @lines;
 }
 
 sub stop

@@ -248,6 +248,13 @@ test_upload(void)
 	tap_ok(answer->has_sha256 && hash_is(answer->sha256, memory->bytes, SIZE),
 		   "and are not hashed again when they are sent");
 	open_task(memory);
+	hashing.length = SIZE + 7;
+	cs_http_begin(&task, &hashing);
+	drive(tasks, 1);
+	tap_ok(answer->error == 0 && answer->size == SIZE && task.hashed == SIZE,
+		   "what ends before the last byte asked for is hashed to its end");
+	hashing.length = 1000;
+	open_task(memory);
 	cs_http_begin(&task, &hashing);
 	drive(tasks, 1);
 	wanted.from = 1000;
