@@ -267,6 +267,8 @@ typedef struct CsRequest
 	int body_status;  /* 200, 206, 207 */
 	bool append;	  /* INTO_BODY: goes on where the answer before ended */
 	int64 max_answer; /* bytes of text; 0: CS_ANSWER_MAX */
+	int64 wait_ms;	  /* HTTP: it is made so much later, as the service asked;
+					   * 0: at once */
 } CsRequest;
 
 /*
@@ -323,7 +325,9 @@ typedef enum CsStep
 	CS_STEP_REQUEST,	/* request is filled in: carry it out */
 	CS_STEP_CHECKPOINT, /* result has size, sha256 (size -1: not yet) and
 						 * session: to be recorded before going on; next(NULL
-						 * answer) follows */
+						 * answer) follows. PUT_MANY: all is there, and what
+						 * makes it visible follows, which the owner lets only
+						 * one of an account's do at a time */
 	CS_STEP_PAGE,		/* result has a page of entries: to be stored before
 						 * going on; next(NULL answer) follows */
 	CS_STEP_DONE,		/* result is final */
@@ -513,5 +517,6 @@ extern const CsProvider cs_provider_s3;
 extern const CsProvider cs_provider_gdrive;
 extern const CsProvider cs_provider_onedrive;
 extern const CsProvider cs_provider_sharepoint;
+extern const CsProvider cs_provider_dropbox;
 
 #endif

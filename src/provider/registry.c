@@ -17,7 +17,7 @@ const CsProvider *const cs_providers[] = {&cs_provider_local,
 										  &cs_provider_gdrive,
 										  &cs_provider_onedrive,
 										  &cs_provider_sharepoint,
-										  NULL};
+										  &cs_provider_dropbox, NULL};
 
 /* NULL: unknown. */
 const CsProvider *

@@ -80,6 +80,8 @@ cs_http_begin(CsHttpTask *task, const CsRequest *request)
 	task->request = *request;
 	task->digest_tried = false;
 	task->token_tried = false;
+	task->not_before =
+		request->wait_ms > 0 ? cs_http_now() + request->wait_ms * 1000 : 0;
 	prepare(task);
 }
 
@@ -181,6 +183,8 @@ queue(CsHttpTask *task)
 
 	if (cs_http_token_missing(task))
 		return CS_HTTP_WAIT;
+	if (task->not_before > cs_http_now())
+		return sleep_until(task, task->not_before);
 	at = cs_pace_start(&task->place->pace, &task->ticket, cs_http_now());
 	if (at != 0)
 		return sleep_until(task, at);

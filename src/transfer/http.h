@@ -163,6 +163,7 @@ struct CsHttpTask
 	CsHttpHandle *handle;
 	CsPaceTicket ticket;
 	int64 wake_at;
+	int64 not_before; /* the conversation's own wish */
 	bool digest_tried;
 	int token_no; /* sent with the request */
 	bool token_tried;
