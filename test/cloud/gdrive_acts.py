@@ -18,7 +18,7 @@ the shared drive `drive` (its id or name). An item is told as {id, name, path, .
   drive        name, members {mail: role}: a new shared drive; gives its id
   member       drive, user, role (null: leaves)
   quota        user, limit (null: none)
-  flag         path, abusive, downloadable
+  flag         path, abusive, downloadable, old (only an MD5 is said of it)
   mismatch     path: checksums that are none of its bytes
   setting      search_lag (seconds), lag_names_only, export_limit, page_limit,
                multipart_limit, child_entries (descendants of a deleted folder have
@@ -131,7 +131,7 @@ def act_move(part, told):
     root, owner = top_of(part, dict(told, drive=told.get("drive_to", told.get("drive"))))
     feeds = part.store.move(item, part.store.walk(root, told["to"], make=True, owner=owner).id)
     item = part.store.items[item.id]
-    item.owner = owner
+    part.store.give(item, owner)
     item.name = told.get("name", item.name)
     return changed(part, item, feeds)
 
@@ -229,6 +229,7 @@ def act_quota(part, told):
 def act_flag(part, told):
     item = part.store.own(item_of(part, told))
     item.abusive, item.downloadable = bool(told.get("abusive")), bool(told.get("downloadable", True))
+    item.old = bool(told.get("old"))
     return told_of(part, item)
 
 

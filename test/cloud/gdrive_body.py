@@ -139,7 +139,7 @@ def check_room(part, mail, size):
     if user.service:
         refuse(403, "storageQuotaExceeded", "Service Accounts do not have storage quota. Leverage shared drives, "
                "or use OAuth delegation instead.")
-    if size and user.limit is not None and part.store.used(mail) + size > user.limit:
+    if size and user.limit is not None and user.ever + size > user.limit and part.store.used(mail) + size > user.limit:
         refuse(403, "storageQuotaExceeded", "The user's Drive storage quota has been exceeded.")
 
 
@@ -235,9 +235,8 @@ def change(part, client, item, told, params, content=None, mime=None):
         refuse(403, "insufficientFilePermissions", "The root folder cannot be changed.")
     if content is not None and item.content is None and not item.native:
         refuse(403, "fileNotDownloadable", "A folder or shortcut has no content.")
-    if content is not None:
-        check_room(part, item.owner if not client.store.user(item.owner).service else None,
-                   content.size - item.size) if item.owner else None
+    if content is not None and item.owner and not store.user(item.owner).service:
+        check_room(part, item.owner, content.size - item.size)
     if "trashed" in told and told["trashed"] != item.trashed and (
             rank(role) < rank("fileOrganizer") if drive else item.owner != client.mail):
         refuse(403, "insufficientFilePermissions", "The user does not have sufficient permissions for this file.")
@@ -247,9 +246,9 @@ def change(part, client, item, told, params, content=None, mime=None):
     if target is not None:
         feeds = store.move(item, target.id)
         if store.drive_of(target) and item.owner:
-            item.owner = None
+            store.give(item, None)
         elif not store.drive_of(target) and item.owner is None:
-            item.owner = client.mail
+            store.give(item, client.mail)
     if content is not None and not item.native:
         store.set_content(item, content)
         if mime and not told.get("mimeType"):

@@ -24,7 +24,7 @@ def rank(role):
 class Item:
     __slots__ = ("id", "name", "mime", "parent", "owner", "content", "created", "modified", "version", "head",
                  "trashed", "trashed_at", "properties", "private", "target", "abusive", "app", "shares", "starred",
-                 "description", "placed_at", "exports", "by", "downloadable", "viewed_at", "mismatch")
+                 "description", "placed_at", "exports", "by", "downloadable", "viewed_at", "mismatch", "old")
 
     def __init__(self, key, name, mime, parent, owner, at):
         self.id, self.name, self.mime, self.parent, self.owner = key, name, mime, parent, owner
@@ -34,7 +34,7 @@ class Item:
         self.trashed, self.trashed_at, self.abusive, self.starred = False, None, False, False
         self.properties, self.private, self.shares = {}, {}, {}
         self.description, self.by, self.downloadable, self.viewed_at = None, owner, True, None
-        self.mismatch = False
+        self.mismatch = self.old = False
 
     @property
     def folder(self):
@@ -53,6 +53,7 @@ class User:
     def __init__(self, mail, root):
         self.mail, self.root = mail, root
         self.limit = 15 * 1024 ** 3
+        self.ever = 0  # bytes that came, whatever became of them: no less than is used
         self.service = False  # a service account: nothing can be its own
         self.feed = Feed(first=1000)
         self.ids = {}  # generated, not yet used: id -> type
@@ -224,7 +225,7 @@ class Store:
         item = Item(key or self.new_key(), name, mime, parent, owner, at)
         item.app = app
         if content is not None:
-            item.content, item.head = content, self.new_key(51)
+            self.set_content(item, content)
         self.items[item.id] = item
         if item.folder:
             self.children[item.id] = {}
@@ -241,7 +242,9 @@ class Store:
     def set_content(self, item, content, at=None):
         item.content, item.head = content, self.new_key(51)
         item.modified = self.world.now() if at is None else at
-        item.mismatch = False
+        item.mismatch = item.old = False
+        if item.owner in self.users:
+            self.users[item.owner].ever += content.size
 
     def move(self, item, parent):
         """To another folder (None: out of every folder)."""
@@ -253,6 +256,12 @@ class Store:
         if parent:
             self.children[parent][item.id] = None
         return before
+
+    def give(self, item, mail):
+        """An item has another owner (None: its shared drive)."""
+        if item.owner != mail and mail in self.users:
+            self.users[mail].ever += item.size
+        item.owner = mail
 
     def remove(self, item):
         """For good, with what is below; the feeds hear of the item alone unless told otherwise."""
@@ -278,6 +287,8 @@ class Store:
         prefix = self.new_key(20)
         bulk = Bulk(prefix, folder.id, count, pattern, size, self.world.now())
         bulk.owner = folder.owner
+        if folder.owner in self.users:
+            self.users[folder.owner].ever += count * size
         self.bulks[prefix] = bulk
         self.bulk_of.setdefault(folder.id, []).append(bulk)
         if not quiet:

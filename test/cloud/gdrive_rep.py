@@ -87,9 +87,9 @@ def file(store, client, item, wanted):
             out["fileExtension"] = out["fullFileExtension"] = item.name.rsplit(".", 1)[1]
         if want("md5Checksum"):
             out["md5Checksum"] = "0" * 32 if item.mismatch else item.content.md5
-        if want("sha256Checksum"):
+        if want("sha256Checksum") and not item.old:
             out["sha256Checksum"] = "0" * 64 if item.mismatch else item.content.sha256
-        if want("sha1Checksum"):
+        if want("sha1Checksum") and not item.old:
             out["sha1Checksum"] = "0" * 40 if item.mismatch else sha1(item.content)
         out["webContentLink"] = "https://drive.google.com/uc?id=%s&export=download" % item.id
     elif item.native:

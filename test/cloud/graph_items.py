@@ -78,7 +78,7 @@ def check_lock(call, one):
 
 
 def check_room(call, drive, more):
-    if more > 0 and drive.used + more > drive.total:
+    if more > 0 and drive.ever + more > drive.total and drive.used + more > drive.total:
         refuse(call, 507, "quotaLimitReached", "Insufficient Space Available")
 
 

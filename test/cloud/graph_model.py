@@ -60,6 +60,7 @@ class Drive:
         self.late = []  # (when, id) of files still to be rewritten
         self.total = 1024 ** 4 if kind != "personal" else 5 * 1024 ** 3
         self.provisioned = True
+        self.ever = 0  # bytes that came, whatever became of them: no less than is used
         self.root = self.new_key()
         self.items[self.root] = Item(self, self.root, "root", None, "folder", store.world.now())
         self.names[self.root] = {}
@@ -156,6 +157,7 @@ class Drive:
         at = self.store.world.now()
         item = Item(self, self.new_key(), name, folder, kind, at)
         item.content = content
+        self.ever += item.size
         self.items[item.id] = item
         self.names[folder][name.lower()] = item.id
         if kind == "folder":
@@ -177,6 +179,7 @@ class Drive:
         """New content, which resets the client's times that are not given anew."""
         item = self.own(item)
         item.content, item.served = content, None
+        self.ever += content.size
         self.changed(item, True)
         item.client_modified = item.modified
         self.set_times(item, times)
@@ -226,6 +229,7 @@ class Drive:
     def add_bulk(self, folder, count, pattern, size, quiet):
         prefix = self.new_key(24) if not self.personal else self.new_key()[:-8]
         bulk = Bulk(prefix, folder.id, count, pattern, size, self.store.world.now())
+        self.ever += count * size
         self.bulks[prefix] = bulk
         self.bulk_of.setdefault(folder.id, []).append(bulk)
         if not quiet:
@@ -309,6 +313,7 @@ class Store:
         from blobs import Blob
         mark = b"<!-- library %s, version %d -->" % (item.drive.name.encode(), item.writes)
         item.content = Blob(item.content.read() + mark)
+        item.drive.ever += item.size
         item.drive.changed(item, True)
 
     def settle(self, drive, everything=False):

@@ -12,6 +12,7 @@ plan skip_all => TestCloud::missing() if TestCloud::missing();
 
 CloudClients::run(
 	['google_rules.py'],
+	['google_python.py'],
 	['google_rclone.py'],
 	['graph_rules.py'],
 	['graph_rclone.py'],
