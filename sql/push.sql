@@ -34,6 +34,7 @@ CREATE TABLE cloudsync.destination (
     path text,
     remote_id text,
     prepared_at timestamptz,
+    intent_session text, -- ids under which the root is being made
     UNIQUE (account_id, root)
 );
 ALTER TABLE cloudsync.push_setting ADD FOREIGN KEY (destination_id) REFERENCES cloudsync.destination;
@@ -92,6 +93,7 @@ CREATE TABLE cloudsync.pushed_dossier (
     -- where a push that runs is about to bring it
     intent_folder text,
     intent_key text,
+    intent_session text, -- ids under which a folder of it is being made
     PRIMARY KEY (destination_id, dossiers_id, dossier),
     UNIQUE (destination_id, folder_key)
 );

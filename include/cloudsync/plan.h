@@ -103,6 +103,7 @@ typedef struct CsPlan
 	char *from_folder;	/* where it is; NULL: nowhere */
 	char *folder_id;	/* remote id of from_folder, or NULL */
 	char *intent_folder; /* where a move was bringing it that was cut off */
+	char *folder_session; /* of a folder that was being made, or NULL */
 	char *label;		/* for the manifest */
 	List *files;		/* of CsPlanFile */
 	CsRecord *manifest; /* what is recorded of it, or NULL */

@@ -135,7 +135,8 @@ typedef struct CsOp
 	const char *checksum; /* with sha256, of checksum_kind; or NULL */
 	bool fresh_folder; /* PUT: a moment ago nothing was at path */
 	const char
-		*session; /* PUT, MKDIR, DISCARD: of an attempt cut off (CsResult) */
+		*session; /* PUT, MKDIR, DISCARD: of an attempt cut off (CsResult);
+				   * MOVE, TRASH without an id: of the PUT that made it */
 
 	/* PUT, MOVE, TRASH: checksum of an earlier attempt's intent, or NULL */
 	const char *intended_checksum;

@@ -117,6 +117,7 @@ typedef struct CsLook
 	const char *id;
 	bool at_path;	  /* something is at its path */
 	char *found_path; /* where its id was found */
+	bool asked;		  /* for its id alone */
 	/* without an id: where a move was bringing it that was cut off */
 	char *with_folder; /* with its folder, or NULL */
 	bool is_with_folder;
@@ -148,6 +149,7 @@ typedef struct CsPushJob
 	HTAB *by_folder; /* by with_folder, */
 	HTAB *by_intent; /* and by intent_path */
 	List *look_in;	 /* folders still to be listed */
+	CsLook *asked;	 /* the one that is asked for by its id */
 	const char *listed; /* the one that is being */
 	char *root_found;
 	bool anything_left;
@@ -201,12 +203,30 @@ extern const char *cs_push_look_next(CsPushJob *push);
 extern void cs_push_look_listed(CsPushJob *push, const CsFailure *failure,
 								bool incomplete);
 extern void cs_push_look_page(CsPushJob *push);
+/* A page of whatever the step lists. */
+extern void cs_push_take_page(CsPushJob *push);
 /* by_id: that could be elsewhere, by its id. */
 extern bool cs_push_look_missing(CsPushJob *push, bool by_id);
 /* Records what was seen, in a transaction of its own; true: plan anew. */
 extern bool cs_push_look_apply(CsPushJob *push, TimestampTz now);
 /* The root was looked for; id: of what stands at its path, or NULL. */
 extern void cs_push_root_looked_for(CsPushJob *push, const char *id, TimestampTz now);
+
+/*
+ * push_folder.c. Does the service go by ids, so that what is not at its path is
+ * asked for? What is to be asked for next, or false; and what came of it. Was
+ * the dossier's folder found at its path? (Elsewhere it is listed there.)
+ */
+extern bool cs_push_goes_by_ids(const CsPushJob *push);
+extern bool cs_push_find_next(CsPushJob *push, CsOp *op);
+extern void cs_push_found(CsPushJob *push);
+extern bool cs_push_folder_found(CsPushJob *push);
+/* The id of the folder that is listed, if the service goes by ids. */
+extern const char *cs_push_id_of_listed(const CsPushJob *push);
+extern void cs_push_root_found(CsPushJob *push, const char *id);
+/* A folder is about to be made: writes its session down. It was made. */
+extern void cs_push_folder_checkpoint(CsPushJob *push);
+extern void cs_push_folder_made(CsPushJob *push, TimestampTz now);
 
 /* push_send.c: true when all files are sent or have failed. */
 extern bool cs_push_send(CsPushJob *push, TimestampTz now);
@@ -264,6 +284,8 @@ extern void cs_push_list_subfolders(CsPushJob *push);
 extern bool cs_push_needs_folder(CsPushJob *push);
 extern bool cs_push_folder_moves(CsPushJob *push);
 extern CsPushFile *cs_push_next_trash(CsPushJob *push);
+/* Was all of a deleted dossier brought to the trash? */
+extern bool cs_push_all_trashed(CsPushJob *push);
 extern void cs_push_moved(CsPushJob *push, CsPushFile *file, const CsTransfer *transfer,
 						  TimestampTz now);
 extern void cs_push_trashed(CsPushJob *push, CsPushFile *file, const CsTransfer *transfer);
@@ -298,6 +320,14 @@ extern void cs_push_before_move(CsPushJob *push, CsPushFile *file,
 								const char *target, TimestampTz now);
 /* In a transaction: size and SHA-256 of a content that is held. */
 extern void cs_push_write_hash(CsPushJob *push, CsPushFile *file);
+
+/*
+ * session.c, outside of transactions: an upload's session as it is stored of a
+ * file, and as it was; NULL: none, or there are no keys for it. palloc'd.
+ */
+extern char *cs_session_seal(const CsPushJob *push, int source_id,
+							 const char *file_key, const char *session);
+extern char *cs_session_open(const CsPushJob *push, const CsRecord *record);
 
 /* push_settle.c */
 extern void cs_push_file_done(CsPushJob *push, CsPushFile *file, TimestampTz now);

@@ -161,7 +161,7 @@ read_folder_record(CsPlan *plan, char **wanted)
 					   Int32GetDatum(plan->dossiers_id),
 					   CStringGetTextDatum(plan->dossier)};
 
-	if (cs_execute("SELECT folder, wanted, remote_id, intent_folder FROM cloudsync.pushed_dossier "
+	if (cs_execute("SELECT folder, wanted, remote_id, intent_folder, intent_session FROM cloudsync.pushed_dossier "
 				   "WHERE destination_id OPERATOR(pg_catalog.=) $1 "
 				   "AND dossiers_id OPERATOR(pg_catalog.=) $2 "
 				   "AND dossier OPERATOR(pg_catalog.=) $3",
@@ -171,6 +171,7 @@ read_folder_record(CsPlan *plan, char **wanted)
 	*wanted = cs_get_text(0, 2);
 	plan->folder_id = cs_get_text(0, 3);
 	plan->intent_folder = cs_get_text(0, 4);
+	plan->folder_session = cs_get_text(0, 5);
 	return true;
 }
 

@@ -19,6 +19,7 @@ typedef struct CsPrepareJob
 	CsJob job; /* first, so that one is the other */
 	int64 destination_id;
 	char *path;
+	char *session; /* of an attempt that was cut off, or NULL */
 	CsTransfer *transfer;
 } CsPrepareJob;
 
@@ -46,7 +47,7 @@ settle_success(CsPrepareJob *prepare, const char *remote_id, TimestampTz now)
 	values[2] = TimestampTzGetDatum(now);
 	if (remote_id == NULL)
 		nulls[1] = 'n';
-	cs_execute("UPDATE cloudsync.destination SET remote_id = $2, prepared_at = $3 "
+	cs_execute("UPDATE cloudsync.destination SET remote_id = $2, prepared_at = $3, intent_session = NULL "
 			   "WHERE destination_id OPERATOR(pg_catalog.=) $1",
 			   3, types, values, nulls, false);
 	cs_connection_note(prepare->job.connection, NULL, now);
@@ -78,6 +79,25 @@ settle_failure(CsPrepareJob *prepare, const CsFailure *failure, TimestampTz now)
 	prepare->job.finished = true;
 }
 
+/* The id under which the root is about to be made is written down. */
+static void
+record_session(CsPrepareJob *prepare)
+{
+	const char *session = prepare->transfer->result.session;
+	Oid types[2] = {INT8OID, TEXTOID};
+	Datum values[2];
+
+	if (session == NULL)
+		return;
+	cs_begin("recording a folder that is about to be made");
+	values[0] = Int64GetDatum(prepare->destination_id);
+	values[1] = CStringGetTextDatum(session);
+	cs_execute("UPDATE cloudsync.destination SET intent_session = $2 "
+			   "WHERE destination_id OPERATOR(pg_catalog.=) $1",
+			   2, types, values, NULL, false);
+	cs_commit();
+}
+
 static void
 prepare_advance(CsJob *job, TimestampTz now)
 {
@@ -98,6 +118,7 @@ prepare_advance(CsJob *job, TimestampTz now)
 		op.kind = CS_OP_MKDIR;
 		op.visible = true;
 		op.path = prepare->path;
+		op.session = prepare->session;
 		prepare->transfer = cs_transfer_start(job->connection->loop,
 											  job->connection->provider,
 											  endpoint, &op, NULL, job);
@@ -105,7 +126,12 @@ prepare_advance(CsJob *job, TimestampTz now)
 		job->phase = "prepare";
 		return;
 	}
-	if (prepare->transfer->state == CS_TRANSFER_DONE)
+	if (prepare->transfer->state == CS_TRANSFER_CHECKPOINT)
+	{
+		record_session(prepare);
+		cs_transfer_continue(prepare->transfer);
+	}
+	else if (prepare->transfer->state == CS_TRANSFER_DONE)
 	{
 		const char *id = prepare->transfer->result.entry.id;
 
@@ -173,17 +199,19 @@ cs_prepare_claim(CsConnection *connection, int max, TimestampTz now)
 		prepare->job.connection = connection;
 		prepare->job.run_id = run_id;
 		prepare->job.wake_at = DT_NOEND;
-		if (cs_execute("SELECT d.destination_id, d.root FROM cloudsync.push_setting p "
+		if (cs_execute("SELECT d.destination_id, d.root, d.intent_session FROM cloudsync.push_setting p "
 					   "JOIN cloudsync.destination d ON d.destination_id OPERATOR(pg_catalog.=) p.destination_id "
 					   "WHERE p.connection_id OPERATOR(pg_catalog.=) $1",
 					   1, types, values, NULL, true) > 0)
 		{
 			char *root = cs_get_text(0, 2);
+			char *session = cs_get_text(0, 3);
 			MemoryContext old;
 
 			prepare->destination_id = cs_get_int64(0, 1, 0);
 			old = MemoryContextSwitchTo(context);
 			prepare->path = pstrdup(root);
+			prepare->session = session ? pstrdup(session) : NULL;
 			MemoryContextSwitchTo(old);
 		}
 		else

@@ -211,12 +211,20 @@ cs_push_write_intents(CsPushJob *push)
 	cs_push_write_intents_of(push, sent);
 }
 
-/* The upload's session, to be gone on with by a later attempt. */
-static void
+/*
+ * The upload's session, to be gone on with by a later attempt; what is stored of
+ * it.
+ */
+static char *
 keep_session(CsPushJob *push, CsPushFile *file)
 {
-	file->session = MemoryContextStrdup(push->job.context,
-										file->transfer->result.session);
+	const char *session = file->transfer->result.session;
+
+	if (session == NULL)
+		return NULL;
+	file->session = MemoryContextStrdup(push->job.context, session);
+	return cs_session_seal(push, file->plan->source_id, file->plan->file_key,
+						   session);
 }
 
 /*
@@ -226,22 +234,24 @@ keep_session(CsPushJob *push, CsPushFile *file)
 void
 cs_push_checkpoint(CsPushJob *push, List *files)
 {
+	List *sessions = NIL;
 	ListCell *cell;
+	ListCell *session;
 
-	cs_begin("recording what is about to become visible");
 	foreach (cell, files)
+		sessions = lappend(sessions, keep_session(push, lfirst(cell)));
+	cs_begin("recording what is about to become visible");
+	forboth(cell, files, session, sessions)
 	{
 		CsPushFile *file = lfirst(cell);
 		const CsResult *result = &file->transfer->result;
 		Args args = {0};
 
-		if (result->session != NULL)
-			keep_session(push, file);
 		add_file(&args, push, file);
 		add_int64(&args, result->size, result->size < 0);
 		add_sha256(&args, result->size < 0 ? NULL : result->sha256);
 		add_text(&args, file->path);
-		add_text(&args, result->session);
+		add_text(&args, lfirst(session));
 		add_text(&args, result->size < 0 ? NULL : result->checksum);
 		execute("UPDATE cloudsync.pushed_file SET intent_size = COALESCE($6, intent_size), "
 				"intent_sha256 = COALESCE($7, intent_sha256), "
@@ -250,6 +260,7 @@ cs_push_checkpoint(CsPushJob *push, List *files)
 				&args);
 	}
 	cs_commit();
+	list_free(sessions);
 }
 
 /* See push.h. */

@@ -49,6 +49,7 @@ start_path(CsPushJob *push, CsOpKind kind, const char *path, bool recursive)
 	op.kind = kind;
 	op.path = path;
 	op.recursive = recursive;
+	op.session = kind == CS_OP_MKDIR ? push->plan->folder_session : NULL;
 	start_single(push, &op);
 }
 
@@ -89,6 +90,8 @@ static bool
 start_look(CsPushJob *push, TimestampTz now)
 {
 	const char *folder;
+	CsOp op = {.kind = CS_OP_STAT};
+	bool by_ids = cs_push_goes_by_ids(push);
 
 	switch (push->step)
 	{
@@ -96,10 +99,20 @@ start_look(CsPushJob *push, TimestampTz now)
 			if (push->setting->root_id == NULL)
 				return false;
 			push->job.phase = "look";
-			start_path(push, CS_OP_STAT, push->setting->root_path, false);
+			op.path = push->setting->root_path;
+			op.id = by_ids ? push->setting->root_id : NULL;
+			start_single(push, &op);
 			return true;
 		case CS_PUSH_FIND_ROOT:
-			start_path(push, CS_OP_LIST, "/", true);
+			if (push->root_found != NULL)
+			{
+				cs_push_root_looked_for(push, NULL, now);
+				return false;
+			}
+			if (by_ids)
+				start_path(push, CS_OP_STAT, push->setting->root_path, false);
+			else
+				start_path(push, CS_OP_LIST, "/", true);
 			return true;
 		case CS_PUSH_FOLDER:
 			cs_push_look_prepare(push);
@@ -112,10 +125,13 @@ start_look(CsPushJob *push, TimestampTz now)
 			}
 			if (push->plan->folder_id == NULL)
 				return false; /* whether it is there, its listing tells */
-			start_path(push, CS_OP_STAT, push->plan->from_folder, false);
+			op.path = push->plan->from_folder;
+			op.id = by_ids ? push->plan->folder_id : NULL;
+			start_single(push, &op);
 			return true;
 		case CS_PUSH_LIST:
-			if (push->looks == NIL || (push->plan->folder_id != NULL && !push->folder_there))
+			if (push->looks == NIL || (push->plan->folder_id != NULL && !push->folder_there &&
+									   ((CsLook *) linitial(push->looks))->found_path == NULL))
 				return false;
 			folder = cs_push_look_next(push);
 			if (folder == NULL)
@@ -123,13 +139,22 @@ start_look(CsPushJob *push, TimestampTz now)
 			push->job.phase = "look";
 			if (cs_push_wants_survey(push, folder))
 				cs_push_survey_begin(push);
-			start_path(push, CS_OP_LIST, folder, true);
+			op.kind = CS_OP_LIST;
+			op.path = folder;
+			op.recursive = true;
+			op.id = cs_push_id_of_listed(push);
+			start_single(push, &op);
 			return true;
 		default: /* CS_PUSH_FIND */
 			if (push->looks == NIL)
 				return false;
-			push->located = cs_push_look_missing(push, false);
-			if (cs_push_look_missing(push, true))
+			push->located = push->located || cs_push_look_missing(push, false);
+			if (by_ids && cs_push_find_next(push, &op))
+			{
+				start_single(push, &op);
+				return true;
+			}
+			if (!by_ids && cs_push_look_missing(push, true))
 			{
 				start_path(push, CS_OP_LIST, "/", true);
 				return true;
@@ -211,25 +236,6 @@ start_change(CsPushJob *push, TimestampTz now)
 	}
 }
 
-static bool
-everything_is_trashed(CsPushJob *push)
-{
-	ListCell *cell;
-	bool any = false;
-
-	if (push->plan->present || push->plan->from_folder == NULL || !push->setting->trash)
-		return false;
-	foreach (cell, push->files)
-	{
-		CsPushFile *file = lfirst(cell);
-
-		if (file->did == NULL || strcmp(file->did, "trash") != 0 || file->state != CS_FILE_DONE)
-			return false;
-		any = true;
-	}
-	return any;
-}
-
 /* A deleted dossier's folder goes too, if nobody else has put anything in it. */
 static bool
 start_folder_end(CsPushJob *push)
@@ -238,13 +244,13 @@ start_folder_end(CsPushJob *push)
 
 	if (push->step == CS_PUSH_EMPTY_FOLDER)
 	{
-		if (!everything_is_trashed(push))
+		if (!cs_push_all_trashed(push))
 			return false;
 		push->anything_left = false;
 		start_path(push, CS_OP_LIST, push->plan->from_folder, true);
 		return true;
 	}
-	if (push->anything_left || !everything_is_trashed(push) || push->plan->folder_id == NULL)
+	if (push->anything_left || !cs_push_all_trashed(push) || push->plan->folder_id == NULL)
 		return false;
 	op.kind = CS_OP_TRASH;
 	op.path = push->plan->from_folder;
@@ -252,35 +258,6 @@ start_folder_end(CsPushJob *push)
 	op.id = push->plan->folder_id;
 	start_single(push, &op);
 	return true;
-}
-
-/* A page of a listing. */
-static void
-take_page(CsPushJob *push)
-{
-	const CsResult *page = &push->single->result;
-	int i;
-
-	if (push->surveying)
-		cs_push_survey_page(push);
-	if (push->step == CS_PUSH_FIND_ROOT)
-	{
-		for (i = 0; i < page->n_entries; i++)
-		{
-			if (page->entries[i].kind == CS_ENTRY_FOLDER && page->entries[i].id != NULL &&
-				strcmp(page->entries[i].id, push->setting->root_id) == 0)
-				push->root_found = pstrdup(page->entries[i].path);
-		}
-	}
-	else if (push->step == CS_PUSH_EMPTY_FOLDER)
-	{
-		for (i = 0; i < page->n_entries; i++)
-			push->anything_left |= page->entries[i].kind != CS_ENTRY_FOLDER;
-	}
-	else if (push->step == CS_PUSH_CONFIRM || push->step == CS_PUSH_CONFIRM_MANIFEST)
-		cs_push_confirm_page(push);
-	else if (push->step != CS_PUSH_SURVEY)
-		cs_push_look_page(push);
 }
 
 /* What a step that looks has seen. True: the next step is set. */
@@ -300,15 +277,19 @@ end_look(CsPushJob *push, TimestampTz now)
 							 : CS_PUSH_FIND_ROOT;
 			push->root_found = NULL;
 			push->detour = (char *) id;
+			if (cs_push_goes_by_ids(push))
+				cs_push_root_found(push, id);
 			return true;
 		case CS_PUSH_FIND_ROOT:
-			cs_push_root_looked_for(push, push->detour, now);
+			cs_push_root_looked_for(push, cs_push_goes_by_ids(push) ? id : push->detour, now);
 			push->detour = NULL;
 			return false;
 		case CS_PUSH_FOLDER:
 			push->folder_there =
 				found && (push->plan->folder_id == NULL || id == NULL ||
 						  strcmp(id, push->plan->folder_id) == 0);
+			if (push->folder_there && cs_push_goes_by_ids(push))
+				push->folder_there = cs_push_folder_found(push);
 			if (!found && push->single->result.failure.failure_class != CS_FAIL_GONE)
 				push->incomplete = true;
 			return false;
@@ -319,6 +300,11 @@ end_look(CsPushJob *push, TimestampTz now)
 								push->single->result.incomplete);
 			return true;
 		case CS_PUSH_FIND:
+			if (push->asked != NULL)
+			{
+				cs_push_found(push);
+				return true;
+			}
 			if (!found || push->single->result.incomplete)
 				push->incomplete = true;
 			cs_push_look_apply(push, now);
@@ -369,7 +355,10 @@ end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
 			return false;
 		case CS_PUSH_MAKE_FOLDER:
 			if (done)
+			{
+				cs_push_folder_made(push, now);
 				folder_is_at(push, false, now);
+			}
 			else
 				*fatal = single->result.failure;
 			return false;
@@ -440,9 +429,16 @@ take_single(CsPushJob *push, TimestampTz now)
 
 	if (push->single->state == CS_TRANSFER_RUNNING)
 		return false;
+	if (push->single->state == CS_TRANSFER_CHECKPOINT)
+	{
+		cs_push_folder_checkpoint(push);
+		CS_CRASH_POINT("push.after_folder_checkpoint");
+		cs_transfer_continue(push->single);
+		return false;
+	}
 	if (push->single->state == CS_TRANSFER_PAGE)
 	{
-		take_page(push);
+		cs_push_take_page(push);
 		cs_transfer_continue(push->single);
 		return false;
 	}

@@ -464,3 +464,32 @@ cs_push_root_looked_for(CsPushJob *push, const char *id, TimestampTz now)
 	MemoryContextSwitchTo(old);
 	cs_commit();
 }
+
+/* See push.h. */
+void
+cs_push_take_page(CsPushJob *push)
+{
+	const CsResult *page = &push->single->result;
+	int i;
+
+	if (push->surveying)
+		cs_push_survey_page(push);
+	if (push->step == CS_PUSH_FIND_ROOT)
+	{
+		for (i = 0; i < page->n_entries; i++)
+		{
+			if (page->entries[i].kind == CS_ENTRY_FOLDER && page->entries[i].id != NULL &&
+				strcmp(page->entries[i].id, push->setting->root_id) == 0)
+				push->root_found = pstrdup(page->entries[i].path);
+		}
+	}
+	else if (push->step == CS_PUSH_EMPTY_FOLDER)
+	{
+		for (i = 0; i < page->n_entries; i++)
+			push->anything_left |= page->entries[i].kind != CS_ENTRY_FOLDER;
+	}
+	else if (push->step == CS_PUSH_CONFIRM || push->step == CS_PUSH_CONFIRM_MANIFEST)
+		cs_push_confirm_page(push);
+	else if (push->step != CS_PUSH_SURVEY)
+		cs_push_look_page(push);
+}

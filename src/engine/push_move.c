@@ -360,3 +360,23 @@ cs_push_folder_moves(CsPushJob *push)
 		   !cs_path_is_below(plan->folder, plan->from_folder) &&
 		   !cs_path_is_below(plan->from_folder, plan->folder);
 }
+
+/* See push.h. */
+bool
+cs_push_all_trashed(CsPushJob *push)
+{
+	ListCell *cell;
+	bool any = false;
+
+	if (push->plan->present || push->plan->from_folder == NULL || !push->setting->trash)
+		return false;
+	foreach (cell, push->files)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (file->did == NULL || strcmp(file->did, "trash") != 0 || file->state != CS_FILE_DONE)
+			return false;
+		any = true;
+	}
+	return any;
+}

@@ -39,14 +39,14 @@ is_written_over(CsPushJob *push, const CsRecord *record, const char *folder)
 }
 
 static CsOp *
-discard_op(const CsRecord *record, const char *folder)
+discard_op(const CsPushJob *push, const CsRecord *record, const char *folder)
 {
 	CsOp *op = palloc0(sizeof(CsOp));
 
 	op->kind = CS_OP_DISCARD;
 	op->path = cs_path_join(folder, record->intent_temp);
 	op->to_path = cs_path_join(folder, cs_path_name(record->intent_path));
-	op->session = record->intent_session;
+	op->session = cs_session_open(push, record);
 	return op;
 }
 
@@ -67,7 +67,7 @@ cs_push_leftovers(CsPushJob *push)
 			continue;
 		folder = intent_folder(push, record);
 		if (!is_written_over(push, record, folder))
-			ops = lappend(ops, discard_op(record, folder));
+			ops = lappend(ops, discard_op(push, record, folder));
 	}
 	return ops;
 }
@@ -93,6 +93,7 @@ reclaim_op(CsPushJob *push, const CsPlanFile *plan, const char *path)
 	op->kind = path != NULL ? CS_OP_MOVE : CS_OP_TRASH;
 	op->path = was;
 	op->to_path = path != NULL ? path : cs_push_trash_path(push, was);
+	op->session = cs_session_open(push, record);
 	op->has_intended = true;
 	op->intended_size = record->intent_size;
 	memcpy(op->intended_sha256, record->intent_sha256, CS_SHA256_LENGTH);

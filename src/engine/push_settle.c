@@ -308,7 +308,7 @@ cs_push_record_folder(CsPushJob *push, const char *folder, const char *remote_id
 	add_text(&args, key_of(push, folder));
 	add_text(&args, remote_id);
 	execute("UPDATE cloudsync.pushed_dossier SET folder = $4, folder_key = $5, "
-			"remote_id = COALESCE($6, remote_id), intent_folder = NULL, intent_key = NULL "
+			"remote_id = COALESCE($6, remote_id), intent_folder = NULL, intent_key = NULL, intent_session = NULL "
 			"WHERE " THIS_DOSSIER,
 			&args);
 }

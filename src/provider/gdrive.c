@@ -439,6 +439,7 @@ const CsProvider cs_provider_gdrive = {
 	.max_file_size = INT64CONST(5120) * 1024 * 1024 * 1024,
 	.incremental = true,
 	.feed_of_account = true,
+	.same_names = true,
 	.stable_ids = true,
 	.has_trash = true,
 	.look_before = true,
