@@ -314,8 +314,10 @@ take_page(CsConversation *c, const CsResponse *answer)
 	{
 		if (!gd_is_gone(answer))
 			return GD_FAIL;
+		if (c->next_folder > 0)
+			return GD_ABSENT;
 		gd_forget(c->service, c->op.path);
-		return c->next_folder == 0 ? GD_FAIL : GD_ABSENT;
+		return GD_FAIL;
 	}
 	if (cs_json_is_true(json, "incompleteSearch"))
 		c->incomplete = true;

@@ -1,0 +1,440 @@
+/*
+ * gdrive_play.h
+ *	  Replays the Google Drive provider's conversations. A script's line is what
+ *	  the conversation must say, and what it is answered:
+ *
+ *	  GET files/F1 = 200 f:F1:a.txt:P:5:a:r1
+ *		  a request: method, path below the API ("up/" for uploads), what of the
+ *		  query is no matter of course, headers (Range, Content-Range), {json} of
+ *		  what is sent, [0+5] of the body. The answer: a status, then
+ *			  f:ID:NAME:PARENT:SIZE:M:REVISION[:trashed] a file, M its MD5's digit
+ *			  d:ID:NAME:PARENT[:trashed] a folder
+ *			  e:reason an error's document, l:ADDRESS Location, r:0-4 Range
+ *			  b:5 bytes of the body, h:a its SHA-256, m:a its MD5, w:7 seconds to
+ *			  wait, x:... the rest is the document
+ *		  or lost, refused (never arrived), broke, bodyfail
+ *	  BODY 0+5 = b:5 h:a m:a		the body is read
+ *	  PAGE /a#F1 /b/#D1 -F2 cursor	entries: path or =name, id; folders with '/',
+ *									gone with '-', refused with '!'
+ *	  CHECKPOINT 5 a session		DONE adopted verified made /path id version size
+ *	  FAILED class
+ */
+#ifndef CLOUDSYNC_GDRIVE_PLAY_H
+#define CLOUDSYNC_GDRIVE_PLAY_H
+
+#include "cloudsync/hash.h"
+#include "cloudsync/http.h"
+#include "cloudsync/provider.h"
+#include "lib/stringinfo.h"
+#include "tap.h"
+
+static const char *const class_names[] = {
+	"none",		   "retry now", "retry later", "needs consent", "gone",
+	"conflict",	   "changed",	"quota",	   "forbidden",		"refused",
+	"unreachable", "reset",		"locked",	   "broken"};
+
+static CsService *service;
+static CsFailure last_failure;
+
+/* Of the query: what every request has is checked, and not said. */
+static const char *const usual[] = {"supportsAllDrives=",
+									"includeItemsFromAllDrives=",
+									"fields=",
+									"ignoreDefaultVisibility=",
+									"prettyPrint=",
+									"pageSize=",
+									"space=",
+									"type=",
+									"includeRemoved="};
+
+static bool
+is_usual(const char *word)
+{
+	for (int i = 0; i < (int) lengthof(usual); i++)
+	{
+		if (strncmp(word, usual[i], strlen(usual[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+say_query(StringInfo text, const char *query)
+{
+	while (query != NULL && *query != '\0')
+	{
+		size_t len = strcspn(query, "&");
+		char *word = pnstrdup(query, len);
+
+		if (!is_usual(word))
+			appendStringInfo(text, " %s", cs_url_decode(word, len));
+		query += len + (query[len] == '&');
+	}
+}
+
+static bool
+needs_all_drives(const char *url)
+{
+	return strstr(url, "/files") != NULL &&
+		   strstr(url, "generateIds") == NULL &&
+		   strstr(url, "/export") == NULL && strstr(url, "upload_id") == NULL;
+}
+
+static const char *
+say_request(const CsRequest *request)
+{
+	StringInfoData text;
+	const char *path = request->url;
+	const char *json = request->text;
+
+	initStringInfo(&text);
+	if (request->kind == CS_REQ_HASH_BODY)
+	{
+		appendStringInfo(&text, "BODY %d+%d", (int) request->from,
+						 (int) request->length);
+		return text.data;
+	}
+	if (strncmp(path, service->url, strlen(service->url)) != 0)
+		return psprintf("%s elsewhere: %s", request->method, request->url);
+	path += strlen(service->url);
+	appendStringInfo(&text, "%s ", request->method);
+	if (strncmp(path, "/upload/drive/v3/", 17) == 0)
+		appendStringInfoString(&text, "up/");
+	path = strstr(path, "/drive/v3/") + 10;
+	appendStringInfo(&text, "%.*s", (int) strcspn(path, "?"), path);
+	if (strchr(path, '?') != NULL)
+		say_query(&text, strchr(path, '?') + 1);
+	if (needs_all_drives(request->url) &&
+		strstr(request->url, "supportsAllDrives=true") == NULL)
+		appendStringInfoString(&text, " MY DRIVE ONLY");
+	for (int i = 0; request->headers[i].name != NULL; i++)
+	{
+		if (strcmp(request->headers[i].name, "Range") == 0 ||
+			strcmp(request->headers[i].name, "Content-Range") == 0)
+			appendStringInfo(&text, " %s", request->headers[i].value);
+	}
+	if (request->send == CS_SEND_BODY)
+		json = json != NULL ? strchr(json, '{') : NULL;
+	if (request->send != CS_SEND_NOTHING && json != NULL)
+		appendStringInfo(&text, " %.*s", (int) strcspn(json, "\r"), json);
+	if (request->send == CS_SEND_BODY)
+		appendStringInfo(&text, " [%d+%d]", (int) request->from,
+						 (int) request->length);
+	return text.data;
+}
+
+/* An MD5 of one digit as that and a star. */
+static const char *
+say_version(const char *version)
+{
+	if (version != NULL && strspn(version, "0123456789abcdef") == 32)
+		return psprintf("%c*%s", version[0], version + 32);
+	return version;
+}
+
+static const char *
+say_page(const CsResult *result)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfoString(&text, "PAGE");
+	for (int i = 0; i < result->n_entries; i++)
+	{
+		const CsEntry *entry = &result->entries[i];
+
+		if (entry->gone)
+			appendStringInfo(&text, " -%s", entry->id);
+		else
+			appendStringInfo(&text, " %s%s%s%s#%s",
+							 entry->path != NULL ? entry->path : "=",
+							 entry->path != NULL ? "" : entry->name,
+							 entry->kind == CS_ENTRY_FOLDER ? "/" : "",
+							 entry->refused != NULL ? "!" : "", entry->id);
+		if (entry->path == NULL && !entry->gone)
+			appendStringInfo(&text, "@%s",
+							 entry->parent_id ? entry->parent_id : "");
+	}
+	if (result->cursor != NULL)
+		appendStringInfo(&text, " cursor %s", result->cursor);
+	return text.data;
+}
+
+static const char *
+say_done(const CsResult *result)
+{
+	const CsEntry *entry = &result->entry;
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "DONE%s%s%s%s", result->adopted ? " adopted" : "",
+					 result->verified ? " verified" : "",
+					 result->made ? " made" : "",
+					 result->incomplete ? " incomplete" : "");
+	if (entry->path != NULL)
+		appendStringInfo(&text, " %s%s %s", entry->path,
+						 entry->kind == CS_ENTRY_FOLDER ? "/" : "",
+						 entry->id != NULL ? entry->id : "-");
+	if (entry->path != NULL && entry->version != NULL)
+		appendStringInfo(&text, " %s", say_version(entry->version));
+	if (result->account != NULL)
+		appendStringInfo(&text, " %s %s %d/%d", result->account,
+						 result->account_name, (int) result->used_bytes,
+						 (int) result->quota_bytes);
+	if (result->cursor != NULL)
+		appendStringInfo(&text, " cursor %s", result->cursor);
+	return text.data;
+}
+
+static const char *
+say(CsStep step, const CsRequest *request, const CsResult *result)
+{
+	char *session;
+
+	switch (step)
+	{
+		case CS_STEP_REQUEST:
+			return say_request(request);
+		case CS_STEP_CHECKPOINT:
+			session = pstrdup(result->session != NULL ? result->session : "-");
+			for (char *at = session; *at != '\0'; at++)
+				*at = *at == '\n' ? ';' : *at;
+			return psprintf("CHECKPOINT %d %c %s", (int) result->size,
+							result->size >= 0 ? result->sha256[7] : '-',
+							session);
+		case CS_STEP_PAGE:
+			return say_page(result);
+		case CS_STEP_DONE:
+			return say_done(result);
+		default:
+			return psprintf("FAILED %s",
+							class_names[result->failure.failure_class]);
+	}
+}
+
+static CsHeader answer_headers[8];
+static CsFailure body_failure = {CS_FAIL_CHANGED, 0, "the value changed", ""};
+static CsFailure lost_failure = {CS_FAIL_RETRY_LATER, 0, "no answer came", ""};
+
+static void
+add_header(CsResponse *response, const char *name, const char *value)
+{
+	answer_headers[response->n_headers].name = name;
+	answer_headers[response->n_headers++].value = value;
+	response->headers = answer_headers;
+}
+
+static char *
+repeated(char c, int n)
+{
+	char *text = palloc0(n + 1);
+
+	memset(text, c, n);
+	return text;
+}
+
+/* The n-th part of a word, the parts separated by ':'; "" if there is none. */
+static char *
+part_of(const char *word, int n)
+{
+	while (n-- > 0)
+	{
+		word += strcspn(word, ":");
+		if (*word == '\0')
+			return pstrdup("");
+		word++;
+	}
+	return pnstrdup(word, strcspn(word, ":"));
+}
+
+static char *
+file_json(const char *word)
+{
+	return psprintf(
+		"{\"id\":\"%s\",\"name\":\"%s\",\"mimeType\":\"text/plain\","
+		"\"parents\":[\"%s\"],\"size\":\"%s\",\"md5Checksum\":\"%s\","
+		"\"headRevisionId\":\"%s\",\"trashed\":%s,"
+		"\"modifiedTime\":\"2026-11-22T10:00:00.000Z\"}",
+		part_of(word, 1), part_of(word, 2), part_of(word, 3), part_of(word, 4),
+		repeated(part_of(word, 5)[0], 32), part_of(word, 6),
+		strcmp(part_of(word, 7), "trashed") == 0 ? "true" : "false");
+}
+
+static char *
+folder_json(const char *word)
+{
+	char *parent = part_of(word, 3);
+
+	return psprintf("{\"id\":\"%s\",\"name\":\"%s\",\"mimeType\":\"application/"
+					"vnd.google-apps.folder\"%s%s%s,\"trashed\":%s}",
+					part_of(word, 1), part_of(word, 2),
+					parent[0] != '\0' ? ",\"parents\":[\"" : "", parent,
+					parent[0] != '\0' ? "\"]" : "",
+					strcmp(part_of(word, 4), "trashed") == 0 ? "true"
+															 : "false");
+}
+
+/* One word of an answer. */
+static void
+fill_word(CsResponse *response, char *word)
+{
+	const char *value = word + 2;
+
+	switch (word[0])
+	{
+		case 'f':
+			response->text = file_json(word);
+			break;
+		case 'd':
+			response->text = folder_json(word);
+			break;
+		case 'e':
+			response->text =
+				psprintf("{\"error\":{\"code\":0,\"message\":\"its words\","
+						 "\"errors\":[{\"domain\":\"global\",\"reason\":\"%s\","
+						 "\"message\":\"its words\"}]}}",
+						 value);
+			break;
+		case 'l':
+			add_header(response, "location",
+					   value[0] == '/' ? psprintf("%s%s", service->url, value)
+									   : pstrdup(value));
+			break;
+		case 'r':
+			add_header(response, "range", psprintf("bytes=%s", value));
+			break;
+		case 'b':
+			response->size = atoi(value);
+			break;
+		case 'h':
+			memset(response->sha256, *value, CS_SHA256_LENGTH);
+			response->has_sha256 = true;
+			break;
+		case 'm':
+			response->checksum = repeated(*value, 32);
+			break;
+		case 'w':
+			response->retry_after_ms = atoi(value) * 1000;
+			break;
+		default: /* x */
+			response->text = pstrdup(value);
+			break;
+	}
+}
+
+static void
+fill_response(CsResponse *response, const char *line)
+{
+	char *text = pstrdup(line);
+	char *word = text;
+
+	memset(response, 0, sizeof(*response));
+	response->retry_after_ms = -1;
+	response->sent = true;
+	response->text = "";
+	while (word != NULL && *word != '\0')
+	{
+		char *end = strncmp(word, "x:", 2) == 0 ? NULL : strchr(word, ' ');
+
+		if (end != NULL)
+			*end++ = '\0';
+		if (word[0] != '\0' && word[1] == ':')
+			fill_word(response, word);
+		else if (strcmp(word, "bodyfail") == 0)
+		{
+			response->error = ECANCELED;
+			response->body_failure = &body_failure;
+		}
+		else if (strcmp(word, "lost") == 0 || strcmp(word, "broke") == 0 ||
+				 strcmp(word, "refused") == 0)
+		{
+			response->error = EIO;
+			response->failure = &lost_failure;
+			response->sent = word[0] != 'r';
+		}
+		else
+			response->status = atoi(word);
+		word = end;
+	}
+	response->text_len = (int64) strlen(response->text);
+}
+
+/* Plays lines (ended by NULL) and checks each thing that is said. */
+static void
+play(const char *title, const CsOp *op, const char *const *lines)
+{
+	CsConversation *c = cs_provider_gdrive.begin(service, op);
+	CsResponse response;
+	const CsResponse *answer = NULL;
+	CsRequest request;
+	CsResult result;
+
+	for (; *lines != NULL; lines++)
+	{
+		const char *equals = strstr(*lines, " = ");
+		char *wanted = pstrdup(*lines);
+		CsStep step = cs_provider_gdrive.next(c, answer, &request, &result);
+
+		if (equals != NULL)
+			wanted[equals - *lines] = '\0';
+		if (!tap_is(say(step, &request, &result), wanted,
+					psprintf("%s: %s", title, wanted)))
+		{
+			if (step == CS_STEP_FAILED)
+				printf("#   %s (%s)\n", result.failure.message,
+					   result.failure.detail);
+			return;
+		}
+		if (step == CS_STEP_FAILED)
+		{
+			tap_ok(result.failure.message[0] != '\0', "%s: says why", title);
+			last_failure = result.failure;
+		}
+		if (step == CS_STEP_DONE || step == CS_STEP_FAILED)
+		{
+			tap_ok(lines[1] == NULL, "%s: that is the end", title);
+			return;
+		}
+		answer = NULL;
+		if (step == CS_STEP_REQUEST)
+		{
+			fill_response(&response, equals != NULL ? equals + 3 : "");
+			answer = &response;
+		}
+	}
+	tap_ok(false, "%s: did not end", title);
+}
+
+#define PLAY(title, op, ...)                                                   \
+	play(title, op, (const char *const[]){__VA_ARGS__, NULL})
+
+/* A service that nothing is known of yet. */
+static void
+fresh(const char *drive_id)
+{
+	CsOption list[] = {{"drive_id", drive_id}, {NULL}};
+	CsFailure failure;
+
+	if (drive_id == NULL)
+		list[0].key = NULL;
+	service = cs_provider_gdrive.open(list, &failure);
+}
+
+/* A question for names in a folder, and its answers. */
+#define LOOK(parent, name)                                                     \
+	"GET files q='" parent "' in parents and trashed=false and name='" name "'"
+#define ALL(parent) "GET files q='" parent "' in parents and trashed=false"
+#define NOTHING "200 x:{\"files\":[]}"
+#define FILES(inner) "200 x:{\"files\":[" inner "]}"
+#define FOLDER(id, name)                                                       \
+	"{\"id\":\"" id "\",\"name\":\"" name                                      \
+	"\",\"mimeType\":\"application/vnd.google-apps.folder\","                  \
+	"\"createdTime\":\"2026-01-0" id "\"}"
+#define FILE(id, name)                                                         \
+	"{\"id\":\"" id "\",\"name\":\"" name                                      \
+	"\",\"mimeType\":\"text/plain\",\"parents\":[\"P\"],\"size\":\"5\","       \
+	"\"headRevisionId\":\"r1\",\"createdTime\":\"2026-01-0" id "\"}"
+#define IDS                                                                    \
+	"GET files/generateIds count=250 = 200 x:{\"ids\":[\"N3\",\"N2\",\"N1\"]}"
+
+#endif
