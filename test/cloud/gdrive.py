@@ -5,6 +5,9 @@ gdrive_query.py q and fields, gdrive_acts.py what customers and tests do.
 Strict: every method knows its parameters, their types, the scopes it asks for and
 the fields of its body; whatever else comes is refused.
 
+Routes are the methods' names (METHODS, UPLOADS below), upload.session for what is
+sent to an upload's address, files.media for a download, docs.export for exportLinks.
+
 Faults that this part knows, besides the frame's (cloud_faults.py):
 
   error           status, reason, message: an error of the API (403 userRateLimitExceeded,
@@ -139,7 +142,8 @@ class Drive(Part):
         return "unknown", None, None
 
     def route(self, call):
-        return self.find(call)[0]
+        name = self.find(call)[0]
+        return "files.media" if name == "files.get" and call.query.get("alt") == "media" else name
 
     async def answer(self, call):
         name, row, found = self.find(call)

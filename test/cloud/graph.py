@@ -6,6 +6,9 @@ graph_model.py what is kept, graph_acts.py what customers and tests do.
 At the start: a OneDrive for each user (work: business, otherwise personal), the site
 contoso.sharepoint.com and its /sites/team-a with the libraries Documents and Archive.
 
+Routes are the names in ITEMS and FILES below, drive.get, drives.list, user.get,
+site.get and sites.search.
+
 Faults that this part knows, besides the frame's (cloud_faults.py):
 
   error           status, code, message, inner, retry_after: an error of the API

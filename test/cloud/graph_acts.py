@@ -9,6 +9,7 @@ are named by `path` or `id`. An item is told as {id, name, path, ...}.
   rename       path, name
   move         path, to (a folder's path), name
   delete       path: into the recycle bin; restore: id
+  empty_trash  what is in the recycle bin is gone
   bulk         path (folder), count, pattern ("file %07d.txt"), size (20), quiet (not
                in the feed of changes): many files without memory
   touch        path: a change that changes no content
@@ -127,6 +128,13 @@ def act_delete(part, told):
 def act_restore(part, told):
     drive = drive_of(part, told)
     return told_of(drive, drive.restore(told["id"]))
+
+
+def act_empty_trash(part, told):
+    drive = drive_of(part, told)
+    gone = len(drive.bin)
+    drive.bin.clear()
+    return {"deleted": gone}
 
 
 def act_bulk(part, told):

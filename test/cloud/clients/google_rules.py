@@ -33,7 +33,8 @@ def ask(method, path, body=None, query=None, token=GRANT["access_token"], header
 
 
 def reason(answer):
-    return answer[0], answer[1]["error"]["errors"][0]["reason"] if isinstance(answer[1], dict) else answer[1]
+    told = isinstance(answer[1], dict) and "error" in answer[1]
+    return answer[0], answer[1]["error"]["errors"][0]["reason"] if told else answer[1]
 
 
 def refused(answer, status, why, words):

@@ -38,7 +38,7 @@ def files(method, address, body=b"", headers=None, token=None):
 
 
 def code(answer):
-    error = answer[1]["error"] if isinstance(answer[1], dict) else {"code": answer[1]}
+    error = answer[1]["error"] if isinstance(answer[1], dict) and "error" in answer[1] else {"code": answer[1]}
     inner = error.get("innerError", error.get("innererror", {}))
     return answer[0], inner.get("code", error["code"])
 
