@@ -42,6 +42,7 @@ LISTED = dict(ALL, includeItemsFromAllDrives="bool", includeTeamDriveItems="bool
 CREATED = dict(ALL, enforceSingleParent="bool", ignoreDefaultVisibility="bool", includeLabels="str",
                includePermissionsForView="str", keepRevisionForever="bool", ocrLanguage="str",
                useContentAsIndexableText="bool")
+COPIED = {key: kind for key, kind in CREATED.items() if key != "useContentAsIndexableText"}
 UPDATED = dict(ALL, addParents="str", removeParents="str", enforceSingleParent="bool", includeLabels="str",
                includePermissionsForView="str", keepRevisionForever="bool", ocrLanguage="str",
                useContentAsIndexableText="bool")
@@ -59,7 +60,7 @@ METHODS = (
      gdrive_files.empty_trash),
     ("files.export", "GET", r"/files/(?P<id>[^/]+)/export", ("drive", "drive.file", "drive.readonly"),
      {"mimeType": "str"}, gdrive_files.export),
-    ("files.copy", "POST", r"/files/(?P<id>[^/]+)/copy", WRITE, CREATED, gdrive_files.copy),
+    ("files.copy", "POST", r"/files/(?P<id>[^/]+)/copy", WRITE, dict(COPIED, copyComments="bool"), gdrive_files.copy),
     ("files.get", "GET", r"/files/(?P<id>[^/]+)", READ,
      dict(ALL, acknowledgeAbuse="bool", includeLabels="str", includePermissionsForView="str"), gdrive_files.get),
     ("files.update", "PATCH", r"/files/(?P<id>[^/]+)", WRITE + ("drive.metadata", "drive.scripts"), UPDATED,

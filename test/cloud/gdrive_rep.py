@@ -122,8 +122,8 @@ def file(store, client, item, wanted):
     if want("capabilities"):
         out["capabilities"] = capabilities(store, client.mail, item, client.role(item))
     if want("permissions", "permissionIds"):
-        out["permissions"] = [dict(person(store, m, client.mail), kind="drive#permission", type="user", role=r, id=m)
-                              for m, r in item.shares.items()]
+        out["permissions"] = [{"kind": "drive#permission", "type": "user", "role": r, "id": m, "emailAddress": m,
+                               "displayName": m.split("@")[0]} for m, r in item.shares.items()]
         out["permissionIds"] = [p["id"] for p in out["permissions"]]
     out["spaces"] = ["drive"]
     out["isAppAuthorized"] = item.app == client.app

@@ -12,7 +12,7 @@ PROPERTIES = set("""audio bundle cTag children content createdBy createdDateTime
 fileSystemInfo folder id image lastModifiedBy lastModifiedDateTime location malware name package parentReference
 pendingOperations permissions photo publication remoteItem root searchResult shared sharepointIds size specialFolder
 video webDavUrl webUrl createdByUser lastModifiedByUser analytics listItem retentionLabel subscriptions thumbnails
-versions @microsoft.graph.downloadUrl content.downloadUrl""".split())
+versions workbook @microsoft.graph.downloadUrl content.downloadUrl""".split())
 DRIVE_PROPERTIES = set("""id name driveType owner quota webUrl description createdBy createdDateTime lastModifiedBy
 lastModifiedDateTime sharePointIds sharepointIds system eTag root items special list bundles following""".split())
 LINK_SECRET = uuid.uuid4().bytes

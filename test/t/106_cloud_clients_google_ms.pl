@@ -16,7 +16,9 @@ CloudClients::run(
 	['google_rclone.py'],
 	['graph_rules.py'],
 	['graph_rclone.py'],
+	[ 'google_spec.py', npm => ['@maxim_mazurok/gapi.client.drive-v3@0.3.20261012'] ],
 	[ 'google_node.mjs', npm => ['@googleapis/drive@26.0.1'] ],
+	[ 'graph_spec.py', npm => ['@microsoft/microsoft-graph-types@2.43.1'] ],
 	[ 'graph_node.mjs', npm => ['@microsoft/microsoft-graph-client@3.0.7'] ],
 );
 done_testing();
