@@ -28,7 +28,7 @@ CREATE TABLE cloudsync.channel (
     last_run_id bigint,
     last_synced_at timestamptz,
     synced_by text,
-    -- grows when a filter or a folder changes: everything is then listed in full once
+    -- grows when what is listed changes (folders, filters): all is then listed in full once
     listing_epoch integer NOT NULL DEFAULT 1,
     created_by text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -50,7 +50,26 @@ CREATE TABLE cloudsync.channel_folder (
     state text NOT NULL DEFAULT 'new' CHECK (state IN ('new', 'ok', 'failed', 'gone')),
     last_error text,
     listed_at timestamptz,
+    -- what is listed by following: the channel's listing_epoch when all of it was
+    -- listed in full, and the largest file taken then (NULL: to be listed in
+    -- full); the cursor, where each folder has its own; the ids of the folders
+    -- above it from the root on, and its own, where the feed tells of them; and
+    -- whether one of these changed, so that it is to be looked for
+    listed_epoch integer,
+    listed_limit bigint,
+    cursor text,
+    ancestors text[],
+    look boolean NOT NULL DEFAULT false,
     PRIMARY KEY (channel_id, folder_no)
+);
+CREATE INDEX channel_folder_id ON cloudsync.channel_folder (remote_id) WHERE remote_id IS NOT NULL;
+
+-- Where the feed of an account's or drive's changes goes on, which serves all
+-- channels of the connection (L11). Stored with what the page before it told.
+CREATE TABLE cloudsync.feed (
+    connection_id bigint PRIMARY KEY REFERENCES cloudsync.connection,
+    cursor text NOT NULL,
+    read_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 
 -- A folder as it is kept: an absolute path, or id:... as given; an error if it
@@ -327,7 +346,11 @@ BEGIN
                 auto_collect = wanted.auto_collect, collect_every = wanted.collect_every, collect_at = wanted.collect_at,
                 time_zone = wanted.time_zone, recursive = wanted.recursive, include = wanted.include, exclude = wanted.exclude,
                 max_size = wanted.max_size, dedup = wanted.dedup, after_collect = wanted.after_collect,
-                listing_epoch = c.listing_epoch + 1,
+                listing_epoch = c.listing_epoch + CASE
+                    WHEN ROW(old.recursive, old.include, old.exclude, old.max_size, old.dedup, old.after_collect, old_folders)
+                         IS DISTINCT FROM ROW(wanted.recursive, wanted.include, wanted.exclude, wanted.max_size, wanted.dedup,
+                             wanted.after_collect, folders)
+                        THEN 1 ELSE 0 END,
                 next_collect_at = CASE
                     WHEN NOT wanted.auto_collect THEN NULL
                     -- at once when switched on (L2)
@@ -414,10 +437,10 @@ BEGIN
             FROM cloudsync.channel c JOIN cloudsync.connection n USING (connection_id)
             WHERE c.tenant = own AND c.name = cloudsync_create_channel.name AND c.channel_id <> id AND n.account_id = conn.account_id
             ORDER BY c.channel_id DESC LIMIT 1;
-        INSERT INTO cloudsync.item (connection_id, channel_id, folder_no, path, name, kind, size, modified_at, remote_id,
-                remote_version, state, reason, sha256, verify, document_id, listing, seen_at)
-            SELECT conn.connection_id, id, f.folder_no, i.path, i.name, i.kind, i.size, i.modified_at, i.remote_id,
-                i.remote_version, i.state, i.reason, i.sha256, i.verify, i.document_id, i.listing, i.seen_at
+        INSERT INTO cloudsync.item (connection_id, channel_id, folder_no, path, path_key, name, kind, size, modified_at, remote_id,
+                remote_version, checksum, state, reason, sha256, verify, document_id, listing, seen_at)
+            SELECT conn.connection_id, id, f.folder_no, i.path, i.path_key, i.name, i.kind, i.size, i.modified_at, i.remote_id,
+                i.remote_version, i.checksum, i.state, i.reason, i.sha256, i.verify, i.document_id, i.listing, i.seen_at
             FROM cloudsync.item i JOIN cloudsync.channel_folder f
                 ON f.channel_id = id AND starts_with(i.path, rtrim(f.path, '/') || '/')
             WHERE i.channel_id = before_this AND i.document_id IS NOT NULL;

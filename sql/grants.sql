@@ -121,7 +121,7 @@ DECLARE
         "dossier_table": "", "source": "", "untracked": "",
         "destination": "", "push_setting": "", "procedure_folder": "",
         "pushed_dossier": "", "pushed_file": "",
-        "recipient": "", "channel": "", "channel_folder": "", "item": "", "dedup": "",
+        "recipient": "", "channel": "", "channel_folder": "", "feed": "", "item": "", "dedup": "",
         "document": "", "hook": "",
         "content": "WHERE NOT EXISTS (SELECT FROM cloudsync.staging s WHERE s.content_id = content.content_id)",
         "chunk": "WHERE NOT EXISTS (SELECT FROM cloudsync.staging s WHERE s.content_id = chunk.content_id)",

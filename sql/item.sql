@@ -13,12 +13,17 @@ CREATE TABLE cloudsync.item (
     channel_id bigint NOT NULL REFERENCES cloudsync.channel,
     folder_no integer NOT NULL,
     path text NOT NULL,
+    -- where changes are followed: the path as the service compares paths
+    path_key text COLLATE pg_catalog."C",
     name text NOT NULL,
     kind text NOT NULL CHECK (kind IN ('file', 'folder', 'other')),
     size bigint,
     modified_at timestamptz,
     remote_id text,
     remote_version text,
+    -- by the service's word, if equal ones are equal bytes: 'sha256:' and
+    -- hexadecimal, or in the service's own notation
+    checksum text,
     state text CHECK (state IN ('new', 'collected', 'duplicate', 'excluded', 'changed', 'failed', 'gone')
         AND (state IS NOT NULL OR kind OPERATOR(pg_catalog.=) 'folder')),
     reason text,
@@ -36,9 +41,14 @@ CREATE TABLE cloudsync.item (
     move_to text,
     attempts integer NOT NULL DEFAULT 0,
     next_try_at timestamptz,
+    -- a folder that came into a channel's folder with what is in it: to be listed
+    unlisted boolean NOT NULL DEFAULT false,
     UNIQUE (channel_id, path)
 ) WITH (fillfactor = 80);
 CREATE INDEX item_todo ON cloudsync.item (channel_id) WHERE state IN ('new', 'failed') OR verify;
+CREATE INDEX item_unlisted ON cloudsync.item (channel_id) WHERE unlisted;
+CREATE INDEX item_path_key ON cloudsync.item (channel_id, path_key) WHERE path_key IS NOT NULL;
+CREATE INDEX item_remote_id ON cloudsync.item (remote_id, channel_id) WHERE path_key IS NOT NULL AND remote_id IS NOT NULL;
 CREATE INDEX item_move ON cloudsync.item (connection_id) WHERE move_to IS NOT NULL;
 -- Is a file of ours in the folder? (L7)
 CREATE INDEX pushed_file_remote_id ON cloudsync.pushed_file (destination_id, remote_id) WHERE remote_id IS NOT NULL;
@@ -49,12 +59,14 @@ CREATE INDEX item_document ON cloudsync.item (document_id) WHERE document_id IS 
  * What was collected, for ever: the unique key is what makes "exactly once"
  * hold whatever else happens. kind 'item': key is the provider's file id;
  * 'content': the channel's name and the SHA-256; 'version': id or path, and
- * version or SHA-256. Belongs to the account, so that a connection or a channel
+ * version or SHA-256. 'checksum' is no identity: it says which SHA-256 the bytes
+ * of a service's own checksum have, so that they are known without a download
+ * (L9). Belongs to the account, so that a connection or a channel
  * made again takes it up.
  */
 CREATE TABLE cloudsync.dedup (
     account_id bigint NOT NULL REFERENCES cloudsync.account,
-    kind text NOT NULL CHECK (kind IN ('item', 'content', 'version')),
+    kind text NOT NULL CHECK (kind IN ('item', 'content', 'version', 'checksum')),
     key text NOT NULL,
     document_id bigint,
     remote_version text,

@@ -14,6 +14,7 @@
 #include "cloudsync/engine.h"
 #include "cloudsync/identity.h"
 #include "cloudsync/pattern.h"
+#include "utils/hsearch.h"
 
 typedef enum CsCollectPhase
 {
@@ -26,9 +27,15 @@ typedef enum CsCollectPhase
 
 typedef enum CsFolderStep
 {
-	CS_FOLDER_LOOK, /* is it where it was? */
-	CS_FOLDER_SEEK, /* it is not: look for its id in the whole account */
-	CS_FOLDER_LIST
+	CS_FOLDER_BEGIN,
+	CS_FOLDER_FOLLOW, /* what changed since its cursor? */
+	CS_FOLDER_LOOK,	  /* is it where it was? */
+	CS_FOLDER_SEEK,	  /* it is not: look for its id in the whole account */
+	CS_FOLDER_AGAIN,  /* it is gone for good: is another one at its path? */
+	CS_FOLDER_ABOVE,  /* the ids of the folders it is in, for the feed */
+	CS_FOLDER_LIST,	  /* in full */
+	CS_FOLDER_CLOSE,  /* what the listing did not show is gone */
+	CS_FOLDER_ENTER	  /* folders that came into it are listed */
 } CsFolderStep;
 
 typedef struct CsFolder
@@ -37,6 +44,10 @@ typedef struct CsFolder
 	char *path;		 /* as set: a path, or id:... */
 	char *remote_id; /* NULL: not known yet */
 	char *current;	 /* where it is */
+	bool following;	 /* listed in full, and changes have been followed since */
+	char *cursor;	 /* of its own, or NULL */
+	bool look;		 /* it, or one that it is in, was changed */
+	List *ancestors; /* ids of those it is in from the root on, and its own */
 } CsFolder;
 
 /* A file on its way from item to document, in a context of its own. */
@@ -48,6 +59,8 @@ typedef struct CsFetch
 	char *name;
 	char *remote_id;
 	char *version;
+	char *checksum; /* strong, by the service's word; or NULL */
+	bool known;		/* what its bytes are is known by that */
 	int64 size;
 	TimestampTz modified;		 /* 0: unknown */
 	TimestampTz unchanged_since; /* 0: unknown */
@@ -106,6 +119,9 @@ typedef struct CsCollect
 	bool by_hand;
 
 	/* listing */
+	int32 epoch;
+	TimestampTz list_since; /* when it came to listing; 0: not yet */
+	bool feed_done;			/* the feed of the account was read */
 	CsFolder *folders;
 	int n_folders;
 	int folder; /* the one being listed */
@@ -113,9 +129,14 @@ typedef struct CsCollect
 	CsTransfer *list;
 	char *sought; /* where the folder sought was found */
 	int folders_failed;
-	int64 *seen; /* items that this folder's listing showed */
-	int n_seen;
-	int cap_seen;
+	HTAB *seen;		  /* items that this folder's listing showed; NULL: not
+					   * to be noted */
+	char *close_path; /* CLOSE: up to where that was looked through, */
+	char *new_cursor; /* and the listing's cursor */
+	bool entering;	  /* folders that are new are to be listed */
+	int64 entered_id; /* ENTER: the one being listed */
+	char *entered;
+	char *entered_remote_id;
 
 	/* receiving */
 	List *todo;		/* of CsFetch: to be started */
@@ -156,6 +177,10 @@ extern bool cs_collect_move(CsCollect *c, TimestampTz now);
 
 /* Settles what arrived, in one transaction. */
 extern void cs_collect_settle(CsCollect *c, TimestampTz now);
+
+/* The settings of the channel and its folders; false if it was deleted. In a
+ * transaction. collect.c */
+extern bool cs_collect_read_channel(CsCollect *c);
 
 /* Transfers of the job, counted (collect.c); start only where a slot is free. */
 extern bool cs_collect_slot(CsCollect *c);

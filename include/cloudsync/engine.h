@@ -37,6 +37,9 @@ typedef struct CsConnection
 	CsLoop *loop;
 	int transfers;			/* running now for this connection */
 	List *jobs;				/* of CsJob */
+	struct CsJob *feed_reader; /* reads the account's changes, or lists what they
+								* will be applied to; or NULL */
+	TimestampTz feed_read_at;  /* when its last complete reading began */
 	MemoryContext context;	/* everything of it */
 } CsConnection;
 

@@ -45,10 +45,12 @@ typedef struct CsListed
 	const char *item_version;
 	bool verify;
 	int64 document_size; /* of what was collected from it; -1: nothing was */
+	bool same_as_item;	 /* a strong checksum says: the bytes collected from it */
 	/* the dedup record of this file id in the account */
 	bool recorded;
 	const char *record_version;
 	int64 record_size;
+	bool same_as_record; /* a strong checksum says: the bytes recorded */
 } CsListed;
 
 typedef struct CsVerdict

@@ -21,6 +21,7 @@
 #include "cloudsync/path.h"
 #include "cloudsync/push.h"
 #include "cloudsync/settings.h"
+#include "listing.h"
 
 static void collect_advance(CsJob *job, TimestampTz now);
 static void collect_fail(CsJob *job, const ErrorData *error, TimestampTz now);
@@ -72,6 +73,30 @@ keep_utf8(CsCollect *c, uint64 row, int column)
 	return text == NULL ? NULL : MemoryContextStrdup(c->job.context, text);
 }
 
+static List *
+read_ids(CsCollect *c, uint64 row, int column)
+{
+	bool isnull;
+	Datum array = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+								column, &isnull);
+	Datum *values;
+	bool *nulls;
+	int n;
+	List *ids = NIL;
+	MemoryContext old = MemoryContextSwitchTo(c->job.context);
+
+	if (!isnull)
+	{
+		deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
+						  TYPALIGN_INT, &values, &nulls, &n);
+		for (int i = 0; i < n; i++)
+			ids = lappend(ids, nulls[i] ? pstrdup("")
+										: TextDatumGetCString(values[i]));
+	}
+	MemoryContextSwitchTo(old);
+	return ids;
+}
+
 static void
 read_folders(CsCollect *c)
 {
@@ -79,7 +104,8 @@ read_folders(CsCollect *c)
 	Datum values[1] = {Int64GetDatum(c->channel_id)};
 
 	c->n_folders = (int) cs_execute(
-		"SELECT f.folder_no, f.path, f.remote_id, f.current_path "
+		"SELECT f.folder_no, f.path, f.remote_id, f.current_path, f.listed_epoch, f.listed_limit, "
+		"f.cursor, f.look, f.ancestors "
 		"FROM cloudsync.channel_folder f WHERE f.channel_id = $1 ORDER BY f.folder_no",
 		1, types, values, NULL, true);
 	c->folders = MemoryContextAllocZero(c->job.context,
@@ -96,19 +122,25 @@ read_folders(CsCollect *c)
 			folder->remote_id = folder->path + 3;
 		else if (folder->current == NULL)
 			folder->current = folder->path;
+		folder->following = c->job.connection->provider->incremental &&
+							cs_get_int64(i, 5, 0) == c->epoch &&
+							cs_get_int64(i, 6, -1) == cs_collect_limit(c);
+		folder->cursor = keep_utf8(c, i, 7);
+		folder->look = cs_get_bool(i, 8, false);
+		folder->ancestors = read_ids(c, i, 9);
 	}
 }
 
-/* The channel's settings; false if it was deleted. */
-static bool
-read_channel(CsCollect *c)
+/* See collect.h. */
+bool
+cs_collect_read_channel(CsCollect *c)
 {
 	Oid types[1] = {INT8OID};
 	Datum values[1] = {Int64GetDatum(c->channel_id)};
 	char *text;
 
 	if (cs_execute("SELECT h.name, h.recipient, h.binder, h.recursive, h.max_size, h.dedup, "
-				   "h.after_collect, h.include, h.exclude, h.auto_collect "
+				   "h.after_collect, h.include, h.exclude, h.auto_collect, h.listing_epoch "
 				   "FROM cloudsync.channel h WHERE h.channel_id = $1 AND h.deleted_at IS NULL",
 				   1, types, values, NULL, true) == 0)
 		return false;
@@ -127,6 +159,7 @@ read_channel(CsCollect *c)
 	c->include = read_patterns(c, 0, 8);
 	c->exclude = read_patterns(c, 0, 9);
 	c->auto_collect = cs_get_bool(0, 10, false);
+	c->epoch = (int32) cs_get_int64(0, 11, 0);
 	read_folders(c);
 	return true;
 }
@@ -203,7 +236,7 @@ claim_one(void *arg)
 	c->refresh = claim->refresh;
 	c->recollect = claim->document_id;
 	take_runs(claim);
-	if (!read_channel(c))
+	if (!cs_collect_read_channel(c))
 	{
 		cs_run_end(c->job.run_id, c->job.methods->kind, "cancelled",
 				   "the channel was deleted", claim->now);
@@ -432,6 +465,7 @@ end_transfers(CsCollect *c)
 		cs_collect_end(c, &c->list);
 	if (c->make_folder != NULL)
 		cs_collect_end(c, &c->make_folder);
+	cs_feed_release(c);
 	/* one that an error left between being taken out of a list and ended */
 	c->job.connection->transfers -= c->transfers;
 	c->transfers = 0;

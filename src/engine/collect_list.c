@@ -1,477 +1,211 @@
 /*
  * collect_list.c
  *	  Listing: a channel's folders become rows of cloudsync.item, page by page,
- *	  each in a short transaction that writes only what changed (L8). What a
- *	  complete listing did not show is gone; an incomplete one says nothing of
- *	  what it did not show (L10).
+ *	  each in a short transaction that writes only what changed (L8). Where the
+ *	  service can, what changed is followed by a cursor, which is stored with the
+ *	  page before it; otherwise, and once at first, all is listed. What a complete
+ *	  listing did not show is gone; an incomplete one says nothing of what it did
+ *	  not show (L10).
  *
- * Relies on identity.c for what a file is.
+ * Here a folder goes from step to step; what is stored of it is in
+ * collect_folder.c, what pages show and tell is written by collect_items.c,
+ * collect_tree.c and collect_feed.c.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "cloudsync/collect.h"
 #include "cloudsync/crash.h"
-#include "cloudsync/db.h"
-#include "cloudsync/name.h"
 #include "cloudsync/path.h"
 #include "cloudsync/push.h"
-#include "cloudsync/settings.h"
+#include "listing.h"
 
-/* What is written of an item, one column an array. */
-enum
+static const CsProvider *
+provider_of(const CsCollect *c)
 {
-	COL_PATH,
-	COL_NAME,
-	COL_KIND,
-	COL_SIZE,
-	COL_MODIFIED,
-	COL_ID,
-	COL_VERSION,
-	COL_STATE,
-	COL_REASON,
-	COL_VERIFY,
-	COL_DOCUMENT,
-	COL_SHA256,
-	COL_UNCHANGED_SINCE,
-	N_COLUMNS
-};
-
-static const Oid column_types[N_COLUMNS] = {
-	TEXTOID, TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
-	TEXTOID, TEXTOID, BOOLOID, INT8OID, BYTEAOID,		TIMESTAMPTZOID};
-
-static const char *const kind_names[] = {"file", "folder", "other"};
-
-static TimestampTz
-modified_of(const CsEntry *entry)
-{
-	return entry->modified == 0
-			   ? 0
-			   : entry->modified - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
-									   USECS_PER_DAY;
+	return c->job.connection->provider;
 }
 
-static bool
-any_matches(List *patterns, const char *name, const char *below)
+static char *
+keep(CsCollect *c, const char *text)
 {
-	ListCell *cell;
-
-	foreach (cell, patterns)
-	{
-		if (cs_pattern_matches(lfirst(cell), name, below))
-			return true;
-	}
-	return false;
-}
-
-/* Why an entry is not collected, as far as the entry alone tells; NULL: it is. */
-static const char *
-exclusion(CsCollect *c, const CsEntry *entry)
-{
-	const char *below =
-		cs_path_below(entry->path, c->folders[c->folder].current);
-	int64 limit = cs_collect_limit(c);
-
-	if (entry->refused != NULL)
-		return entry->refused;
-	if (entry->kind == CS_ENTRY_OTHER)
-		return "not a regular file";
-	if (below == NULL || below[0] == '\0')
-		below = entry->name;
-	if (c->include != NIL && !any_matches(c->include, entry->name, below))
-		return "no include pattern matches";
-	if (any_matches(c->exclude, entry->name, below))
-		return "an exclude pattern matches";
-	if (limit > 0 && entry->size > limit)
-		return psprintf("larger than %s (" INT64_FORMAT " bytes)",
-						c->max_size > 0 && limit == c->max_size
-							? "max_size"
-							: "cloudsync.max_document_size",
-						limit);
-	return NULL;
-}
-
-static void
-note_seen(CsCollect *c, int64 item_id)
-{
-	if (c->n_seen == c->cap_seen)
-	{
-		c->cap_seen = c->cap_seen == 0 ? 1024 : c->cap_seen * 2;
-		if (c->seen == NULL)
-			c->seen = MemoryContextAllocHuge(c->job.context,
-											 c->cap_seen * sizeof(int64));
-		else
-			c->seen = repalloc_huge(c->seen, c->cap_seen * sizeof(int64));
-	}
-	c->seen[c->n_seen++] = item_id;
-}
-
-/* Rows of the look-up, in the order of its select list. */
-enum
-{
-	SEEN_ORD = 1,
-	SEEN_ITEM_ID,
-	SEEN_STATE,
-	SEEN_VERSION,
-	SEEN_SIZE,
-	SEEN_MODIFIED,
-	SEEN_VERIFY,
-	SEEN_DOCUMENT_ID,
-	SEEN_REASON,
-	SEEN_FOLDER_NO,
-	SEEN_SHA256,
-	SEEN_DOCUMENT_SIZE,
-	SEEN_RECORDED,
-	SEEN_RECORD_DOCUMENT,
-	SEEN_RECORD_VERSION,
-	SEEN_RECORD_SIZE,
-	SEEN_RECORD_SHA256,
-	SEEN_PUSHED,
-	SEEN_KIND,
-	SEEN_REMOTE_ID
-};
-
-/* Looks up what is known of a page's entries; a row for each distinct path. */
-static uint64
-look_up(CsCollect *c, const CsEntry *entries, int n_entries)
-{
-	static const Oid types[6] = {INT8OID,	   INT8OID,		 TEXTARRAYOID,
-								 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
-	CsColumn paths = {TEXTOID};
-	CsColumn ids = {TEXTOID};
-	CsColumn versions = {TEXTOID};
-	CsColumn keys = {TEXTOID};
-	const CsNameRules *rules = &c->job.connection->provider->names;
-	Datum values[6];
-
-	for (int i = 0; i < n_entries; i++)
-	{
-		const CsEntry *e = &entries[i];
-
-		cs_column_add(&paths, cs_text_from_utf8(e->path), false);
-		cs_column_add(&ids, e->id ? cs_text_from_utf8(e->id) : 0,
-					  e->id == NULL);
-		cs_column_add(&versions, e->version ? cs_text_from_utf8(e->version) : 0,
-					  e->version == NULL);
-		cs_column_add(&keys, cs_text_from_utf8(cs_name_key(e->path, rules)),
-					  false);
-	}
-	values[0] = Int64GetDatum(c->channel_id);
-	values[1] = Int64GetDatum(c->job.connection->account_id);
-	values[2] = cs_column_array(&paths);
-	values[3] = cs_column_array(&ids);
-	values[4] = cs_column_array(&versions);
-	values[5] = cs_column_array(&keys);
-	return cs_execute(
-		"SELECT DISTINCT ON (e.path) e.ord, i.item_id, i.state, i.remote_version, i.size, "
-		"i.modified_at, i.verify, i.document_id, i.reason, i.folder_no, i.sha256, "
-		"d.size, r.key IS NOT NULL, r.document_id, r.remote_version, r.size, r.sha256, "
-		"EXISTS (SELECT FROM cloudsync.destination t JOIN cloudsync.pushed_file p "
-		"ON p.destination_id = t.destination_id WHERE t.account_id = $2 "
-		"AND p.path_key = e.key AND p.state IN ('sending', 'synced', 'failed', 'kept')) "
-		"OR EXISTS (SELECT FROM cloudsync.destination t JOIN cloudsync.pushed_file p "
-		"ON p.destination_id = t.destination_id WHERE t.account_id = $2 "
-		"AND p.intent_path = e.path) "
-		"OR EXISTS (SELECT FROM cloudsync.destination t JOIN cloudsync.pushed_file p "
-		"ON p.destination_id = t.destination_id WHERE t.account_id = $2 "
-		"AND p.remote_id = e.id AND p.remote_version = e.version), "
-		"i.kind, i.remote_id "
-		"FROM ROWS FROM (unnest($3), unnest($4), unnest($5), unnest($6)) "
-		"WITH ORDINALITY e (path, id, version, key, ord) "
-		"LEFT JOIN cloudsync.item i ON i.channel_id = $1 AND i.path = e.path "
-		"LEFT JOIN cloudsync.document d ON d.document_id = i.document_id "
-		"LEFT JOIN cloudsync.dedup r ON r.account_id = $2 AND r.kind = 'item' AND r.key = e.id "
-		"ORDER BY e.path, e.ord",
-		6, types, values, NULL, true);
-}
-
-static Datum
-column_or_null(uint64 row, int column, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column,
-						 isnull);
-}
-
-static bool
-same_text(const char *a, const char *b)
-{
-	return (a == NULL) == (b == NULL) && (a == NULL || strcmp(a, b) == 0);
-}
-
-/* What the listing and the database together make of a file. */
-static CsVerdict
-judge(CsCollect *c, const CsEntry *entry, uint64 row, const char **reason)
-{
-	CsListed listed = {0};
-	CsVerdict verdict;
-
-	*reason = exclusion(c, entry);
-	listed.dedup = c->dedup;
-	listed.stable_ids = c->job.connection->provider->stable_ids;
-	listed.excluded = *reason != NULL;
-	listed.pushed = cs_get_bool(row, SEEN_PUSHED, false);
-	listed.version = entry->version;
-	listed.size = entry->size;
-	listed.state = cs_item_state_by_name(cs_get_text(row, SEEN_STATE));
-	listed.item_version = cs_get_utf8(row, SEEN_VERSION);
-	listed.verify = cs_get_bool(row, SEEN_VERIFY, false);
-	listed.document_size = cs_get_int64(row, SEEN_DOCUMENT_SIZE, -1);
-	listed.recorded = cs_get_bool(row, SEEN_RECORDED, false);
-	listed.record_version = cs_get_utf8(row, SEEN_RECORD_VERSION);
-	listed.record_size = cs_get_int64(row, SEEN_RECORD_SIZE, -1);
-	verdict = cs_identity_listed(&listed);
-	if (verdict.state != CS_ITEM_EXCLUDED)
-		*reason = verdict.state == listed.state && !verdict.take_record
-					  ? cs_get_utf8(row, SEEN_REASON)
-					  : NULL;
-	else if (listed.pushed)
-		*reason = "sent by cloudsync itself";
-	return verdict;
-}
-
-/*
- * Adds the item's row to what is to be written, unless nothing about it
- * changed. Returns whether it was added.
- */
-static bool
-add_if_changed(CsCollect *c, CsColumn *columns, const CsEntry *entry,
-			   uint64 row, TimestampTz now)
-{
-	CsVerdict verdict = {CS_ITEM_NONE, false, false};
-	const char *reason = entry->refused;
-	const char *old_state = cs_get_text(row, SEEN_STATE);
-	const char *state;
-	TimestampTz modified = modified_of(entry);
-	bool known = cs_get_int64(row, SEEN_ITEM_ID, 0) != 0;
-	bool same_version = known && same_text(cs_get_utf8(row, SEEN_VERSION), entry->version);
-	bool document_null = true;
-	bool sha_null = true;
-	Datum document = 0;
-	Datum sha = 0;
-
-	if (entry->kind != CS_ENTRY_FOLDER)
-		verdict = judge(c, entry, row, &reason);
-	state = cs_item_state_name(verdict.state);
-	if (verdict.take_record)
-	{
-		document = column_or_null(row, SEEN_RECORD_DOCUMENT, &document_null);
-		sha = column_or_null(row, SEEN_RECORD_SHA256, &sha_null);
-	}
-	else if (old_state == NULL || strcmp(old_state, "gone") != 0)
-	{
-		/* a path that was gone begins anew */
-		document = column_or_null(row, SEEN_DOCUMENT_ID, &document_null);
-		sha = column_or_null(row, SEEN_SHA256, &sha_null);
-	}
-	if (same_version && same_text(old_state, state) &&
-		same_text(cs_get_text(row, SEEN_KIND), kind_names[entry->kind]) &&
-		same_text(cs_get_utf8(row, SEEN_REMOTE_ID), entry->id) &&
-		cs_get_bool(row, SEEN_VERIFY, false) == verdict.verify &&
-		cs_get_int64(row, SEEN_SIZE, -1) == entry->size &&
-		cs_get_timestamptz(row, SEEN_MODIFIED, 0) == modified &&
-		cs_get_int64(row, SEEN_FOLDER_NO, 0) == c->folders[c->folder].folder_no &&
-		same_text(cs_get_utf8(row, SEEN_REASON), reason))
-	{
-		note_seen(c, cs_get_int64(row, SEEN_ITEM_ID, 0));
-		return false;
-	}
-	cs_column_add(&columns[COL_PATH], cs_text_from_utf8(entry->path), false);
-	cs_column_add(&columns[COL_NAME], cs_text_from_utf8(entry->name), false);
-	cs_column_add(&columns[COL_KIND],
-				  CStringGetTextDatum(kind_names[entry->kind]), false);
-	cs_column_add(&columns[COL_SIZE], Int64GetDatum(entry->size),
-				  entry->size < 0);
-	cs_column_add(&columns[COL_MODIFIED], TimestampTzGetDatum(modified),
-				  modified == 0);
-	cs_column_add(&columns[COL_ID], entry->id ? cs_text_from_utf8(entry->id) : 0,
-				  entry->id == NULL);
-	cs_column_add(&columns[COL_VERSION],
-				  entry->version ? cs_text_from_utf8(entry->version) : 0,
-				  entry->version == NULL);
-	cs_column_add(&columns[COL_STATE], state ? CStringGetTextDatum(state) : 0,
-				  state == NULL);
-	cs_column_add(&columns[COL_REASON], reason ? cs_text_from_utf8(reason) : 0,
-				  reason == NULL);
-	cs_column_add(&columns[COL_VERIFY], BoolGetDatum(verdict.verify), false);
-	cs_column_add(&columns[COL_DOCUMENT], document, document_null);
-	cs_column_add(&columns[COL_SHA256], sha, sha_null);
-	cs_column_add(&columns[COL_UNCHANGED_SINCE], TimestampTzGetDatum(now),
-				  same_version);
-	return true;
-}
-
-/* Writes the changed rows and notes their ids as seen. */
-static void
-write_items(CsCollect *c, CsColumn *columns)
-{
-	Oid types[N_COLUMNS + 4];
-	Datum values[N_COLUMNS + 4];
-	uint64 n;
-
-	for (int i = 0; i < N_COLUMNS; i++)
-	{
-		types[i] = get_array_type(columns[i].type);
-		values[i] = cs_column_array(&columns[i]);
-	}
-	types[N_COLUMNS] = INT8OID;
-	values[N_COLUMNS] = Int64GetDatum(c->job.connection->connection_id);
-	types[N_COLUMNS + 1] = INT8OID;
-	values[N_COLUMNS + 1] = Int64GetDatum(c->channel_id);
-	types[N_COLUMNS + 2] = INT4OID;
-	values[N_COLUMNS + 2] = Int32GetDatum(c->folders[c->folder].folder_no);
-	types[N_COLUMNS + 3] = INT8OID;
-	values[N_COLUMNS + 3] = Int64GetDatum(c->job.run_id);
-	n = cs_execute(
-		"INSERT INTO cloudsync.item AS i (path, name, kind, size, modified_at, remote_id, "
-		"remote_version, state, reason, verify, document_id, sha256, unchanged_since, "
-		"connection_id, channel_id, folder_no, listing) "
-		"SELECT e.*, $14, $15, $16, $17 "
-		"FROM ROWS FROM (unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), "
-		"unnest($7), unnest($8), unnest($9), unnest($10), unnest($11), unnest($12), unnest($13)) e "
-		"ON CONFLICT (channel_id, path) DO UPDATE SET name = excluded.name, kind = excluded.kind, "
-		"size = excluded.size, modified_at = excluded.modified_at, remote_id = excluded.remote_id, "
-		"remote_version = excluded.remote_version, state = excluded.state, reason = excluded.reason, "
-		"verify = excluded.verify, document_id = excluded.document_id, sha256 = excluded.sha256, "
-		"unchanged_since = COALESCE(excluded.unchanged_since, i.unchanged_since), "
-		"connection_id = excluded.connection_id, "
-		"folder_no = excluded.folder_no, listing = excluded.listing, seen_at = clock_timestamp(), "
-		"attempts = CASE WHEN excluded.state = 'failed' THEN i.attempts ELSE 0 END, "
-		"next_try_at = CASE WHEN excluded.state = 'failed' THEN i.next_try_at END "
-		"RETURNING i.item_id",
-		N_COLUMNS + 4, types, values, NULL, false);
-	for (uint64 i = 0; i < n; i++)
-		note_seen(c, cs_get_int64(i, 1, 0));
-}
-
-/* Stores a page; nothing of what it shows is collected before it is stored. */
-static void
-store_page(CsCollect *c, const CsEntry *entries, int n_entries,
-		   TimestampTz now)
-{
-	CsColumn columns[N_COLUMNS] = {0};
-	uint64 n;
-	SPITupleTable *found;
-
-	cs_begin("storing a page of a listing");
-	for (int i = 0; i < N_COLUMNS; i++)
-		columns[i].type = column_types[i];
-	n = look_up(c, entries, n_entries);
-	found = SPI_tuptable;
-	for (uint64 row = 0; row < n; row++)
-	{
-		const CsEntry *entry =
-			&entries[cs_get_int64(row, SEEN_ORD, 1) - 1];
-
-		SPI_tuptable = found;
-		(void) add_if_changed(c, columns, entry, row, now);
-	}
-	if (columns[0].n > 0)
-		write_items(c, columns);
-	cs_commit();
-	CS_CRASH_POINT("collect.after_page");
-}
-
-/* The listing of the folder is complete: what it did not show is gone. */
-static void
-folder_listed(CsCollect *c, bool complete)
-{
-	Oid types[7] = {INT8OID, INT4OID, INT8ARRAYOID, INT8OID,
-					TEXTOID, TEXTOID, INT4OID};
-	CsFolder *folder = &c->folders[c->folder];
-	CsColumn seen = {INT8OID};
-	Datum values[7];
-	char nulls[8] = "       ";
-
-	cs_begin("storing a listing");
-	for (int i = 0; complete && i < c->n_seen; i++)
-		cs_column_add(&seen, Int64GetDatum(c->seen[i]), false);
-	values[0] = Int64GetDatum(c->channel_id);
-	values[1] = Int32GetDatum(folder->folder_no);
-	values[2] = cs_column_array(&seen);
-	values[3] = Int64GetDatum(c->job.run_id);
-	values[4] = cs_text_from_utf8(folder->current);
-	values[5] = folder->remote_id ? cs_text_from_utf8(folder->remote_id) : 0;
-	if (folder->remote_id == NULL)
-		nulls[5] = 'n';
-	values[6] = Int32GetDatum(c->n_folders);
-	if (complete)
-		cs_execute("UPDATE cloudsync.item i SET state = 'gone', verify = false, reason = NULL, "
-				   "listing = $4, seen_at = clock_timestamp() "
-				   "WHERE i.channel_id = $1 AND i.state IS DISTINCT FROM 'gone' "
-				   "AND (i.folder_no = $2 OR i.folder_no > $7) "
-				   "AND NOT EXISTS (SELECT FROM unnest($3) s (id) WHERE s.id = i.item_id)",
-				   7, types, values, nulls, false);
-	cs_execute("UPDATE cloudsync.channel_folder SET state = 'ok', last_error = NULL, "
-			   "listed_at = clock_timestamp(), current_path = $5, remote_id = $6 "
-			   "WHERE channel_id = $1 AND folder_no = $2",
-			   7, types, values, nulls, false);
-	cs_commit();
-	c->n_seen = 0;
-}
-
-/* The folder could not be listed; the other folders still are. */
-static void
-folder_failed(CsCollect *c, const CsFailure *failure)
-{
-	Oid types[4] = {INT8OID, INT4OID, TEXTOID, TEXTOID};
-	Datum values[4];
-	char *text = cs_failure_text(failure);
-
-	if (cs_failure_is_connections(failure->failure_class))
-		cs_collect_connection_failed(c, failure);
-	cs_begin("storing a listing");
-	values[0] = Int64GetDatum(c->channel_id);
-	values[1] = Int32GetDatum(c->folders[c->folder].folder_no);
-	values[2] = CStringGetTextDatum(
-		failure->failure_class == CS_FAIL_GONE ? "gone" : "failed");
-	values[3] = cs_text_from_utf8(text);
-	cs_execute("UPDATE cloudsync.channel_folder SET state = $3, last_error = $4 "
-			   "WHERE channel_id = $1 AND folder_no = $2",
-			   4, types, values, NULL, false);
-	cs_commit();
-	cs_collect_note_error(c, text);
-	c->folders_failed++;
-	c->n_seen = 0;
-	pfree(text);
+	return text != NULL ? MemoryContextStrdup(c->job.context, text) : NULL;
 }
 
 static void
 next_folder(CsCollect *c)
 {
 	c->folder++;
-	c->folder_step = CS_FOLDER_LOOK;
+	c->folder_step = CS_FOLDER_BEGIN;
+}
+
+/* ---- steps: what is asked ---- */
+
+/* With which step a folder begins. */
+static CsFolderStep
+first_step(CsCollect *c, const CsFolder *folder)
+{
+	if (folder->following && IS_FED(c))
+		return folder->look ? CS_FOLDER_LOOK : CS_FOLDER_ENTER;
+	if (folder->following && folder->cursor != NULL && !folder->look)
+		return CS_FOLDER_FOLLOW;
+	/* one that was emptied is not there any more, and no less a folder */
+	if (folder->current != NULL && provider_of(c)->implied_folders)
+		return CS_FOLDER_LIST;
+	if (folder->current == NULL && !provider_of(c)->stable_ids)
+		return CS_FOLDER_SEEK;
+	return CS_FOLDER_LOOK;
+}
+
+/* The next folder that came into this one; false: there is none (left). */
+static bool
+next_entered(CsCollect *c)
+{
+	Args args = {0};
+	bool found;
+
+	cs_begin("looking for folders that came in");
+	add_this_folder(&args, c);
+	add_int64(&args, c->entered_id, false);
+	found = execute("SELECT item_id, path, remote_id FROM cloudsync.item WHERE " THIS_FOLDER " AND unlisted "
+					"AND kind = 'folder' AND state IS DISTINCT FROM 'gone' AND item_id > $3 "
+					"ORDER BY item_id LIMIT 1",
+					&args) > 0;
+	if (found)
+	{
+		c->entered_id = cs_get_int64(0, 1, 0);
+		c->entered = keep(c, cs_get_utf8(0, 2));
+		c->entered_remote_id = keep(c, cs_get_utf8(0, 3));
+	}
+	cs_commit();
+	return found;
+}
+
+/* Is there a cursor of the account's feed, from before this listing? */
+static bool
+has_feed(CsCollect *c)
+{
+	Args args = {0};
+	bool found;
+
+	cs_begin("looking for a feed");
+	add_int64(&args, c->job.connection->connection_id, false);
+	found = execute("SELECT FROM cloudsync.feed WHERE connection_id = $1", &args) > 0;
+	cs_commit();
+	return found;
+}
+
+/* Of the folder's path from the root on, so many names; palloc'd. */
+static char *
+path_above(const CsFolder *folder, int names)
+{
+	const char *at = folder->current;
+
+	for (int i = 0; i <= names && at != NULL; i++)
+		at = strchr(i == 0 ? at : at + 1, '/');
+	if (names == 0)
+		return pstrdup("/");
+	return at != NULL ? pnstrdup(folder->current, at - folder->current)
+					  : pstrdup(folder->current);
+}
+
+static int
+depth_of(const char *path)
+{
+	int depth = 0;
+
+	for (; *path != '\0'; path++)
+		depth += path[0] == '/' && path[1] != '\0';
+	return depth;
 }
 
 static void
+fill_op(CsCollect *c, CsFolder *folder, CsOp *op)
+{
+	bool by_id = provider_of(c)->stable_ids;
+
+	op->kind = CS_OP_LIST;
+	op->path = folder->current != NULL ? folder->current : "/";
+	op->id = by_id ? folder->remote_id : NULL;
+	op->recursive = c->recursive;
+	switch (c->folder_step)
+	{
+		case CS_FOLDER_LOOK:
+			op->kind = CS_OP_STAT;
+			break;
+		case CS_FOLDER_AGAIN:
+			op->kind = CS_OP_STAT;
+			op->path = folder->path;
+			op->id = NULL;
+			break;
+		case CS_FOLDER_ABOVE:
+			op->kind = CS_OP_STAT;
+			op->path = path_above(folder, list_length(folder->ancestors));
+			op->id = NULL;
+			break;
+		case CS_FOLDER_SEEK:
+			op->path = "/";
+			op->id = NULL;
+			op->recursive = true;
+			break;
+		case CS_FOLDER_FOLLOW:
+			op->follow = true;
+			op->cursor = folder->cursor;
+			break;
+		case CS_FOLDER_ENTER:
+			op->path = c->entered;
+			op->id = c->entered_remote_id;
+			op->recursive = true;
+			break;
+		default: /* LIST */
+			op->follow = provider_of(c)->incremental && !(IS_FED(c) && has_feed(c));
+			cs_seen_begin(c);
+			break;
+	}
+}
+
+/* Asks for the step at hand; false: it needs nothing of the service. */
+static bool
 begin_step(CsCollect *c)
 {
 	CsFolder *folder = &c->folders[c->folder];
 	CsOp op = {0};
 
-	if (c->folder_step == CS_FOLDER_LOOK && folder->current == NULL)
-		c->folder_step = CS_FOLDER_SEEK;
-	/* one that was emptied is not there any more, and no less a folder */
-	if (c->folder_step == CS_FOLDER_LOOK && c->job.connection->provider->implied_folders)
-		c->folder_step = CS_FOLDER_LIST;
-	op.kind = c->folder_step == CS_FOLDER_LOOK ? CS_OP_STAT : CS_OP_LIST;
-	op.path = c->folder_step == CS_FOLDER_SEEK ? "/" : folder->current;
-	op.recursive = c->folder_step == CS_FOLDER_SEEK || c->recursive;
-	if (c->folder_step == CS_FOLDER_SEEK)
+	if (c->folder_step == CS_FOLDER_BEGIN)
 	{
-		if (c->sought != NULL)
-			pfree(c->sought);
-		c->sought = NULL;
+		c->entered_id = 0;
+		c->new_cursor = NULL;
+		c->folder_step = first_step(c, folder);
 	}
-	else if (folder->remote_id != NULL && c->job.connection->provider->stable_ids)
-		op.id = folder->remote_id;
+	if (c->folder_step == CS_FOLDER_CLOSE)
+		return false;
+	if (c->folder_step == CS_FOLDER_ABOVE &&
+		list_length(folder->ancestors) >= depth_of(folder->current))
+	{
+		MemoryContext old = MemoryContextSwitchTo(c->job.context);
+
+		folder->ancestors = lappend(folder->ancestors,
+									folder->remote_id ? folder->remote_id : pstrdup(""));
+		MemoryContextSwitchTo(old);
+		c->folder_step = folder->following ? CS_FOLDER_ENTER : CS_FOLDER_LIST;
+	}
+	if (c->folder_step == CS_FOLDER_ENTER && !next_entered(c))
+		return false;
+	fill_op(c, folder, &op);
 	c->list = cs_collect_start(c, &op, NULL);
 	c->job.phase = "list";
 	strlcpy(c->job.file, op.path, sizeof(c->job.file));
+	return true;
+}
+
+/* ---- steps: what is answered ---- */
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return (a == NULL) == (b == NULL) && (a == NULL || strcmp(a, b) == 0);
 }
 
 /* Looks for the folder's id among a page of the whole account. */
@@ -486,8 +220,171 @@ seek_in_page(CsCollect *c, const CsResult *result)
 
 		if (entry->kind == CS_ENTRY_FOLDER && same_text(entry->id, id) &&
 			c->sought == NULL)
-			c->sought = MemoryContextStrdup(c->job.context, entry->path);
+			c->sought = keep(c, entry->path);
 	}
+}
+
+/* Stores a page; nothing of what it shows is collected before it is stored. */
+static void
+take_page(CsCollect *c, const CsResult *result, TimestampTz now)
+{
+	CsFolder *folder = &c->folders[c->folder];
+	Args args = {0};
+
+	if (c->folder_step == CS_FOLDER_SEEK)
+	{
+		seek_in_page(c, result);
+		return;
+	}
+	cs_begin("storing a page of a listing");
+	if (c->folder_step != CS_FOLDER_FOLLOW)
+		cs_items_store(c, result->entries, result->n_entries, now);
+	else
+	{
+		folder->look |= cs_tree_change(c, result->entries, result->n_entries, now);
+		add_this_folder(&args, c);
+		add(&args, TEXTOID, cs_utf8_or_null(result->cursor), result->cursor == NULL);
+		add(&args, BOOLOID, BoolGetDatum(folder->look), false);
+		execute("UPDATE cloudsync.channel_folder SET cursor = COALESCE($3, cursor), look = look OR $4 "
+				"WHERE " THIS_FOLDER,
+				&args);
+	}
+	cs_commit();
+	CS_CRASH_POINT("collect.after_page");
+}
+
+/* It was looked at, or found elsewhere: its items are where it is now. */
+static void
+found_at(CsCollect *c, const CsEntry *entry)
+{
+	CsFolder *folder = &c->folders[c->folder];
+	bool same = same_text(entry->id, folder->remote_id);
+	Args args = {0};
+
+	if (entry->id != NULL)
+		folder->remote_id = keep(c, entry->id);
+	if (c->folder_step == CS_FOLDER_AGAIN)
+	{
+		folder->current = folder->path;
+		cs_begin("forgetting a cursor");
+		cs_folder_forget_cursor(c);
+		cs_commit();
+	}
+	if (!provider_of(c)->stable_ids || entry->path == NULL ||
+		same_text(entry->path, folder->current))
+		return;
+	if (folder->current != NULL && cs_tree_same_path(c, entry->path, folder->current) &&
+		strcmp(cs_path_name(entry->path), cs_path_name(folder->current)) == 0)
+		return; /* another spelling of the folders that it is in */
+	cs_begin("following a folder");
+	if (folder->current != NULL && same)
+		cs_tree_move(c, folder->current, entry->path, folder->folder_no);
+	folder->current = keep(c, entry->path);
+	add_this_folder(&args, c);
+	add(&args, TEXTOID, cs_text_from_utf8(folder->current), false);
+	execute("UPDATE cloudsync.channel_folder SET current_path = $3 WHERE " THIS_FOLDER, &args);
+	/* a cursor of the folder as it was may tell nothing of it any more */
+	if (!IS_FED(c))
+		cs_folder_forget_cursor(c);
+	cs_commit();
+}
+
+/* Which step follows once the folder was seen. */
+static void
+seen_folder(CsCollect *c)
+{
+	CsFolder *folder = &c->folders[c->folder];
+
+	if (!IS_FED(c))
+	{
+		c->folder_step = CS_FOLDER_LIST;
+		return;
+	}
+	folder->ancestors = NIL;
+	c->folder_step = CS_FOLDER_ABOVE;
+}
+
+/* The id of a folder above; "" if that is not said. */
+static void
+take_above(CsCollect *c, const char *id)
+{
+	CsFolder *folder = &c->folders[c->folder];
+	MemoryContext old = MemoryContextSwitchTo(c->job.context);
+
+	folder->ancestors = lappend(folder->ancestors, pstrdup(id != NULL ? id : ""));
+	MemoryContextSwitchTo(old);
+}
+
+/* All changes were told: the folder is up to date. */
+static void
+followed(CsCollect *c, const char *cursor)
+{
+	CsFolder *folder = &c->folders[c->folder];
+	Args args = {0};
+
+	cs_begin("storing a listing");
+	cs_folder_store_listed(c);
+	if (cursor != NULL)
+	{
+		add_this_folder(&args, c);
+		add(&args, TEXTOID, cs_text_from_utf8(cursor), false);
+		execute("UPDATE cloudsync.channel_folder SET cursor = $3 WHERE " THIS_FOLDER, &args);
+	}
+	cs_commit();
+	if (folder->look)
+		c->folder_step = CS_FOLDER_LOOK;
+	else
+		next_folder(c);
+}
+
+/* The folders that came in, up to now, were listed with what is in them. */
+static void
+entered(CsCollect *c, bool complete)
+{
+	Args args = {0};
+
+	if (!complete)
+		return;
+	cs_begin("storing a listing");
+	add_int64(&args, c->channel_id, false);
+	add_int64(&args, c->entered_id, false);
+	add(&args, TEXTOID, cs_text_from_utf8(psprintf("%s/", c->entered)), false);
+	execute("UPDATE cloudsync.item SET unlisted = false WHERE channel_id = $1 AND unlisted "
+			"AND (item_id = $2 OR starts_with(path, $3))",
+			&args);
+	cs_commit();
+}
+
+/* Nothing (more) came in: the folder is up to date with the feed. */
+static void
+all_entered(CsCollect *c)
+{
+	CsFolder *folder = &c->folders[c->folder];
+
+	cs_begin("storing a listing");
+	cs_folder_store_listed(c);
+	if (folder->look)
+		cs_folder_store_cursor(c); /* and the ids of the folders it is in */
+	cs_commit();
+	next_folder(c);
+}
+
+/* The listing is complete: what it did not show is gone, in as many steps as it takes. */
+static bool
+close_listing(CsCollect *c, TimestampTz now)
+{
+	if (!cs_seen_close(c))
+	{
+		c->job.wake_at = now;
+		return false;
+	}
+	cs_begin("storing a listing");
+	cs_folder_store_listed(c);
+	cs_folder_store_cursor(c);
+	cs_commit();
+	cs_seen_end(c);
+	next_folder(c);
+	return true;
 }
 
 /* A look, a search or a listing came to its end. */
@@ -500,79 +397,157 @@ step_done(CsCollect *c, const CsResult *result)
 	switch (c->folder_step)
 	{
 		case CS_FOLDER_LOOK:
+		case CS_FOLDER_AGAIN:
 			if (result->entry.kind == CS_ENTRY_FOLDER)
 			{
-				if (result->entry.id != NULL)
-					folder->remote_id =
-						MemoryContextStrdup(c->job.context, result->entry.id);
-				c->folder_step = CS_FOLDER_LIST;
+				found_at(c, &result->entry);
+				seen_folder(c);
 				return;
 			}
 			snprintf(failure.message, sizeof(failure.message),
-					 "\"%.200s\" is not a folder", folder->current);
+					 "\"%.200s\" is not a folder", folder->current ? folder->current : folder->path);
 			break;
 		case CS_FOLDER_SEEK:
 			if (c->sought != NULL)
 			{
-				folder->current = MemoryContextStrdup(c->job.context, c->sought);
+				folder->current = c->sought;
 				c->folder_step = CS_FOLDER_LIST;
 				return;
 			}
 			snprintf(failure.message, sizeof(failure.message),
 					 "folder \"%.200s\" is not there", folder->path);
 			break;
-		case CS_FOLDER_LIST:
-			folder_listed(c, !result->incomplete);
+		case CS_FOLDER_ABOVE:
+			take_above(c, result->entry.id);
+			return;
+		case CS_FOLDER_FOLLOW:
+			followed(c, result->cursor);
+			return;
+		case CS_FOLDER_ENTER:
+			entered(c, !result->incomplete);
+			return;
+		default:
+			c->new_cursor = keep(c, result->cursor);
+			if (!result->incomplete)
+			{
+				c->folder_step = CS_FOLDER_CLOSE;
+				return;
+			}
+			cs_begin("storing a listing");
+			cs_folder_store_listed(c);
+			cs_commit();
+			cs_seen_end(c);
 			next_folder(c);
 			return;
 	}
-	folder_failed(c, &failure);
+	cs_folder_failed(c, &failure);
 	next_folder(c);
+}
+
+/* Follows it wherever its cursor, or its path, does not lead any more. */
+static bool
+goes_on(CsCollect *c, const CsFailure *failure)
+{
+	CsFolder *folder = &c->folders[c->folder];
+	bool gone = failure->failure_class == CS_FAIL_GONE;
+
+	switch (c->folder_step)
+	{
+		case CS_FOLDER_FOLLOW:
+			if (!gone && failure->failure_class != CS_FAIL_RESET)
+				return false;
+			cs_begin("forgetting a cursor");
+			cs_folder_forget_cursor(c);
+			cs_commit();
+			c->folder_step = CS_FOLDER_LOOK;
+			return true;
+		case CS_FOLDER_LOOK:
+			if (!gone || folder->remote_id == NULL)
+				return false;
+			if (provider_of(c)->stable_ids && strncmp(folder->path, "id:", 3) == 0)
+				return false;
+			c->folder_step = provider_of(c)->stable_ids ? CS_FOLDER_AGAIN : CS_FOLDER_SEEK;
+			return true;
+		case CS_FOLDER_ABOVE:
+			if (cs_failure_is_connections(failure->failure_class))
+				return false;
+			take_above(c, NULL);
+			return true;
+		case CS_FOLDER_ENTER:
+			if (!gone)
+				return false;
+			cs_begin("storing a listing");
+			cs_tree_gone(c, c->entered);
+			cs_commit();
+			return true;
+		default:
+			return false;
+	}
+}
+
+static void
+step_failed(CsCollect *c, const CsFailure *failure)
+{
+	if (goes_on(c, failure))
+		return;
+	cs_folder_failed(c, failure);
+	next_folder(c);
+}
+
+/* One step further; false: it waits. */
+static bool
+advance(CsCollect *c, TimestampTz now)
+{
+	CsResult result;
+
+	if (c->list == NULL)
+	{
+		if (begin_step(c))
+			return false;
+		if (c->folder_step == CS_FOLDER_CLOSE)
+			return close_listing(c, now);
+		all_entered(c);
+		return true;
+	}
+	switch (c->list->state)
+	{
+		case CS_TRANSFER_PAGE:
+			take_page(c, &c->list->result, now);
+			cs_transfer_continue(c->list);
+			return false;
+		case CS_TRANSFER_DONE:
+			step_done(c, &c->list->result);
+			cs_collect_end(c, &c->list);
+			return true;
+		case CS_TRANSFER_FAILED:
+			result = c->list->result;
+			cs_collect_end(c, &c->list);
+			step_failed(c, &result.failure);
+			return true;
+		default:
+			return false;
+	}
 }
 
 /* See collect.h. */
 bool
 cs_collect_list(CsCollect *c, TimestampTz now)
 {
+	if (c->list_since == 0)
+		c->list_since = GetCurrentTimestamp();
+	if (IS_FED(c) && !cs_feed_acquire(c, now))
+		return false;
+	if (IS_FED(c) && !c->feed_done)
+	{
+		if (!cs_feed_read(c, now))
+			return false;
+		c->feed_done = true;
+	}
 	while (c->folder < c->n_folders)
 	{
-		CsResult result;
-
-		if (c->list == NULL)
-		{
-			begin_step(c);
+		if (!advance(c, now))
 			return false;
-		}
-		switch (c->list->state)
-		{
-			case CS_TRANSFER_PAGE:
-				if (c->folder_step == CS_FOLDER_SEEK)
-					seek_in_page(c, &c->list->result);
-				else
-					store_page(c, c->list->result.entries,
-							   c->list->result.n_entries, now);
-				cs_transfer_continue(c->list);
-				return false;
-			case CS_TRANSFER_DONE:
-				step_done(c, &c->list->result);
-				cs_collect_end(c, &c->list);
-				break;
-			case CS_TRANSFER_FAILED:
-				result = c->list->result;
-				cs_collect_end(c, &c->list);
-				if (c->folder_step == CS_FOLDER_LOOK &&
-					result.failure.failure_class == CS_FAIL_GONE &&
-					c->folders[c->folder].remote_id != NULL)
-					c->folder_step = CS_FOLDER_SEEK;
-				else
-				{
-					folder_failed(c, &result.failure);
-					next_folder(c);
-				}
-				break;
-			default:
-				return false;
-		}
 	}
+	cs_feed_release(c);
 	return true;
 }

@@ -30,6 +30,23 @@ keep_text(MemoryContext context, char *text)
 	return text == NULL ? NULL : MemoryContextStrdup(context, text);
 }
 
+/*
+ * Bytes that this channel collected before are known by a strong checksum, and
+ * need not come again (L9).
+ */
+static void
+read_known(CsFetch *f, uint64 row)
+{
+	bool isnull;
+	Datum sha = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 14, &isnull);
+	bytea *bytes = isnull ? NULL : DatumGetByteaPP(sha);
+
+	if (bytes == NULL || VARSIZE_ANY_EXHDR(bytes) != CS_SHA256_LENGTH)
+		return;
+	memcpy(f->sha256, VARDATA_ANY(bytes), CS_SHA256_LENGTH);
+	f->known = true;
+}
+
 static CsFetch *
 read_fetch(CsCollect *c, uint64 row)
 {
@@ -63,13 +80,27 @@ read_fetch(CsCollect *c, uint64 row)
 		}
 	}
 	f->attempts = (int) cs_get_int64(row, 12, 0);
+	f->checksum = keep_text(context, cs_get_utf8(row, 13));
+	read_known(f, row);
 	return f;
 }
 
 #define FETCH_COLUMNS                                                          \
 	"SELECT i.item_id, i.path, i.name, i.remote_id, i.remote_version, i.size, " \
 	"i.modified_at, i.unchanged_since, i.document_id, i.verify, i.sha256, "    \
-	"i.attempts FROM cloudsync.item i WHERE i.channel_id = $1 AND i.kind = 'file' "
+	"i.attempts, i.checksum, "
+#define FETCH_FROM                                                             \
+	"FROM cloudsync.item i WHERE i.channel_id = $1 AND i.kind = 'file' "
+/*
+ * The SHA-256 of bytes that the account has seen with this checksum and size,
+ * and this channel has collected.
+ */
+#define FETCH_KNOWN                                                            \
+	"(SELECT d.sha256 FROM (SELECT CASE WHEN i.checksum LIKE 'sha256:%' "      \
+	"THEN decode(substr(i.checksum, 8), 'hex') ELSE (SELECT k.sha256 FROM cloudsync.dedup k " \
+	"WHERE k.account_id = $7 AND k.kind = 'checksum' AND k.key = i.checksum AND k.size = i.size) END AS sha256) b " \
+	"JOIN cloudsync.dedup d ON d.account_id = $7 AND d.kind = 'content' "      \
+	"AND d.key = $8 || '/' || encode(b.sha256, 'hex') AND d.size = i.size) "
 
 /* See collect.h. */
 void
@@ -103,8 +134,9 @@ check_day(CsCollect *c)
 static void
 load_todo(CsCollect *c, TimestampTz now)
 {
-	Oid types[6] = {INT8OID, INT8OID, BOOLOID, TIMESTAMPTZOID, INT8OID, INT8OID};
-	Datum values[6];
+	Oid types[9] = {INT8OID, INT8OID, BOOLOID, TIMESTAMPTZOID, INT8OID,
+					INT8OID, INT8OID, TEXTOID, BOOLOID};
+	Datum values[9];
 	uint64 n;
 	MemoryContext old;
 
@@ -114,15 +146,18 @@ load_todo(CsCollect *c, TimestampTz now)
 	values[3] = TimestampTzGetDatum(now);
 	values[4] = Int64GetDatum(c->recollect);
 	values[5] = Int64GetDatum(c->job.run_id);
+	values[6] = Int64GetDatum(c->job.connection->account_id);
+	values[8] = BoolGetDatum(c->dedup == CS_DEDUP_CONTENT);
 	cs_begin("looking for new documents");
+	values[7] = cs_text_from_utf8(c->channel);
 	if (c->recollect != 0)
-		n = cs_execute(FETCH_COLUMNS
+		n = cs_execute(FETCH_COLUMNS "NULL::bytea " FETCH_FROM
 					   "AND i.document_id = $5 AND i.state <> 'gone' "
 					   "AND $2 IS NOT NULL AND $3 IS NOT NULL AND $4 IS NOT NULL "
 					   "ORDER BY i.state = 'collected' DESC, i.item_id LIMIT 1",
 					   5, types, values, NULL, true);
 	else
-		n = cs_execute(FETCH_COLUMNS
+		n = cs_execute(FETCH_COLUMNS "CASE WHEN $9 AND i.checksum IS NOT NULL THEN " FETCH_KNOWN "END " FETCH_FROM
 					   "AND (i.state IN ('new', 'failed') OR i.verify) "
 					   "AND (i.state <> 'failed' OR $3 OR i.next_try_at IS NULL OR i.next_try_at <= $4) "
 					   "AND i.item_id > $2 AND $5 IS NOT NULL "
@@ -131,7 +166,7 @@ load_todo(CsCollect *c, TimestampTz now)
 					   "WHERE x.connection_id = i.connection_id AND x.run_id = $6 "
 					   "AND x.action = 'failed' AND x.path = i.path)) "
 					   "ORDER BY i.item_id LIMIT 200",
-					   6, types, values, NULL, true);
+					   9, types, values, NULL, true);
 	old = MemoryContextSwitchTo(c->job.context);
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -406,6 +441,15 @@ start_more(CsCollect *c, TimestampTz now)
 			return;
 		f = linitial(c->todo);
 		c->todo = list_delete_first(c->todo);
+		if (f->known)
+		{
+			f->received = true;
+			f->received_size = f->size;
+			arrive(c, f, now);
+			if (list_length(c->arrived) >= SETTLE_FILES)
+				return;
+			continue;
+		}
 		if (f->looking)
 			start_look(c, f);
 		else if (is_stable(c, f, now) || c->recollect != 0)

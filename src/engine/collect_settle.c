@@ -174,6 +174,24 @@ record(Settling *s, int64 document_id)
 				   8, types, values, nulls, false);
 }
 
+/* See settling.h. One that is SHA-256 itself says so by itself. */
+void
+cs_settling_record_checksum(Settling *s)
+{
+	Oid types[4] = {INT8OID, TEXTOID, BYTEAOID, INT8OID};
+	Datum values[4];
+
+	if (s->f->checksum == NULL || strncmp(s->f->checksum, "sha256:", 7) == 0)
+		return;
+	values[0] = Int64GetDatum(s->c->job.connection->account_id);
+	values[1] = cs_text_from_utf8(s->f->checksum);
+	values[2] = s->sha256;
+	values[3] = Int64GetDatum(s->f->received_size);
+	cs_execute("INSERT INTO cloudsync.dedup (account_id, kind, key, sha256, size) "
+			   "VALUES ($1, 'checksum', $2, $3, $4) ON CONFLICT DO NOTHING",
+			   4, types, values, NULL, false);
+}
+
 /* The file id leads to that document from now on, without a download. */
 static void
 record_id(Settling *s, int64 document_id)
@@ -315,6 +333,7 @@ become_document(Settling *s)
 			   NULL, NULL, false);
 	f->new_document_id = cs_get_int64(0, 1, 0);
 	record(s, f->new_document_id);
+	cs_settling_record_checksum(s);
 	insert_document(s, f->new_document_id);
 	set_content(f->new_document_id, cs_content_take(f->writer));
 	set_item(s, CS_ITEM_COLLECTED, NULL, f->new_document_id,
@@ -333,6 +352,8 @@ settle_received(void *arg)
 
 	look_up(s);
 	f->as = cs_identity_received(&s->known);
+	if (f->known && f->as == CS_AS_DOCUMENT)
+		elog(ERROR, "the bytes of \"%s\" are known and not recorded", f->path);
 	switch (f->as)
 	{
 		case CS_AS_DOCUMENT:
@@ -361,7 +382,8 @@ settle_received(void *arg)
 					 false);
 			break;
 	}
-	cs_content_drop(f->writer);
+	if (f->writer != NULL)
+		cs_content_drop(f->writer);
 }
 
 /* The file, or the application's function, failed: it is tried again later. */
@@ -421,7 +443,8 @@ settle_one(CsCollect *c, CsFetch *f, Counts *counts, TimestampTz now)
 		counts->skipped++;
 		return;
 	}
-	counts->bytes += f->received_size;
+	if (!f->known)
+		counts->bytes += f->received_size;
 	cs_settling_make_keys(&s);
 	ok = cs_try(settle_received, &s, &error);
 	if (!ok && s.conflict)

@@ -27,7 +27,7 @@ typedef struct Together
 static bool
 is_plain(const CsCollect *c, const CsFetch *f)
 {
-	return f->received && !f->verify && f->document_id == 0 &&
+	return f->received && !f->known && !f->verify && f->document_id == 0 &&
 		   f->writer->content_id == 0 && !f->writer->discard && c->recollect == 0;
 }
 
@@ -122,6 +122,8 @@ record_all(Together *together)
 				&args) != 3 * (uint64) together->n)
 		ereport(ERROR, (errcode(ERRCODE_UNIQUE_VIOLATION),
 						errmsg("some of the documents are known")));
+	for (int i = 0; i < together->n; i++)
+		cs_settling_record_checksum(&together->all[i]);
 }
 
 /* Their bytes: a content and, unless it is empty, one chunk each. */

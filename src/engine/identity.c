@@ -87,8 +87,14 @@ cs_identity_listed(const CsListed *listed)
 	if (unchanged && (was_collected || listed->state == CS_ITEM_DUPLICATE))
 		return verdict;
 	verdict.verify = false;
-	if (listed->recorded && same_version(listed->version,
-										 listed->record_version))
+	if (was_collected && listed->same_as_item)
+	{
+		verdict.state = CS_ITEM_COLLECTED;
+		return verdict;
+	}
+	if (listed->recorded &&
+		(listed->same_as_record ||
+		 same_version(listed->version, listed->record_version)))
 	{
 		verdict.state = CS_ITEM_COLLECTED;
 		verdict.take_record = true;

@@ -24,6 +24,8 @@ typedef struct Settling
 
 /* The keys of its dedup records, from what was received. */
 extern void cs_settling_make_keys(Settling *s);
+/* Which SHA-256 the bytes have that the service gives this checksum (L9). */
+extern void cs_settling_record_checksum(Settling *s);
 /* Where the file is to be moved once it is collected; NULL: nowhere. */
 extern char *cs_settling_away_path(const CsCollect *c, const CsFetch *f);
 
