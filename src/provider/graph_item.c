@@ -193,6 +193,7 @@ void
 gr_keep_item(CsConversation *c, const GrItem *item)
 {
 	c->item = *item;
+	c->target_known = false;
 	c->item.id = copy(item->id);
 	c->item.name = copy(item->name);
 	c->item.parent_id = copy(item->parent_id);

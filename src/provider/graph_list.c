@@ -211,7 +211,12 @@ answered(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	const CsJson *json = gr_good(answer) ? gr_json(c, answer) : NULL;
 	const CsJson *value = cs_json_member(json, "value");
 	const char *next = cs_json_text(json, "@odata.nextLink");
+	const char *moved_to = cs_http_header(answer, "location");
 
+	if (answer->error == 0 && answer->status / 100 == 3 &&
+		moved_to != NULL && gr_is_own(c->service, moved_to) &&
+		++c->breaks <= GR_MAX_BREAKS)
+		return ask_page(c, request, pstrdup(moved_to));
 	if (value == NULL || value->kind != CS_JSON_ARRAY)
 		return folder_failed(c, answer, request, result);
 	for (const CsJson *each = value->first; each != NULL; each = each->next)
