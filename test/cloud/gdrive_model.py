@@ -8,7 +8,7 @@ import itertools
 import random
 import re
 
-from contents import Bulk, Feed, MadeUp
+from contents import Bulk, Feed
 
 FOLDER = "application/vnd.google-apps.folder"
 SHORTCUT = "application/vnd.google-apps.shortcut"
@@ -117,7 +117,7 @@ class Store:
     def of_bulk(self, bulk, k):
         name = bulk.pattern % k
         item = Item(bulk.key(k), name, "text/plain", bulk.folder, bulk.owner, bulk.created)
-        item.content, item.head = MadeUp(name, bulk.size), bulk.key(k)[::-1]
+        item.content, item.head = bulk.content(k), bulk.key(k)[::-1]
         return item
 
     def own(self, item):

@@ -6,7 +6,7 @@ import random
 import re
 import uuid
 
-from contents import Bulk, Feed, MadeUp
+from contents import Bulk, Feed
 
 BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 OFFICE = (".docx", ".xlsx", ".pptx")
@@ -90,7 +90,7 @@ class Drive:
     def of_bulk(self, bulk, k):
         name = bulk.pattern % k
         item = Item(self, bulk.key(k), name, bulk.folder, "file", bulk.created)
-        item.content, item.mime = MadeUp(name, bulk.size), "text/plain"
+        item.content, item.mime = bulk.content(k), "text/plain"
         return item
 
     def own(self, item):

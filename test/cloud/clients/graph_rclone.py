@@ -31,12 +31,14 @@ for name, where in (("work", {}), ("personal", {"user": "bert@outlook.example"})
     same(rclone("copyto", source + "/it's.txt", name + ":Top/Folder/it's.txt"), 0, name + ": sends a new version")
     after = act("graph", "item", path="/Top/Folder/it's.txt", **where)
     same((after["id"], after["size"]), (before["id"], 7), name + ": to the same file")
-    same(rclone("copyto", name + ":Top/renamed.txt", name + ":Top/copy.txt"), 0, name + ": copies on the server")
-    same(rclone("deletefile", name + ":Top/renamed.txt"), 0, name + ": deletes a file")
-    same(rclone("purge", name + ":Top/moved"), 0, name + ": deletes a folder")
-    same(rclone("about", name + ":"), 0, name + ": asks for the quota")
-    same(sorted(rclone.lines("lsf", "-R", "--files-only", name + ":Top")),
-         sorted(["copy.txt", "Folder/doc.docx", "Folder/emoji 😀.bin", "Folder/empty", "Folder/it's.txt"]), name + ": lists")
+    if name != "work":
+        continue
+    same(rclone("copyto", "work:Top/renamed.txt", "work:Top/copy.txt"), 0, "copies on the server")
+    same(rclone("deletefile", "work:Top/renamed.txt"), 0, "deletes a file")
+    same(rclone("purge", "work:Top/moved"), 0, "deletes a folder")
+    same(rclone("about", "work:"), 0, "asks for the quota")
+    same(sorted(rclone.lines("lsf", "-R", "--files-only", "work:Top")),
+         sorted(["copy.txt", "Folder/doc.docx", "Folder/emoji 😀.bin", "Folder/empty", "Folder/it's.txt"]), "lists")
 ok(control("requests", {"service": "graph", "route": "upload.put", "count": True}) > 6, "in fragments")
 same(act("graph", "sessions"), {"sessions": 0, "held": 0}, "no session is left")
 refused = [e for e in control("requests", {"service": "graph", "host": ["api", "files"]}) if e["status"] in (400, 401, 403, 409, 416)]
