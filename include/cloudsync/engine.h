@@ -36,6 +36,7 @@ typedef struct CsConnection
 	List *others;	 /* of CsConnection, whose contents are pushed here */
 	CsLoop *loop;
 	int transfers;			/* running now for this connection */
+	void *committing;		/* which batch may become visible now; or NULL */
 	List *jobs;				/* of CsJob */
 	struct CsJob *feed_reader; /* reads the account's changes, or lists what they
 								* will be applied to; or NULL */

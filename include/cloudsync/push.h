@@ -95,6 +95,7 @@ typedef struct CsPushFile
 	const char *bytes; /* of the manifest, instead of content */
 	char *held;		   /* content read beforehand, in context, until it is sent */
 	bool intended;	   /* small, and its intent is written */
+	bool alone;		   /* not (again) with others */
 	char *session;	   /* of an upload that can be gone on with */
 	int64 seen_size;   /* by the listing that confirms it; -1 unknown */
 	/* what came of it */
@@ -123,6 +124,8 @@ typedef struct CsLook
 	bool is_with_folder;
 	bool is_at_intent; /* at the record's intent_path */
 } CsLook;
+
+typedef struct CsPushMany CsPushMany;
 
 typedef struct CsPushJob
 {
@@ -163,7 +166,8 @@ typedef struct CsPushJob
 	List *discards;	   /* of CsOp, still to be carried out */
 	List *queue;	   /* SEND: files that wait, from queue_next on */
 	int queue_next;
-	List *active; /* SEND: files that are on their way */
+	List *active; /* SEND: files that are on their way, */
+	List *many;	  /* and those that go together: CsPushMany */
 	bool surveying; /* what is listed is noted as what stands in its folder */
 	char *surveyed; /* that folder */
 	HTAB *standing; /* keys of what is in it; NULL: unknown */
@@ -237,13 +241,32 @@ extern void cs_push_stop_file(CsPushJob *push, CsPushFile *file);
 /* It failed: again at once if that may help and it was not tried too often. */
 extern void cs_push_failed(CsPushJob *push, CsPushFile *file,
 						   const CsFailure *failure, TimestampTz now);
+/* It is there; result says what it is like. */
+extern void cs_push_sent(CsPushJob *push, CsPushFile *file, const CsResult *result,
+						 TimestampTz now);
+extern void cs_push_queue(CsPushJob *push, CsPushFile *file);
+extern void cs_push_fill_put(CsPushJob *push, CsPushFile *file, CsOp *op);
 /* A push that forgot a file must never look as if it had succeeded. */
 extern void cs_push_check_all_sent(CsPushJob *push);
 /*
- * push_read.c: reads the next of the queue and what follows it, as far as they
- * are small. In a transaction of its own.
+ * push_read.c: reads the one at a place of the queue and what follows it, as far
+ * as they are small. In a transaction of its own.
  */
-extern void cs_push_read_ahead(CsPushJob *push);
+extern void cs_push_read_ahead(CsPushJob *push, int at);
+/*
+ * push_many.c: starts those of the queue's next that go together, if any do now;
+ * takes what came of them (false: the connection as a whole has failed).
+ */
+typedef enum CsPushTaken
+{
+	CS_PUSH_TAKES_ONE,	/* the next goes by itself */
+	CS_PUSH_TAKES_MANY, /* they were started */
+	CS_PUSH_TAKES_NONE	/* when others have ended */
+} CsPushTaken;
+extern CsPushTaken cs_push_start_many(CsPushJob *push);
+extern bool cs_push_take_many(CsPushJob *push, TimestampTz now);
+extern void cs_push_stop_many(CsPushJob *push);
+extern int64 cs_push_many_bytes(const CsPushJob *push);
 /* Is it (still) to be read that way? Its intent is written then, not before. */
 extern bool cs_push_is_small(const CsPushFile *file);
 /*

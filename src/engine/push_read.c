@@ -109,9 +109,9 @@ drop_bytes(CsPushFile *file)
 
 /* See push.h. */
 void
-cs_push_read_ahead(CsPushJob *push)
+cs_push_read_ahead(CsPushJob *push, int at)
 {
-	CsPushFile *next = list_nth(push->queue, push->queue_next);
+	CsPushFile *next = list_nth(push->queue, at);
 	Batch *batch;
 	List *files = NIL;
 	ErrorData *error = NULL;

@@ -59,8 +59,9 @@ restart_body(CsBody *body, CsFailure *failure)
 	return true;
 }
 
-static void
-fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
+/* See push.h. */
+void
+cs_push_fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
 {
 	const CsRecord *record = file->plan->record;
 
@@ -129,7 +130,7 @@ start_transfer(CsPushJob *push, CsPushFile *file)
 		file->content.version = file->plan->row->version;
 		file->content.size = file->plan->row->size;
 	}
-	fill_put(push, file, &op);
+	cs_push_fill_put(push, file, &op);
 	file->transfer = cs_transfer_start(connection->loop, connection->provider,
 									   push->endpoint, &op, &file->body, push);
 	MemoryContextSwitchTo(old);
@@ -184,12 +185,14 @@ cs_push_stop_file(CsPushJob *push, CsPushFile *file)
 void
 cs_push_stop_all(CsPushJob *push)
 {
+	cs_push_stop_many(push);
 	while (push->active != NIL)
 		cs_push_stop_file(push, linitial(push->active));
 }
 
-static void
-queue_file(CsPushJob *push, CsPushFile *file)
+/* See push.h. */
+void
+cs_push_queue(CsPushJob *push, CsPushFile *file)
 {
 	MemoryContext old = MemoryContextSwitchTo(push->job.context);
 
@@ -211,7 +214,7 @@ cs_push_fill_queue(CsPushJob *push)
 		if ((file->state == CS_FILE_WAITING &&
 			 (file->plan->action == CS_ACTION_CREATE || file->plan->action == CS_ACTION_UPDATE)) ||
 			cs_push_asks(push, file))
-			queue_file(push, file);
+			cs_push_queue(push, file);
 	}
 }
 
@@ -282,7 +285,7 @@ resolve_conflict(CsPushJob *push, CsPushFile *file, const CsFailure *failure,
 	cs_begin("writing down an intent");
 	cs_push_write_intent(push, file);
 	cs_commit();
-	queue_file(push, file);
+	cs_push_queue(push, file);
 }
 
 /* See push.h. */
@@ -301,7 +304,7 @@ cs_push_failed(CsPushJob *push, CsPushFile *file, const CsFailure *why,
 		case CS_FAIL_RETRY_NOW:
 			if (file->tries < MAX_TRIES)
 			{
-				queue_file(push, file);
+				cs_push_queue(push, file);
 				return;
 			}
 			break;
@@ -321,10 +324,11 @@ same_sha256(const CsRecord *record, const CsResult *result)
 		   memcmp(record->sha256, result->sha256, CS_SHA256_LENGTH) == 0;
 }
 
-static void
-file_sent(CsPushJob *push, CsPushFile *file, TimestampTz now)
+/* See push.h. */
+void
+cs_push_sent(CsPushJob *push, CsPushFile *file, const CsResult *result,
+			 TimestampTz now)
 {
-	const CsResult *result = &file->transfer->result;
 	CsRecord *record = file->plan->record;
 
 	file->remote_id = result->entry.id ? pstrdup(result->entry.id) : NULL;
@@ -400,7 +404,7 @@ take_ends(CsPushJob *push, TimestampTz now)
 				!cs_pull_ended(file->pull))
 				continue;
 			CS_CRASH_POINT("push.after_rename");
-			file_sent(push, file, now);
+			cs_push_sent(push, file, &file->transfer->result, now);
 		}
 		else if (file->transfer->state == CS_TRANSFER_FAILED)
 		{
@@ -430,7 +434,13 @@ start_more(CsPushJob *push, TimestampTz now)
 		   connection->transfers < cs_max_transfers_per_connection &&
 		   cs_loop_running(connection->loop) < cs_max_transfers)
 	{
-		cs_push_read_ahead(push);
+		CsPushTaken taken = cs_push_start_many(push);
+
+		if (taken == CS_PUSH_TAKES_NONE)
+			break;
+		if (taken == CS_PUSH_TAKES_MANY)
+			continue;
+		cs_push_read_ahead(push, push->queue_next);
 		start_file(push, list_nth(push->queue, push->queue_next++), now);
 	}
 }
@@ -440,7 +450,7 @@ count_bytes(CsPushJob *push)
 {
 	ListCell *cell;
 
-	push->job.bytes_done = push->sent;
+	push->job.bytes_done = push->sent + cs_push_many_bytes(push);
 	foreach (cell, push->active)
 	{
 		const CsPushFile *file = lfirst(cell);
@@ -462,6 +472,12 @@ send_pulled(CsPushJob *push, TimestampTz now)
 	list_free(files);
 }
 
+static bool
+is_idle(const CsPushJob *push)
+{
+	return push->active == NIL && push->many == NIL;
+}
+
 /* See push.h. */
 bool
 cs_push_send(CsPushJob *push, TimestampTz now)
@@ -469,16 +485,16 @@ cs_push_send(CsPushJob *push, TimestampTz now)
 	push->job.wake_at = DT_NOEND;
 	pass_checkpoints(push);
 	send_pulled(push, now);
-	if (!take_ends(push, now))
+	if (!take_ends(push, now) || !cs_push_take_many(push, now))
 		return false;
 	start_more(push, now);
 	count_bytes(push);
 	if (push->unsettled >= SETTLE_FILES ||
 		(push->unsettled > 0 &&
-		 (push->active == NIL ||
+		 (is_idle(push) ||
 		  now - push->unsettled_since >= SETTLE_AFTER_MS * INT64CONST(1000))))
 		cs_push_settle_files(push, now);
-	if (push->active == NIL)
+	if (is_idle(push))
 	{
 		if (push->queue_next >= list_length(push->queue))
 			return true;
