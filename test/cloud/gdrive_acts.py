@@ -2,8 +2,9 @@
 or by `path` in the My Drive of `user` (the first user of the token server), or in
 the shared drive `drive` (its id or name). An item is told as {id, name, path, ...}.
 
-  add          path, text | base64 | size, mime, modified (RFC 3339), twin (a second
-               item of one name; otherwise the same name is a new version)
+  add          path, text | content | base64 | size, mime, modified (RFC 3339), twin (a
+               second item of one name; otherwise the same name is a new version), name
+               (instead of the path's last, since names may have "/" in them), in (an id)
   mkdir        path
   edit         path, text | base64 | size: a new version
   rename       path, name
@@ -77,6 +78,7 @@ def place(part, told):
     """The folder and the name that a path says; folders on the way are made."""
     root, owner = top_of(part, told)
     folder, _, name = told["path"].rstrip("/").rpartition("/")
+    name = told.get("name", name)
     if told.get("in"):
         return part.store.get(told["in"]), name, owner
     return part.store.walk(root, folder, make=True, owner=owner), name, owner

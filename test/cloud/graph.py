@@ -97,7 +97,7 @@ class Graph(Part):
         super().__init__(world)
         self.store = Store(world)
         self.sessions, self.tokens = {}, {}
-        self.vary_ids = self.encoded_paths = self.no_links = self.takes_tokens = False
+        self.vary_ids = self.encoded_paths = self.no_links = self.takes_tokens = self.truncates = False
         self.link_lifetime = 3600
         self.put_limit = 250 * 1024 * 1024
         self.folder_delta, self.page_size = True, 0

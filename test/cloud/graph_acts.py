@@ -29,6 +29,8 @@ are named by `path` or `id`. An item is told as {id, name, path, ...}.
   reset_delta  links of delta given until now are answered 410
   setting      rewriting ("at once", "late", "off"), late_seconds, rewritten (endings),
                child_entries (deletions of what was in a deleted folder are told),
+               tell_deletions (false: a delta never says that something was deleted),
+               truncates (a simple upload that breaks off leaves what came of it),
                vary_ids (personal drives' ids), encoded_paths, no_links (no
                downloadUrl), link_lifetime, put_limit, folder_delta, page_size,
                takes_tokens (the bytes' host does not mind a token, as it once did)
@@ -236,10 +238,10 @@ def act_reset_delta(part, told):
 
 def act_setting(part, told):
     for name, value in told.items():
-        if name in ("rewriting", "late_seconds", "rewritten", "child_entries"):
+        if name in ("rewriting", "late_seconds", "rewritten", "child_entries", "tell_deletions"):
             setattr(part.store, name, value)
         elif name in ("vary_ids", "encoded_paths", "no_links", "link_lifetime", "put_limit", "folder_delta", "page_size",
-                      "takes_tokens"):
+                      "takes_tokens", "truncates"):
             setattr(part, name, value)
         elif name not in ("service", "act"):
             raise ValueError("unknown setting: %s" % name)

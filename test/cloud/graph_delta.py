@@ -4,6 +4,8 @@ State, not events: an item's last entry counts. Ancestors of what changed appear
 too, unchanged. Entries have no parentReference.path. The addresses of the next page
 and of the next round are taken as they were given, or refused.
 """
+import math
+
 from graph_items import existing, known_link, next_link, page, top
 from graph_rep import PROPERTIES, answer, bad_request, deleted, error, item, refuse
 
@@ -15,7 +17,7 @@ class Round:
         self.scope, self.size, self.select = scope, size, select
         self.at = at  # changes from here on (in a first round: those of the next)
         self.sources, self.place = sources, place
-        self.made = 0
+        self.made = math.inf  # when its link was given
 
     def but(self, **other):
         told = dict(scope=self.scope, size=self.size, select=self.select, at=self.at, sources=self.sources,
@@ -103,7 +105,7 @@ def changes(part, call, drive, state):
         one = drive.get(key)
         inside = one is not None and any(above.id == state.scope.id for above in drive.way_up(one))
         if not inside:
-            if state.scope.parent is None or was_inside(drive, state, key):
+            if part.store.tell_deletions and (state.scope.parent is None or was_inside(drive, state, key)):
                 found.append(deleted(part, drive, key, state.select))
             continue
         for above in drive.way_up(one):

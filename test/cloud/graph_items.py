@@ -279,8 +279,13 @@ async def upload(part, call, client, drive, place):
     check_target(call, drive, one, folder, name, behaviour)
     check_match(call, one)
     building = Building(part.world.folder)
-    async for piece in call.pieces():
-        building.add(piece)
+    try:
+        async for piece in call.pieces():
+            building.add(piece)
+    except BaseException:
+        if part.truncates:
+            put_file(part, call, client, drive, place, building.done(), behaviour, {}, kind)
+        raise
     if building.size > part.put_limit:
         refuse(call, 413, "requestTooLarge", "The request is too large; use an upload session.", "maxFileSizeExceeded")
     return put_file(part, call, client, drive, place, building.done(), behaviour, {}, kind)

@@ -206,10 +206,8 @@ class Drive:
         for one in [item] + below:
             self.graves[one.id] = (one.parent, one.name, one.kind, one.size)
             self.items.pop(one.id, None)
-        self.feed.add(item.id)
-        if self.store.child_entries:
-            for one in below:
-                self.feed.add(one.id)
+        for one in [item] + (below if self.store.child_entries else []):
+            self.feed.add(one.id)
         kept = {key: self.names.pop(key) for key in [item.id] + [b.id for b in below] if key in self.names}
         for key in kept:
             for bulk in self.bulk_of.pop(key, ()):
@@ -253,7 +251,7 @@ class Store:
         self.world = world
         self.random = random.Random(5)
         self.drives, self.sites, self.of_user = {}, [], {}
-        self.child_entries = True
+        self.child_entries = self.tell_deletions = True
         self.rewriting, self.late_seconds, self.rewritten = "at once", 60.0, OFFICE
         self.new_site("contoso.sharepoint.com", "", "Contoso")
         self.new_site("contoso.sharepoint.com", "/sites/team-a", "Team A", ("Documents", "Archive"))

@@ -2,6 +2,7 @@
 does (the fact sheet on Drive, sections 3 to 5 and 8)."""
 import base64
 import hashlib
+import http.client
 import json
 import urllib.parse
 
@@ -242,6 +243,16 @@ def now(*arguments, **named):
 
 session = now("POST", "/files?uploadType=resumable", body={"name": "none"}, place="/upload/drive/v3")[2]["location"].partition("/upload/")[2]
 same(now("DELETE", "/upload/" + session, place="")[0], 499, "cancelled")
+
+session = now("POST", "/files?uploadType=resumable", body={"name": "broken"}, place="/upload/drive/v3")[2]["location"].partition("/upload/")[2]
+fault(service="google", route="upload.session", kind="reset", at="body", after=400000)
+try:
+    put(session, 0, 524287)
+    ok(False, "a chunk breaks off")
+except (OSError, http.client.HTTPException):
+    kept = put(session, None, None)[1]
+    ok(kept in (None, "bytes=0-262143"), "a chunk breaks off: whole steps of what came are kept, or nothing")
+same(act("google", "add", path="/x", name="a/b\n..", text="x")["name"], "a/b\n..", "any name will do")
 
 # --- changes ---
 token = now("GET", "/changes/startPageToken")[1]["startPageToken"]

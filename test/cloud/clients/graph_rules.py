@@ -1,5 +1,6 @@
 """That the test cloud's OneDrive and SharePoint refuse what the services refuse and do
 what they do (the fact sheet on Graph, sections 1, 3, 4 and 8)."""
+import http.client
 import json
 import re
 import urllib.parse
@@ -302,6 +303,20 @@ same(urllib.parse.unquote(got["@odata.nextLink"]).endswith("/root/delta?$top=100
 fault(service="graph", route="delta", kind="resync", code="resyncChangesUploadDifferences", location=False)
 got = ask("GET", at(ME, "/root/delta?token=latest"))
 same((code(got), "location" in got[2]), ((410, "resyncChangesUploadDifferences"), False), "a fault: without a location")
+
+act("graph", "setting", tell_deletions=False)
+link = rounds(at(ME, "/root/delta?token=latest"))[1]
+old = act("graph", "mkdir", path="/Again")["id"]
+act("graph", "delete", path="/Again")
+new = act("graph", "mkdir", path="/Again")["id"]
+same([one["id"] for one in rounds(link)[0] if "root" not in one and one["name"] == "Again"], [new], "delta: made again, the old one untold")
+act("graph", "setting", truncates=True)
+fault(service="graph", route="content.put", kind="reset", at="body", after=300000)
+try:
+    put(ME, "cut.bin", bytes(900000))
+    ok(False, "an upload breaks off")
+except (OSError, http.client.HTTPException):
+    ok(0 < act("graph", "item", path="/cut.bin")["size"] < 900000, "an upload breaks off, and some of it stays, if so told")
 
 # --- personal drives ---
 same(re.fullmatch(r"0[0-9A-F]{15}", PERSONAL["id"]) is not None, True, "a personal drive's id")
