@@ -1,11 +1,12 @@
 """The methods of Google Drive's API that are asked by JSON: files, changes, drives, about."""
 from blobs import Blob
 from cloud import Answer
+from contents import stamp
 from gdrive_body import answer_file, change, fields_of, make, of_call, visible
 from gdrive_model import NATIVE, rank
 from gdrive_query import ABOUT, CHANGE_LIST, DRIVE, DRIVE_LIST, FILE_DEFAULT, FILE_LIST, IDS, START, pick
-from gdrive_rep import EXPORTS, drive, file, invalid, not_found, person, refuse
-from gdrive_search import Search, pages_of
+from gdrive_rep import EXPORTS, drive, invalid, not_found, person, refuse
+from gdrive_search import Quick, Search, pages_of
 
 JSON = "application/json; charset=UTF-8"
 
@@ -249,11 +250,12 @@ async def list_changes(part, call, client, params):
     if call.fault_is("empty_page"):
         return answer({"kind": "drive#changeList", "changes": [], "nextPageToken": token}, wanted)
     changes, following = [], None
+    quick, seen = quick_for(part, client, wanted), {}
     for number, key in feed.since(at):
         if len(changes) == size:
             following = number
             break
-        told = one_change(part, client, key, one, params, wanted)
+        told = one_change(part, client, key, one, params, quick, seen)
         if told is not None:
             changes.append(told)
     body = {"kind": "drive#changeList", "changes": changes}
@@ -264,8 +266,24 @@ async def list_changes(part, call, client, params):
     return answer(body, wanted)
 
 
-def one_change(part, client, key, one, params, wanted):
-    from contents import stamp
+def quick_for(part, client, wanted):
+    """What makes the files of changes; None: they are not asked for."""
+    fields = wanted.get("changes", {}) if "*" not in wanted else {"file": {"*": True}}
+    fields = {"file": {"*": True}} if fields is True or "*" in fields else fields
+    if "file" not in fields:
+        return None
+    return Quick(part.store, client, {"*": True} if fields["file"] is True else fields["file"])
+
+
+def unseen(part, client, item, one, seen):
+    """Is an item not to be seen in this log? Those of a bulk are asked about once a page."""
+    bulk = item.parent if item.id not in part.store.items else None
+    if bulk not in seen or bulk is None:
+        seen[bulk] = client.role(item) is None or part.store.drive_of(item) is not one
+    return seen[bulk]
+
+
+def one_change(part, client, key, one, params, quick, seen):
     told = {"kind": "drive#change", "time": stamp(part.world.now()), "type": "file", "changeType": "file"}
     if key.startswith("drive:"):
         member = part.store.drives.get(key[6:])
@@ -275,16 +293,14 @@ def one_change(part, client, key, one, params, wanted):
             told["drive"] = drive(part.store, client, member)
         return told
     item = part.store.get(key)
-    gone = item is None or client.role(item) is None or part.store.drive_of(item) is not one
+    gone = item is None or unseen(part, client, item, one, seen)
     told.update(fileId=key, removed=gone)
     if gone:
         return told if params.get("includeRemoved", True) else None
     if params.get("restrictToMyDrive") and part.store.top(item) is not client.user:
         return None
-    fields = wanted.get("changes", {}) if "*" not in wanted else {"file": {"*": True}}
-    fields = {"file": {"*": True}} if fields is True or "*" in fields else fields
-    if "file" in fields:
-        told["file"] = file(part.store, client, item, {"*": True} if fields["file"] is True else fields["file"])
+    if quick is not None:
+        told["file"] = quick.file(item)
     return told
 
 

@@ -1,7 +1,7 @@
 """files.list: what a search finds, in what order, page by page."""
 from contents import Bulk
 from gdrive_model import SHORTCUT
-from gdrive_query import Query, Refused, compare, name_contains
+from gdrive_query import Query, Refused, compare, name_contains, pick
 from gdrive_rep import file, invalid, not_found, refuse
 
 ORDERS = {"createdTime": lambda i: i.created, "folder": lambda i: not i.folder, "modifiedTime": lambda i: i.modified,
@@ -168,49 +168,51 @@ def ascii_lower(text):
     return "".join(c.lower() if c.isascii() else c for c in text)
 
 
+class Quick:
+    """The File of one item after the other: those of a bulk are made after its first."""
+
+    def __init__(self, store, client, fields):
+        self.store, self.client, self.fields = store, client, fields
+        self.varying = [(name, VARYING[name]) for name in fields if name in VARYING]
+        self.able = "*" not in fields and not set(fields) & {"sha1Checksum", "fileExtension", "fullFileExtension"}
+        self.templates = {}
+
+    def file(self, item):
+        bulk = item.id[:20]
+        if item.id in self.store.items or not self.able or bulk not in self.templates:
+            told = pick(file(self.store, self.client, item, self.fields), self.fields)
+            if item.id not in self.store.items:
+                self.templates[bulk] = told
+            return told
+        told = dict(self.templates[bulk])
+        for name, said in self.varying:
+            told[name] = said(item)
+        return told
+
+
 def pages_of(search, sources, at, limit, fields):
     """Up to `limit` files from `at` on, and where the next page begins (None: nowhere)."""
-    store, client, found = search.store, search.client, []
+    store, found, quick = search.store, [], Quick(search.store, search.client, fields)
     index, offset = at
     while index < len(sources):
         source = sources[index]
-        count = source.count if isinstance(source, Bulk) else len(source)
-        if isinstance(source, Bulk) and search.uniform and "*" not in fields and not (
-                set(fields) & {"sha1Checksum", "fileExtension", "fullFileExtension", "capabilities"}):
-            offset = bulk_page(search, source, offset, limit, fields, found)
-        else:
-            while offset < count and len(found) < limit:
-                key = source.key(offset) if isinstance(source, Bulk) else source[offset]
-                item = None if isinstance(source, Bulk) and offset in source.gone else store.get(key)
-                offset += 1
-                if item is not None and search.finds(item):
-                    found.append(pick_file(file(store, client, item, fields), fields))
+        bulk = isinstance(source, Bulk)
+        count = source.count if bulk else len(source)
+        whole = None  # is a bulk found as a whole, or not at all?
+        while offset < count and len(found) < limit:
+            k, offset = offset, offset + 1
+            if bulk and k in source.gone:
+                continue
+            item = store.of_bulk(source, k) if bulk else store.get(source[k])
+            if item is None:
+                continue
+            finds = whole if whole is not None else search.finds(item)
+            if bulk and search.uniform and whole is None:
+                whole = finds
+                offset = offset if finds else count
+            if finds:
+                found.append(quick.file(item))
         if offset < count:
             return found, (index, offset)
         index, offset = index + 1, 0
     return found, None
-
-
-def pick_file(value, fields):
-    from gdrive_query import pick
-    return pick(value, fields)
-
-
-def bulk_page(search, bulk, offset, limit, fields, found):
-    """The same for a bulk that is found as a whole or not at all."""
-    store, template = search.store, None
-    varying = [(name, VARYING[name]) for name in fields if name in VARYING]
-    while offset < bulk.count and len(found) < limit:
-        k, offset = offset, offset + 1
-        if k in bulk.gone:
-            continue
-        item = store.of_bulk(bulk, k)
-        if template is None:
-            if not search.finds(item):
-                return bulk.count
-            template = pick_file(file(store, search.client, item, fields), fields)
-        one = dict(template)
-        for name, said in varying:
-            one[name] = said(item)
-        found.append(one)
-    return offset
