@@ -22,6 +22,10 @@ CREATE TABLE cloudsync.account (
     tenant text NOT NULL,
     provider text NOT NULL,
     account text NOT NULL,
+    -- what people know it by, where the service says so
+    shown text,
+    -- false: the service has not said yet whose it is; account stands for nothing
+    known boolean NOT NULL DEFAULT true,
     UNIQUE (tenant, provider, account)
 );
 
@@ -40,6 +44,15 @@ CREATE TABLE cloudsync.connection (
     retry_at timestamptz,
     -- grows with options and credentials: a worker that serves another opens it anew
     revision integer NOT NULL DEFAULT 0,
+    -- tokens: the scopes that were granted, when the consent ends if that is known,
+    -- when there is next something to do (an account to be asked for, a device's
+    -- code, a refresh of what is never used, a revocation), and whether the
+    -- service has said that they are of this account
+    scopes text,
+    consent_expires_at timestamptz,
+    token_due_at timestamptz,
+    account_checked boolean NOT NULL DEFAULT true,
+    revoke boolean NOT NULL DEFAULT false, -- disconnected, and to be revoked
     bytes_per_second bigint,
     requests_per_second real,
     max_bytes_per_day bigint,
@@ -53,6 +66,7 @@ CREATE TABLE cloudsync.connection (
 CREATE UNIQUE INDEX connection_name ON cloudsync.connection (tenant, name)
     WHERE state OPERATOR(pg_catalog.<>) 'disconnected';
 CREATE INDEX connection_untold ON cloudsync.connection (connection_id) WHERE state IS DISTINCT FROM told_state;
+CREATE INDEX connection_token ON cloudsync.connection (token_due_at) WHERE token_due_at IS NOT NULL;
 CREATE INDEX connection_account ON cloudsync.connection (account_id);
 
 /*
@@ -94,7 +108,7 @@ BEGIN ATOMIC
 END;
 
 -- Stores a connection's credentials: NULL keeps those there are, an empty object
--- forgets them. True: they are other ones now.
+-- forgets them; tokens that came by others go. True: they are other ones now.
 CREATE FUNCTION cloudsync.set_credentials(c cloudsync.connection, credentials jsonb) RETURNS boolean
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
 $$
@@ -102,10 +116,14 @@ BEGIN
     IF set_credentials.credentials IS NULL THEN
         RETURN false;
     ELSIF set_credentials.credentials = '{}' THEN
-        DELETE FROM cloudsync.secret s WHERE s.owner_kind = 'connection' AND s.owner_id = (c).connection_id;
+        DELETE FROM cloudsync.secret s WHERE s.owner_kind IN ('connection', 'token') AND s.owner_id = (c).connection_id;
         RETURN FOUND;
     END IF;
-    RETURN cloudsync.keep_secret('connection', (c).connection_id, (c).tenant, set_credentials.credentials);
+    IF NOT cloudsync.keep_secret('connection', (c).connection_id, (c).tenant, set_credentials.credentials) THEN
+        RETURN false;
+    END IF;
+    DELETE FROM cloudsync.secret s WHERE s.owner_kind = 'token' AND s.owner_id = (c).connection_id;
+    RETURN true;
 END
 $$;
 
@@ -122,6 +140,9 @@ DECLARE
     old_account text;
     new cloudsync.connection;
     fresh boolean := false;
+    by_token boolean;
+    given boolean := coalesce(cloudsync_connect.credentials, '{}') <> '{}';
+    page text;
 BEGIN
     PERFORM cloudsync.hide_statement();
     IF cloudsync_connect.provider IS NULL OR cloudsync_connect.name IS NULL THEN
@@ -138,21 +159,37 @@ BEGIN
     PERFORM cloudsync.check_options(cloudsync_connect.provider, cloudsync_connect.options, cloudsync_connect.credentials);
     account_name := cloudsync.account_of(cloudsync_connect.provider, own, cloudsync_connect.options);
 
+    by_token := EXISTS (SELECT FROM cloudsync.oauth_of(cloudsync_connect.provider, cloudsync_connect.options));
+    IF by_token AND NOT coalesce(cloudsync_connect.credentials ? 'service_account', false) THEN
+        PERFORM cloudsync.app_of(cloudsync_connect.provider, own); -- there must be one
+        PERFORM cloudsync.check_redirect_uri(cloudsync_connect.options ->> 'redirect_uri');
+    END IF;
+
     -- the account is taken up if it was ever connected
-    INSERT INTO cloudsync.account AS a (tenant, provider, account)
-        VALUES (own, cloudsync_connect.provider, account_name)
-        ON CONFLICT DO NOTHING;
-    SELECT a.account_id INTO STRICT account_no FROM cloudsync.account a
-        WHERE a.tenant = own AND a.provider = cloudsync_connect.provider AND a.account = account_name;
+    IF account_name IS NOT NULL THEN
+        INSERT INTO cloudsync.account AS a (tenant, provider, account)
+            VALUES (own, cloudsync_connect.provider, account_name)
+            ON CONFLICT DO NOTHING;
+        SELECT a.account_id INTO STRICT account_no FROM cloudsync.account a
+            WHERE a.tenant = own AND a.provider = cloudsync_connect.provider AND a.account = account_name;
+    END IF;
 
     -- two sessions may make the same connection: the second finds the first's
     LOOP
         SELECT c.* INTO old FROM cloudsync.connection c
             WHERE c.tenant = own AND c.name = cloudsync_connect.name AND c.state <> 'disconnected' FOR NO KEY UPDATE;
         EXIT WHEN old.connection_id IS NOT NULL;
-        INSERT INTO cloudsync.connection AS c (tenant, name, provider, account_id, options, state, created_by)
+        IF account_no IS NULL THEN
+            -- until the service says whose account it is
+            INSERT INTO cloudsync.account AS a (tenant, provider, account, known)
+                VALUES (own, cloudsync_connect.provider, 'not known: ' || gen_random_uuid(), false)
+                RETURNING a.account_id INTO account_no;
+        END IF;
+        INSERT INTO cloudsync.connection AS c (tenant, name, provider, account_id, options, state, created_by,
+                                               account_checked, token_due_at)
             VALUES (own, cloudsync_connect.name, cloudsync_connect.provider, account_no, cloudsync_connect.options,
-                    'active', cloudsync.acting_user())
+                    CASE WHEN by_token AND NOT given THEN 'pending' ELSE 'active' END, cloudsync.acting_user(),
+                    NOT by_token, CASE WHEN by_token AND given THEN clock_timestamp() END)
             ON CONFLICT DO NOTHING
             RETURNING c.* INTO new;
         EXIT WHEN new.connection_id IS NOT NULL;
@@ -161,18 +198,26 @@ BEGIN
     IF old.connection_id IS NULL THEN
         PERFORM cloudsync.check_options(new.provider, new.options, coalesce(cloudsync_connect.credentials, '{}'));
         PERFORM cloudsync.set_credentials(new, cloudsync_connect.credentials);
+        IF new.state = 'pending' THEN
+            page := cloudsync.ask_consent(new);
+        END IF;
         PERFORM cloudsync.note(own, 'connect', new.name, NULL, cloudsync.connection_facts(new));
         PERFORM cloudsync.wake(true);
-        RETURN QUERY SELECT new.connection_id, new.state, NULL::text;
+        RETURN QUERY SELECT new.connection_id, new.state, page;
         RETURN;
     END IF;
 
-    IF old.account_id <> account_no THEN
-        SELECT a.account INTO old_account FROM cloudsync.account a WHERE a.account_id = old.account_id;
+    IF old.account_id <> account_no OR old.provider <> cloudsync_connect.provider THEN
+        SELECT coalesce(a.shown, a.account) INTO old_account FROM cloudsync.account a WHERE a.account_id = old.account_id;
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('connection "%s" belongs to account "%s" of provider "%s", not to "%s" of "%s"',
-                             old.name, old_account, old.provider, account_name, cloudsync_connect.provider),
+                             old.name, old_account, old.provider, coalesce(account_name, 'one that is not known yet'), cloudsync_connect.provider),
             HINT = 'Choose another name for the other account, or cloudsync_disconnect this connection first.';
+    END IF;
+    IF by_token THEN
+        RETURN QUERY SELECT r.connection_id, r.state, r.authorize_url
+            FROM cloudsync.renew(old, cloudsync_connect.credentials, cloudsync_connect.options) r;
+        RETURN;
     END IF;
     IF NOT EXISTS (SELECT FROM cloudsync.secret s WHERE s.owner_kind = 'connection' AND s.owner_id = old.connection_id) THEN
         PERFORM cloudsync.check_options(old.provider, cloudsync_connect.options, coalesce(cloudsync_connect.credentials, '{}'));
@@ -220,7 +265,8 @@ BEGIN
     END IF;
     old := cloudsync.find_connection(cloudsync_disconnect.connection, true);
 
-    UPDATE cloudsync.connection c SET state = 'disconnected', reason = NULL, failures = 0, retry_at = NULL
+    UPDATE cloudsync.connection c SET state = 'disconnected', reason = NULL, failures = 0, retry_at = NULL, token_due_at = NULL,
+            consent_expires_at = NULL
         WHERE c.connection_id = old.connection_id RETURNING c.* INTO new;
     UPDATE cloudsync.run r
         SET state = 'cancelled', finished_at = clock_timestamp(), error = 'the connection was disconnected'
@@ -232,7 +278,15 @@ BEGIN
     UPDATE cloudsync.destination d SET connection_id = NULL WHERE d.connection_id = old.connection_id;
     DELETE FROM cloudsync.due d WHERE d.connection_id = old.connection_id;
     DELETE FROM cloudsync.backfill b WHERE b.connection_id = old.connection_id;
-    DELETE FROM cloudsync.secret s WHERE s.owner_kind = 'connection' AND s.owner_id = old.connection_id;
+    PERFORM cloudsync.forget_consents(old.connection_id);
+    -- revoked at the service after the commit, and deleted then; a copy revokes nothing
+    UPDATE cloudsync.connection c SET revoke = true, token_due_at = clock_timestamp(), revision = c.revision + 1
+        WHERE c.connection_id = old.connection_id AND cloudsync_disconnect.revoke AND cloudsync.why_suspended() IS NULL
+          AND EXISTS (SELECT FROM cloudsync.oauth_of(old.provider, old.options) o WHERE o.revokes)
+          AND EXISTS (SELECT FROM cloudsync.secret s WHERE s.owner_kind IN ('connection', 'token') AND s.owner_id = old.connection_id);
+    IF NOT FOUND THEN
+        DELETE FROM cloudsync.secret s WHERE s.owner_kind IN ('connection', 'token') AND s.owner_id = old.connection_id;
+    END IF;
 
     PERFORM cloudsync.note(own, 'disconnect', old.name, cloudsync.connection_facts(old), cloudsync.connection_facts(new));
     PERFORM cloudsync.wake(true);

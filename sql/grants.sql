@@ -103,6 +103,7 @@ CREATE POLICY own_tenant ON cloudsync.recipient FOR SELECT USING (cloudsync.sees
 CREATE POLICY own_tenant ON cloudsync.audit FOR SELECT USING (cloudsync.sees(tenant));
 CREATE POLICY own_tenant ON cloudsync.account FOR SELECT USING (cloudsync.sees(tenant));
 CREATE POLICY own_tenant ON cloudsync.connection FOR SELECT USING (cloudsync.sees(tenant));
+CREATE POLICY own_tenant ON cloudsync.app FOR SELECT USING (cloudsync.sees(tenant));
 CREATE POLICY own_tenant ON cloudsync.channel FOR SELECT USING (cloudsync.sees(tenant));
 CREATE POLICY own_tenant ON cloudsync.run FOR SELECT USING (cloudsync.sees(tenant));
 -- whose tenant a role is concerns the whole server
@@ -117,7 +118,8 @@ DO $$
 DECLARE
     filters CONSTANT jsonb := '{
         "role_tenant": "", "home": "", "audit": "",
-        "account": "", "connection": "", "secret": "",
+        "account": "", "connection": "", "app": "",
+        "secret": "WHERE owner_kind <> ''consent''",
         "dossier_table": "", "source": "", "untracked": "",
         "destination": "", "push_setting": "", "procedure_folder": "",
         "pushed_dossier": "", "pushed_file": "",
@@ -127,7 +129,7 @@ DECLARE
         "chunk": "WHERE NOT EXISTS (SELECT FROM cloudsync.staging s WHERE s.content_id = chunk.content_id)",
         "run": "WHERE state NOT IN (''queued'', ''running'')",
         "run_file": "WHERE EXISTS (SELECT FROM cloudsync.run r WHERE r.run_id = run_file.run_id AND r.state NOT IN (''queued'', ''running''))"}';
-    left_out CONSTANT text[] := '{installation, change, due, backfill, staging, trash_log}';
+    left_out CONSTANT text[] := '{consent, installation, change, due, backfill, staging, trash_log}';
     one record;
 BEGIN
     FOR one IN

@@ -6,7 +6,7 @@
 -- One secret of each connection (or registered application), as ciphertext
 -- bound to its row. pg_dump carries it as it is.
 CREATE TABLE cloudsync.secret (
-    owner_kind text NOT NULL CHECK (owner_kind IN ('connection', 'app')),
+    owner_kind text NOT NULL CHECK (owner_kind IN ('connection', 'app', 'token', 'consent')),
     owner_id bigint NOT NULL,
     tenant text NOT NULL,
     -- the fingerprint of the key that it is encrypted by

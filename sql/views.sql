@@ -9,9 +9,9 @@ CREATE VIEW cloudsync.providers AS
 COMMENT ON VIEW cloudsync.providers IS 'kinds of storage service: how to authenticate, options and credentials keys with help';
 
 CREATE VIEW cloudsync.connections WITH (security_barrier) AS
-    SELECT c.connection_id, c.name AS connection, c.provider, a.account, c.state, c.reason,
-           NULL::text AS scopes, p.root, p.auto_sync, c.options, c.created_by, c.created_at, c.last_used_at,
-           NULL::timestamptz AS consent_expires_at
+    SELECT c.connection_id, c.name AS connection, c.provider, CASE WHEN a.known THEN coalesce(a.shown, a.account) END AS account, c.state, c.reason,
+           c.scopes, p.root, p.auto_sync, c.options, c.created_by, c.created_at, c.last_used_at,
+           c.consent_expires_at
     FROM cloudsync.connection c
     JOIN cloudsync.account a ON a.account_id = c.account_id
     LEFT JOIN cloudsync.push_setting p ON p.connection_id = c.connection_id

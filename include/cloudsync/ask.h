@@ -22,7 +22,8 @@ typedef struct CsAsk
 {
 	Oid database;
 	int64 connection_id;
-	CsOpKind op; /* CS_OP_ABOUT or CS_OP_LIST */
+	CsOpKind op; /* CS_OP_ABOUT, CS_OP_LIST, or CS_OP_TOKEN: path is a code */
+	int64 consent_id; /* TOKEN: of the request for consent that it answers */
 	/* of a folder, or id: and its remote id, as channels' folders are named */
 	char path[CS_ASK_PATH_MAX];
 } CsAsk;

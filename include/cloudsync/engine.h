@@ -29,6 +29,12 @@ typedef struct CsConnection
 	CsOption *options;		/* ended by a NULL key */
 	CsService *service;		/* over HTTP, once the endpoint was opened */
 	int revision;			/* of options and credentials */
+	bool is_active;			/* its state, when it was opened */
+	bool is_pending;
+	bool revoke;			/* was ended, and its tokens are to be */
+	bool account_checked;	/* the service said that its tokens are of it */
+	TimestampTz token_due_at;
+	struct CsTokenKeeper *keeper; /* of its tokens; NULL: it has none */
 	int64 bytes_per_second; /* 0: no limit */
 	double requests_per_second;
 	CsEndpoint *endpoint;	/* opened on first use, see cs_connection_endpoint */
@@ -97,6 +103,39 @@ extern CsEndpoint *cs_connection_endpoint(CsConnection *connection, bool create,
 extern void cs_connection_set_limits(CsConnection *connection,
 									 int64 bytes_per_second,
 									 double requests_per_second);
+/*
+ * Tokens (C3). cs_token_open makes the keeper; duties: also what is to be done
+ * without being asked (the account's name, device codes, revocation, renewal of
+ * what is not used), by who has the lease. cs_token_turn does what there is to
+ * do, without waiting; it may raise errors, which cs_token_failed ends.
+ * cs_token_ready: work may be claimed. cs_token_next: when it is to be called
+ * again; cs_token_busy: it is not to be closed before. cs_token_given: the
+ * endpoint was opened with this one.
+ */
+typedef struct CsTokenKeeper CsTokenKeeper;
+extern void cs_token_open(CsConnection *connection, bool duties);
+extern void cs_token_close(CsConnection *connection);
+extern void cs_token_turn(CsConnection *connection, TimestampTz now);
+extern void cs_token_failed(CsConnection *connection, const ErrorData *error,
+							TimestampTz now);
+extern bool cs_token_ready(const CsConnection *connection);
+extern bool cs_token_busy(const CsConnection *connection);
+extern TimestampTz cs_token_next(const CsConnection *connection,
+								 TimestampTz now);
+extern void cs_token_given(CsConnection *connection, const char *token,
+						   TimestampTz expires_at, TimestampTz now);
+
+/*
+ * Turns the code of a request for consent into tokens: drive carries a transfer
+ * to its end (true: DONE). False with *failure, which the connection says too if
+ * it waits for consent. Not in a transaction.
+ */
+extern bool cs_consent_exchange(CsConnection *connection, int64 consent_id,
+								const char *code,
+								bool (*drive)(CsLoop *loop, CsTransfer *transfer,
+											  CsEndpoint *endpoint),
+								CsFailure *failure);
+
 /* Frees it; its jobs must be finished. */
 extern void cs_connection_close(CsConnection *connection);
 /* Notes success or a connection-wide failure: state, backoff. In a transaction. */

@@ -31,6 +31,7 @@ typedef struct CsOAuth
 	const char *authorize_extra;
 	bool code_is_shown; /* without a redirect URI the page shows a code */
 	bool basic;			/* the client's secret goes by HTTP Basic */
+	bool revoke_by_access; /* an access token revokes itself and its kin */
 	/*
 	 * Does a scope granted cover one that is needed? NULL: equal names.
 	 * offline_access and openid need not be covered.

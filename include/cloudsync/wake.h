@@ -19,4 +19,8 @@ extern void cs_wake_on_commit(bool urgent);
 extern bool cs_lease_take(int64 connection_id); /* false: another has it */
 extern void cs_lease_release(int64 connection_id);
 
+/* The same on a connection's tokens: one process at a time asks for new ones. */
+extern bool cs_token_lock(int64 connection_id);
+extern void cs_token_unlock(int64 connection_id);
+
 #endif

@@ -47,7 +47,7 @@ copy_text(uint64 row, int column, MemoryContext context)
 	"SELECT c.account_id, c.tenant, c.name, c.provider, "                      \
 	"c.options OPERATOR(pg_catalog.->>) 'path', c.revision, "                  \
 	"c.bytes_per_second, c.requests_per_second::pg_catalog.float8, "           \
-	"o.key, o.value FROM cloudsync.connection c LEFT JOIN LATERAL "            \
+	"o.key, o.value, c.state, c.revoke, c.account_checked, c.token_due_at FROM cloudsync.connection c LEFT JOIN LATERAL "            \
 	"pg_catalog.jsonb_each_text(c.options) o ON true "
 
 /* The rows of the query above in a context of its own; NULL if there are none. */
@@ -83,6 +83,11 @@ make_connection(int64 connection_id, uint64 rows)
 	connection->bytes_per_second = cs_get_int64(0, 7, 0);
 	rate = cs_get_text(0, 8);
 	connection->requests_per_second = rate ? atof(rate) : 0;
+	connection->is_active = strcmp(cs_get_text(0, 11), "active") == 0;
+	connection->is_pending = strcmp(cs_get_text(0, 11), "pending") == 0;
+	connection->revoke = cs_get_bool(0, 12, false);
+	connection->account_checked = cs_get_bool(0, 13, true);
+	connection->token_due_at = cs_get_timestamptz(0, 14, DT_NOEND);
 	connection->options =
 		MemoryContextAllocZero(context, sizeof(CsOption) * (rows + 1));
 	for (uint64 i = 0; i < rows && cs_get_text(i, 9) != NULL; i++)
@@ -104,7 +109,9 @@ read_connection(int64 connection_id, TimestampTz now)
 		connection_id,
 		cs_execute(COLUMNS
 				   "WHERE c.connection_id OPERATOR(pg_catalog.=) $1 "
-				   "AND c.state OPERATOR(pg_catalog.=) 'active' "
+				   "AND (c.state OPERATOR(pg_catalog.=) 'active' "
+				   "OR (c.token_due_at OPERATOR(pg_catalog.<=) $2 "
+				   "AND (c.revoke OR c.state OPERATOR(pg_catalog.=) 'pending'))) "
 				   "AND (c.retry_at IS NULL OR c.retry_at OPERATOR(pg_catalog.<=) $2 "
 				   "OR EXISTS (SELECT FROM cloudsync.run r "
 				   "WHERE r.connection_id OPERATOR(pg_catalog.=) c.connection_id "
@@ -142,7 +149,8 @@ cs_connection_open(int64 connection_id, CsLoop *loop)
 	if (connection == NULL)
 		return NULL;
 	connection->loop = loop;
-	if (!is_locked(connection))
+	cs_token_open(connection, true);
+	if (!connection->is_active || !is_locked(connection))
 		return connection;
 	cs_connection_close(connection);
 	return NULL;
@@ -224,6 +232,7 @@ cs_connection_close(CsConnection *connection)
 {
 	ListCell *cell;
 
+	cs_token_close(connection);
 	if (connection->endpoint != NULL)
 		cs_endpoint_close(connection->endpoint);
 	if (connection->web != NULL)

@@ -10,6 +10,7 @@
 #include "cloudsync/db.h"
 #include "cloudsync/wake.h"
 #include "credentials.h"
+#include "token.h"
 
 /* A command is not run at every wake-up while it does not help. */
 #define COMMAND_AGAIN_MS 10000
@@ -20,7 +21,7 @@ cs_credentials_open(CsConnection *connection, CsSecret *secret,
 					CsFailure *failure)
 {
 	CsSecretOwner owner = {.tenant = connection->tenant,
-						   .kind = "connection",
+						   .kind = connection->provider->oauth != NULL ? "token" : "connection",
 						   .id = connection->connection_id};
 	CsSealed sealed = {0};
 	CsKeyring *ring;
@@ -53,9 +54,15 @@ cs_credentials_access(CsConnection *connection, const CsSecret *secret,
 	access->auth = CS_AUTH_NONE;
 	if (connection->provider->oauth != NULL)
 	{
+		CsTokenSecrets secrets = {.token = *secret};
+		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz expires_at;
+
 		access->auth = CS_AUTH_TOKEN;
-		if (secret->bytes != NULL)
-			access->secret = cs_secret_get(secret, "access_token");
+		access->secret = cs_token_stored(&secrets, now, &expires_at);
+		cs_token_open(connection, false);
+		if (access->secret != NULL)
+			cs_token_given(connection, access->secret, expires_at, now);
 		return;
 	}
 	if (secret->bytes == NULL)

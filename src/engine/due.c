@@ -29,6 +29,10 @@
 	"WHERE d.claimed IS NULL AND (d.connection_id, d.backfill) OPERATOR(pg_catalog.>) (w.connection_id, w.backfill) " \
 	"ORDER BY d.connection_id, d.backfill, d.start_at LIMIT 1) n) "
 
+/* Those whose tokens want something by themselves (token.c). */
+#define TOKENS \
+	"c.token_due_at IS NOT NULL AND (c.revoke OR c.state IN ('active', 'pending'))"
+
 /*
  * See engine.h. The backoff does not hold up what somebody has just asked for by
  * hand, nor the queueing of collections.
@@ -55,7 +59,8 @@ cs_next_due(TimestampTz now)
 		"(SELECT pg_catalog.min(h.next_collect_at) FROM cloudsync.channel h "
 		"WHERE h.deleted_at IS NULL AND h.next_collect_at IS NOT NULL), "
 		"(SELECT pg_catalog.min(h.retry_at) FROM cloudsync.channel h "
-		"WHERE h.deleted_at IS NULL AND h.retry_at IS NOT NULL))",
+		"WHERE h.deleted_at IS NULL AND h.retry_at IS NOT NULL), "
+		"(SELECT pg_catalog.min(GREATEST(c.token_due_at, c.retry_at)) FROM cloudsync.connection c WHERE " TOKENS "))",
 		0, NULL, NULL, NULL, true);
 	result = cs_get_timestamptz(0, 1, DT_NOEND);
 	cs_commit();
@@ -176,9 +181,10 @@ cs_due_connections(TimestampTz now, int max)
 		"SELECT r.connection_id, 0 AS urgency, COALESCE(r.not_before, r.requested_at) AS at, "
 		"r.origin OPERATOR(pg_catalog.=) 'manual' AND r.attempts OPERATOR(pg_catalog.=) 0 AS fresh "
 		"FROM cloudsync.run r WHERE r.state OPERATOR(pg_catalog.=) 'queued' "
-		"UNION ALL SELECT d.connection_id, CASE WHEN d.backfill THEN 2 ELSE 1 END, d.start_at, false FROM waiting d) w "
+		"UNION ALL SELECT d.connection_id, CASE WHEN d.backfill THEN 2 ELSE 1 END, d.start_at, false FROM waiting d "
+		"UNION ALL SELECT c.connection_id, 0, c.token_due_at, false FROM cloudsync.connection c WHERE " TOKENS ") w "
 		"JOIN cloudsync.connection c ON c.connection_id OPERATOR(pg_catalog.=) w.connection_id "
-		"WHERE c.state OPERATOR(pg_catalog.=) 'active' "
+		"WHERE (c.state OPERATOR(pg_catalog.=) 'active' OR " TOKENS ") "
 		"AND w.at OPERATOR(pg_catalog.<=) $1 "
 		"AND (w.fresh OR c.retry_at IS NULL OR c.retry_at OPERATOR(pg_catalog.<=) $1) "
 		"GROUP BY c.connection_id "

@@ -40,7 +40,8 @@ ask_of(const char *connection, CsOpKind op, const char *path, CsAsk *ask,
 
 	memset(ask, 0, sizeof(CsAsk));
 	SPI_connect();
-	if (cs_execute("SELECT c.connection_id, c.state, a.account "
+	if (cs_execute("SELECT c.connection_id, c.state, "
+				   "CASE WHEN a.known THEN COALESCE(a.shown, a.account) END "
 				   "FROM cloudsync.connection c "
 				   "JOIN cloudsync.account a USING (account_id) "
 				   "WHERE c.name = $1 AND c.tenant = $2 "
@@ -66,7 +67,8 @@ ask_of(const char *connection, CsOpKind op, const char *path, CsAsk *ask,
 	*state = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
 	*state = strcpy(SPI_palloc(strlen(*state) + 1), *state);
 	*account = cs_get_text(0, 3);
-	*account = strcpy(SPI_palloc(strlen(*account) + 1), *account);
+	if (*account != NULL)
+		*account = strcpy(SPI_palloc(strlen(*account) + 1), *account);
 	SPI_finish();
 }
 
@@ -174,7 +176,8 @@ cloudsync_check(PG_FUNCTION_ARGS)
 	INSTR_TIME_SUBTRACT(took, started);
 	latency->time = INSTR_TIME_GET_MICROSEC(took);
 	values[0] = CStringGetTextDatum(state);
-	values[1] = CStringGetTextDatum(account);
+	nulls[1] = account == NULL;
+	values[1] = nulls[1] ? (Datum) 0 : CStringGetTextDatum(account);
 	values[2] = Int64GetDatum(about.used);
 	nulls[2] = about.used < 0;
 	values[3] = Int64GetDatum(about.quota);

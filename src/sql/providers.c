@@ -17,10 +17,12 @@
 #include "../transfer/endpoint.h"
 #include "../transfer/http.h"
 #include "cloudsync/compat.h"
+#include "cloudsync/oauth.h"
 #include "cloudsync/path.h"
 #include "cloudsync/provider.h"
 #include "cloudsync/reach.h"
 #include "cloudsync/settings.h"
+#include "options.h"
 
 PG_FUNCTION_INFO_V1(cloudsync_provider_rows);
 PG_FUNCTION_INFO_V1(cloudsync_check_options);
@@ -80,9 +82,9 @@ cloudsync_provider_rows(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* The provider of that name, or an error that names the known ones. */
-static const CsProvider *
-known_provider(const char *name)
+/* See options.h. */
+const CsProvider *
+cs_known_provider(const char *name)
 {
 	const CsProvider *provider = cs_provider_by_name(name);
 	StringInfoData known;
@@ -108,6 +110,8 @@ unknown_key(const CsProvider *provider, const char *what,
 	initStringInfo(&known);
 	for (int i = 0; keys[i].key != NULL; i++)
 		appendStringInfo(&known, "%s%s", i > 0 ? ", " : "", keys[i].key);
+	if (provider->oauth != NULL && keys == provider->options)
+		appendStringInfoString(&known, ", redirect_uri");
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg("provider \"%s\" has no %s \"%s\"", provider->name,
 						   what, key),
@@ -145,6 +149,13 @@ check_type(const char *what, const CsProviderKey *key, const JsonbValue *value)
 			 errhint("%s", key->help)));
 }
 
+/* An option of all that ask for consent. */
+static const CsProviderKey redirect_uri = {
+	"redirect_uri",
+	"Where the service sends the browser after consent, if another than the "
+	"application's.",
+	false, CS_KEY_TEXT};
+
 static void
 check_keys(const CsProvider *provider, const char *what,
 		   const CsProviderKey *keys, Jsonb *given)
@@ -154,6 +165,8 @@ check_keys(const CsProvider *provider, const char *what,
 	JsonbValue value;
 	bool seen[64] = {false};
 	int found = 0;
+	bool may_redirect = provider->oauth != NULL && keys == provider->options;
+	bool redirect = false;
 
 	if (given != NULL && !JB_ROOT_IS_OBJECT(given))
 		ereport(ERROR,
@@ -173,13 +186,21 @@ check_keys(const CsProvider *provider, const char *what,
 				if (strcmp(keys[found].key, key) == 0)
 					break;
 			}
+			if (keys[found].key == NULL && may_redirect &&
+				strcmp(key, redirect_uri.key) == 0)
+			{
+				redirect = true;
+				continue;
+			}
+			redirect = false;
 			if (keys[found].key == NULL)
 				unknown_key(provider, what, keys, key);
 			Assert(found < lengthof(seen));
 			seen[found] = true;
 		}
 		else if (token == WJB_VALUE)
-			check_type(what, &keys[found], &value);
+			check_type(what, redirect ? &redirect_uri : &keys[found],
+					   &value);
 	}
 	for (int i = 0; keys[i].key != NULL; i++)
 	{
@@ -204,7 +225,7 @@ provider_argument(FunctionCallInfo fcinfo)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("the provider must not be null"),
 						errhint("cloudsync.providers lists them.")));
-	return known_provider(argument(fcinfo, 0));
+	return cs_known_provider(argument(fcinfo, 0));
 }
 
 /* A text value, or NULL. */
@@ -237,7 +258,12 @@ static const Pair pairs[] = {{"username", "password", "bearer_token"},
 							 {"password", "username", "bearer_token"},
 							 {"access_key_id", "secret_access_key", NULL},
 							 {"secret_access_key", "access_key_id", NULL},
-							 {"session_token", "access_key_id", NULL}};
+							 {"session_token", "access_key_id", NULL},
+							 {"subject", "service_account", NULL},
+							 {"service_account", NULL, "refresh_token"},
+							 {"certificate", "private_key", "client_secret"},
+							 {"private_key", "certificate", "refresh_token"},
+							 {"client_secret", NULL, "refresh_token"}};
 
 /* Values are never said: only their keys are. */
 static void
@@ -274,8 +300,10 @@ check_characters(const CsProviderKey *keys, Jsonb *given)
 	{
 		const char *value = text_option(given, keys->key);
 
-		if (keys->type != CS_KEY_TEXT || value == NULL)
-			continue;
+		if (keys->type != CS_KEY_TEXT || value == NULL ||
+			strcmp(keys->key, "certificate") == 0 ||
+			strcmp(keys->key, "private_key") == 0)
+			continue; /* these have lines */
 		for (; *value != '\0'; value++)
 		{
 			if ((unsigned char) *value < ' ' || *value == 0x7f)
@@ -315,9 +343,9 @@ cloudsync_check_options(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* The options as a provider takes them, ended by a NULL key. */
-static CsOption *
-option_list(const CsProvider *provider, Jsonb *given)
+/* See options.h. */
+CsOption *
+cs_option_list(Jsonb *given)
 {
 	CsOption *options;
 	JsonbIterator *iterator;
@@ -352,7 +380,7 @@ option_list(const CsProvider *provider, Jsonb *given)
 
 /* S5: may connections go to the service at all? */
 static void
-check_reach(const CsProvider *provider, const char *url)
+check_reach(const CsProvider *provider, const char *purpose, const char *url)
 {
 	CsOrigin origin;
 	StringInfoData place;
@@ -364,7 +392,7 @@ check_reach(const CsProvider *provider, const char *url)
 				 errmsg("the service's address cannot be connected to"),
 				 errhint("Give an http or https URL without a user in it.")));
 	allowed = cs_reach_url(cs_allowed_endpoints, provider->hosts,
-						   provider->name, origin.scheme, origin.host,
+						   purpose, origin.scheme, origin.host,
 						   origin.port);
 	initStringInfo(&place);
 	appendStringInfo(&place,
@@ -379,23 +407,42 @@ check_reach(const CsProvider *provider, const char *url)
 				 errmsg("connections to \"%s\" are not allowed", place.data),
 				 errhint("A superuser adds \"%s=%s\" to the setting "
 						 "\"cloudsync.allowed_endpoints\".",
-						 provider->name, place.data)));
+						 purpose, place.data)));
+}
+
+static void
+check_token_urls(const CsProvider *provider, const CsOption *options)
+{
+	char *(*const addresses[])(const CsOption *) = {
+		provider->oauth->token_url, provider->oauth->device_url,
+		provider->oauth->revoke_url};
+
+	for (int i = 0; i < (int) lengthof(addresses); i++)
+	{
+		char *url = addresses[i] != NULL ? addresses[i](options) : NULL;
+
+		if (url != NULL)
+			check_reach(provider, "oauth", url);
+	}
 }
 
 static char *
 service_account(const CsProvider *provider, Jsonb *options)
 {
 	CsFailure failure = {0};
-	CsService *service = provider->open(option_list(provider, options), &failure);
+	CsOption *list = cs_option_list(options);
+	CsService *service = provider->open(list, &failure);
 
 	if (service == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("%s", failure.message),
 						failure.detail[0] ? errhint("%s", failure.detail) : 0));
-	check_reach(provider, service->url);
+	check_reach(provider, provider->name, service->url);
 	for (int i = 0; i < (int) lengthof(service->more_urls); i++)
 		if (service->more_urls[i] != NULL)
-			check_reach(provider, service->more_urls[i]);
+			check_reach(provider, provider->name, service->more_urls[i]);
+	if (provider->oauth != NULL)
+		check_token_urls(provider, list);
 	return service->account != NULL ? pstrdup(service->account) : NULL;
 }
 

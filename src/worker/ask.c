@@ -28,6 +28,7 @@
 #include "cloudsync/worker.h"
 
 #define ASK_QUEUE_SIZE 65536
+#define TURN_MS 50
 #define ASK_QUEUE_OFFSET MAXALIGN(sizeof(CsAsk))
 
 PGDLLEXPORT void cloudsync_ask_main(Datum main_arg);
@@ -254,18 +255,33 @@ send_about(shm_mq_handle *queue, const CsResult *result)
 	send_message(queue, &message);
 }
 
+/* Lets transfers work, and waits a moment where they wait for the network. */
+static void
+turn(CsLoop *loop)
+{
+	if (cs_loop_turn(loop, 50000))
+		return;
+	(void) WaitLatchOrSocket(MyLatch,
+							 WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT |
+								 WL_EXIT_ON_PM_DEATH,
+							 cs_loop_fd(loop), TURN_MS, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+}
+
 /* False: it failed, and the session was told so. */
 static bool
-converse(shm_mq_handle *queue, CsTransfer *transfer, CsLoop *loop,
+converse(shm_mq_handle *queue, CsConnection *connection, CsTransfer *transfer, CsLoop *loop,
 		 void (*page)(void *arg, const CsResult *result), void *arg)
 {
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (connection != NULL)
+			cs_token_turn(connection, GetCurrentTimestamp());
 		switch (transfer->state)
 		{
 			case CS_TRANSFER_RUNNING:
-				(void) cs_loop_turn(loop, 50000);
+				turn(loop);
 				break;
 			case CS_TRANSFER_PAGE:
 				page(arg, &transfer->result);
@@ -311,11 +327,12 @@ seek_in_page(void *arg, const CsResult *result)
  * the provider goes by ids. False: the session was told why not.
  */
 static bool
-find_by_id(shm_mq_handle *queue, CsLoop *loop, const CsProvider *provider,
+find_by_id(shm_mq_handle *queue, CsConnection *connection, CsLoop *loop,
 		   CsEndpoint *endpoint, const char *id, CsOp *op)
 {
 	Sought sought = {.id = id, .context = CurrentMemoryContext};
 	CsOp list = {.kind = CS_OP_LIST, .path = "/", .recursive = true};
+	const CsProvider *provider = connection->provider;
 	CsFailure failure = {0};
 	CsTransfer *transfer;
 	bool listed;
@@ -327,7 +344,7 @@ find_by_id(shm_mq_handle *queue, CsLoop *loop, const CsProvider *provider,
 		return true;
 	}
 	transfer = cs_transfer_start(loop, provider, endpoint, &list, NULL, NULL);
-	listed = converse(queue, transfer, loop, seek_in_page, &sought);
+	listed = converse(queue, connection, transfer, loop, seek_in_page, &sought);
 	cs_transfer_free(transfer);
 	op->path = sought.path;
 	if (!listed || sought.path != NULL)
@@ -340,20 +357,41 @@ find_by_id(shm_mq_handle *queue, CsLoop *loop, const CsProvider *provider,
 
 static void
 hold_conversation(shm_mq_handle *queue, CsLoop *loop, const CsAsk *ask,
-				  const CsProvider *provider, CsEndpoint *endpoint)
+				  CsConnection *connection, CsEndpoint *endpoint)
 {
 	CsOp op = {.kind = ask->op, .path = ask->path};
 	CsTransfer *transfer;
 
 	if (strncmp(ask->path, CS_ASK_ID, strlen(CS_ASK_ID)) == 0 &&
-		!find_by_id(queue, loop, provider, endpoint,
+		!find_by_id(queue, connection, loop, endpoint,
 					ask->path + strlen(CS_ASK_ID), &op))
 		return;
-	transfer = cs_transfer_start(loop, provider, endpoint, &op, NULL, NULL);
-	if (converse(queue, transfer, loop, send_entries, queue) &&
+	transfer = cs_transfer_start(loop, connection->provider, endpoint, &op, NULL, NULL);
+	if (converse(queue, connection, transfer, loop, send_entries, queue) &&
 		ask->op == CS_OP_ABOUT)
 		send_about(queue, &transfer->result);
 	cs_transfer_free(transfer);
+}
+
+/* For cs_consent_exchange: its tokens are what they are. */
+static bool
+drive(CsLoop *loop, CsTransfer *transfer, CsEndpoint *endpoint)
+{
+	CsFailure refused = {0};
+
+	cs_failure_set(&refused, CS_FAIL_NEEDS_CONSENT, NULL,
+				   "the service does not take the token that it gave");
+	while (transfer->state == CS_TRANSFER_RUNNING ||
+		   transfer->state == CS_TRANSFER_CHECKPOINT)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (transfer->state == CS_TRANSFER_CHECKPOINT)
+			cs_transfer_continue(transfer);
+		if (cs_endpoint_wants_token(endpoint))
+			cs_endpoint_refuse_token(endpoint, &refused);
+		turn(loop);
+	}
+	return transfer->state == CS_TRANSFER_DONE;
 }
 
 static void
@@ -372,15 +410,18 @@ answer(shm_mq_handle *queue, const CsAsk *ask)
 		send_failure(queue, &failure);
 		return;
 	}
-	endpoint = cs_connection_endpoint(connection, false, &failure);
-	if (endpoint == NULL)
+	loop = cs_loop_create(cs_rollback);
+	connection->loop = loop;
+	if (ask->op == CS_OP_TOKEN)
+	{
+		if (!cs_consent_exchange(connection, ask->consent_id, ask->path, drive, &failure))
+			send_failure(queue, &failure);
+	}
+	else if ((endpoint = cs_connection_endpoint(connection, false, &failure)) == NULL)
 		send_failure(queue, &failure);
 	else
-	{
-		loop = cs_loop_create(cs_rollback);
-		hold_conversation(queue, loop, ask, connection->provider, endpoint);
-		cs_loop_destroy(loop);
-	}
+		hold_conversation(queue, loop, ask, connection, endpoint);
+	cs_loop_destroy(loop);
 	cs_connection_close(connection);
 }
 

@@ -172,7 +172,8 @@ typedef enum CsLockClass
 {
 	CS_LOCK_LEASE = 0x4353, /* a connection */
 	CS_LOCK_SCHEDULER,		/* there is one scheduler */
-	CS_LOCK_PASS			/* one process folds and schedules */
+	CS_LOCK_PASS,			/* one process folds and schedules */
+	CS_LOCK_TOKEN			/* a connection's tokens */
 } CsLockClass;
 
 extern bool cs_lock_take(CsLockClass lock, int64 id, bool wait);

@@ -44,6 +44,8 @@ cs_take_error(MemoryContext context)
 int
 cs_server_room(CsServer *server, CsServed *served)
 {
+	if (!cs_token_ready(served->connection))
+		return 0;
 	return Min(cs_max_transfers_per_connection -
 				   list_length(served->connection->jobs),
 			   cs_max_transfers - cs_server_jobs(server));
@@ -191,6 +193,53 @@ cs_reap_jobs(CsServed *served, TimestampTz now)
 	}
 	if (connection->jobs == NIL && served->idle_since == DT_NOEND)
 		served->idle_since = now;
+}
+
+/* Its tokens; an error is theirs alone. */
+static void
+turn_tokens(CsConnection *connection, TimestampTz now)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		cs_token_turn(connection, now);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error = cs_take_error(context);
+
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("cloudsync could not renew the tokens of connection "
+						INT64_FORMAT ": %s",
+						connection->connection_id, error->message)));
+		cs_token_failed(connection, error, now);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+}
+
+/* See server.h. */
+bool
+cs_server_turn_tokens(CsServer *server, TimestampTz now, TimestampTz *next)
+{
+	ListCell *cell;
+	bool busy = false;
+
+	foreach (cell, server->served)
+	{
+		CsServed *served = lfirst(cell);
+		bool ready = cs_token_ready(served->connection);
+
+		if (cs_token_next(served->connection, now) <= now)
+			turn_tokens(served->connection, now);
+		if (!ready && cs_token_ready(served->connection))
+			served->look = true; /* what waited for it */
+		busy = busy || cs_token_busy(served->connection);
+		*next = Min(*next, cs_token_next(served->connection, now));
+	}
+	return busy;
 }
 
 void

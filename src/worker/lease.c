@@ -64,3 +64,15 @@ cs_lease_release(int64 connection_id)
 {
 	cs_lock_release(CS_LOCK_LEASE, connection_id);
 }
+
+bool
+cs_token_lock(int64 connection_id)
+{
+	return cs_lock_take(CS_LOCK_TOKEN, connection_id, false);
+}
+
+void
+cs_token_unlock(int64 connection_id)
+{
+	cs_lock_release(CS_LOCK_TOKEN, connection_id);
+}

@@ -238,7 +238,9 @@ close_idle(CsServer *server, TimestampTz now)
 	{
 		CsServed *served = list_nth(server->served, i);
 
-		if (served->connection->jobs == NIL && !served->look &&
+		if (served->connection->jobs == NIL &&
+			(!served->look || !cs_token_ready(served->connection)) &&
+			!cs_token_busy(served->connection) &&
 			TimestampDifferenceExceeds(served->idle_since, now, CLOSE_IDLE_MS))
 			close_served(server, served);
 	}
@@ -342,7 +344,7 @@ can_go_on(CsServer *server, TimestampTz now, TimestampTz *next)
 {
 	ListCell *cell;
 
-	*next = server->look_at;
+	*next = Min(*next, server->look_at);
 	foreach (cell, server->served)
 	{
 		CsServed *served = lfirst(cell);
@@ -374,6 +376,7 @@ cs_server_pass(CsServer *server, bool woken, TimestampTz until)
 	CsTransfer *transfer;
 	WaitEvent event;
 	bool busy;
+	bool asking;
 	long timeout = 0;
 
 	MemoryContextReset(server->pass);
@@ -387,6 +390,8 @@ cs_server_pass(CsServer *server, bool woken, TimestampTz until)
 		take_leases(server, now);
 	claim_work(server, now);
 	cs_server_advance(server, now);
+	next = DT_NOEND;
+	(void) cs_server_turn_tokens(server, now, &next);
 	/* intents are on disk before the first byte leaves on their strength */
 	cs_make_durable();
 	busy = cs_loop_turn(server->loop, TURN_US);
@@ -395,9 +400,11 @@ cs_server_pass(CsServer *server, bool woken, TimestampTz until)
 	cs_make_durable();
 	cs_notify_send();
 	now = GetCurrentTimestamp();
+	next = DT_NOEND;
+	asking = cs_server_turn_tokens(server, now, &next);
 	close_idle(server, now);
 	show(server, now);
-	if (cs_server_jobs(server) > 0)
+	if (cs_server_jobs(server) > 0 || asking)
 		server->idle_since = now;
 	else if (server->more)
 		server->look_at = now; /* nothing to do here: the next one */
@@ -439,7 +446,8 @@ cs_server_idle(CsServer *server)
 	{
 		CsServed *served = lfirst(cell);
 
-		if (served->look || served->connection->jobs != NIL)
+		if ((served->look && cs_token_ready(served->connection)) ||
+			served->connection->jobs != NIL || cs_token_busy(served->connection))
 			return false;
 	}
 	if (server->mode != CS_RUN)

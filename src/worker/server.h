@@ -42,6 +42,12 @@ extern int cs_server_room(CsServer *server, CsServed *served);
 extern void cs_server_claim(CsServer *server, CsServed *served,
 							TimestampTz now);
 extern void cs_server_advance(CsServer *server, TimestampTz now);
+/*
+ * What connections' tokens want; *next: when again, at the latest. True: some
+ * are being asked for.
+ */
+extern bool cs_server_turn_tokens(CsServer *server, TimestampTz now,
+								  TimestampTz *next);
 /* Ends a job for good: error NULL means that it was cancelled. */
 extern void cs_job_fail(CsJob *job, const ErrorData *error, TimestampTz now);
 extern void cs_reap_jobs(CsServed *served, TimestampTz now);

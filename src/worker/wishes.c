@@ -145,7 +145,8 @@ cs_find_wishes(const List *connections, List **runs, List **ended)
 							 run_ids, context);
 	*ended = select_ids("SELECT c.connection_id FROM cloudsync.connection c "
 						"WHERE c.connection_id OPERATOR(pg_catalog.=) ANY ($1) "
-						"AND c.state IN ('locked', 'disabled', 'disconnected')",
+						"AND (c.state IN ('locked', 'disabled', 'disconnected') "
+						"AND NOT c.revoke)",
 						connection_ids, context);
 	changed = look_for_changes(connections, context);
 	cs_commit();

@@ -1,0 +1,719 @@
+/*
+ * token.c
+ *	  Access tokens of a connection (C3): come by when requests wait for one,
+ *	  renewed before they end, by one process at a time; and what else there is
+ *	  to ask a service about its consent: whose account it is, whether a device's
+ *	  code was typed, that tokens are taken back.
+ *
+ * A keeper is a small state machine beside the connection's jobs: one
+ * conversation with the token server at a time, under the connection's token
+ * lock, which holds off the processes that ask for a session (ask.c). Whoever
+ * gets the lock looks first whether another has stored a token meanwhile.
+ *
+ * Relies on token_grant.c and consent.c for what is stored.
+ */
+#include "postgres.h"
+
+#include <openssl/crypto.h>
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "cloudsync/crash.h"
+#include "cloudsync/db.h"
+#include "cloudsync/hash.h"
+#include "cloudsync/jwt.h"
+#include "cloudsync/wake.h"
+#include "token.h"
+
+#define LOCK_AGAIN_MS 100
+#define AGAIN_FIRST_MS 5000
+#define AGAIN_LAST_MS 300000
+#define REVOKE_TRIES 8 /* then the tokens are forgotten all the same */
+
+typedef enum Step
+{
+	STEP_NONE,
+	STEP_TOKEN,
+	STEP_DEVICE_START,
+	STEP_DEVICE,
+	STEP_REVOKE
+} Step;
+
+struct CsTokenKeeper
+{
+	CsJob job;		/* owns the transfers; not among the connection's */
+	bool duties;	/* by the worker that has the lease: all of the above */
+	Step step;
+	CsTransfer *talk;	   /* with the token server, */
+	MemoryContext context; /* and what is secret of it */
+	CsEndpoint *server;
+	CsTokenSecrets secrets;
+	CsDevice device;
+	int64 certificate_end;
+	bool locked;
+	CsTransfer *about; /* whose account is it? */
+	MemoryContext about_context;
+	TimestampTz renew_at; /* the endpoint's token */
+	uint8 last[CS_SHA256_LENGTH]; /* digest of the token given last */
+	bool has_last;
+	int tries;
+	TimestampTz wake_at;
+};
+
+/* See engine.h. */
+void
+cs_token_open(CsConnection *connection, bool duties)
+{
+	CsTokenKeeper *keeper;
+
+	if (connection->provider->oauth == NULL || connection->keeper != NULL)
+		return;
+	keeper = MemoryContextAllocZero(connection->context, sizeof(CsTokenKeeper));
+	keeper->duties = duties;
+	keeper->renew_at = DT_NOEND;
+	keeper->wake_at = DT_NOBEGIN;
+	keeper->job.connection = connection;
+	connection->keeper = keeper;
+}
+
+/* The conversation ends, and nothing readable is left of it. */
+static void
+end_talk(CsConnection *connection)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+
+	cs_token_secrets_forget(&keeper->secrets);
+	if (keeper->device.code != NULL)
+		OPENSSL_cleanse(keeper->device.code, strlen(keeper->device.code));
+	memset(&keeper->device, 0, sizeof(keeper->device));
+	if (keeper->context != NULL)
+		MemoryContextDelete(keeper->context); /* the transfer goes with it */
+	keeper->context = NULL;
+	keeper->talk = NULL;
+	if (keeper->server != NULL)
+		cs_endpoint_close(keeper->server);
+	keeper->server = NULL;
+	keeper->step = STEP_NONE;
+	if (keeper->locked)
+		cs_token_unlock(connection->connection_id);
+	keeper->locked = false;
+}
+
+static void
+end_about(CsConnection *connection)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+
+	if (keeper->about_context == NULL)
+		return;
+	MemoryContextDelete(keeper->about_context);
+	keeper->about_context = NULL;
+	keeper->about = NULL;
+	connection->transfers--;
+}
+
+/* See engine.h. */
+void
+cs_token_close(CsConnection *connection)
+{
+	if (connection->keeper == NULL)
+		return;
+	end_about(connection);
+	end_talk(connection);
+}
+
+/* See engine.h. */
+void
+cs_token_given(CsConnection *connection, const char *token,
+			   TimestampTz expires_at, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+
+	cs_sha256(token, strlen(token), keeper->last);
+	keeper->has_last = true;
+	keeper->renew_at = DT_NOEND;
+	if (expires_at != DT_NOEND)
+		keeper->renew_at = expires_at - Min(CS_TOKEN_EARLY_MS * INT64CONST(1000), (expires_at - now) / 2);
+}
+
+static void
+give_token(CsConnection *connection, const char *token,
+		   TimestampTz expires_at, TimestampTz now)
+{
+	cs_token_given(connection, token, expires_at, now);
+	connection->keeper->tries = 0;
+	connection->keeper->wake_at = DT_NOEND;
+	if (connection->endpoint != NULL)
+		cs_endpoint_set_token(connection->endpoint, token);
+}
+
+static void
+wait_longer(CsTokenKeeper *keeper, const CsFailure *failure, TimestampTz now)
+{
+	int64 wait = AGAIN_FIRST_MS << Min(keeper->tries, 6);
+
+	keeper->tries++;
+	wait = Max(Min(wait, AGAIN_LAST_MS), failure->retry_after_ms);
+	keeper->wake_at = TimestampTzPlusMilliseconds(now, wait);
+}
+
+/*
+ * There is no token. What waits for one ends; a connection for which a person
+ * must do something says so.
+ */
+static void
+no_token(CsConnection *connection, const CsFailure *why, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	CsFailure failure = *why;
+
+	/* what an administrator must mend stops the connection too */
+	if (failure.failure_class == CS_FAIL_FORBIDDEN)
+		failure.failure_class = CS_FAIL_NEEDS_CONSENT;
+	else if (failure.failure_class != CS_FAIL_NEEDS_CONSENT &&
+			 failure.failure_class != CS_FAIL_LOCKED)
+		failure.failure_class = CS_FAIL_UNREACHABLE; /* no file's own fault */
+	end_talk(connection);
+	wait_longer(keeper, &failure, now);
+	if (connection->endpoint != NULL)
+		cs_endpoint_refuse_token(connection->endpoint, &failure);
+	cs_begin("noting a failure");
+	cs_connection_note(connection, &failure, now);
+	cs_commit();
+	if (failure.failure_class == CS_FAIL_NEEDS_CONSENT)
+		connection->is_active = false;
+	end_about(connection);
+}
+
+/* ---- beginning to talk ---- */
+
+/* The lock is had, or tried for again soon. */
+static bool
+lock(CsConnection *connection, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+
+	keeper->locked = cs_token_lock(connection->connection_id);
+	if (!keeper->locked)
+		keeper->wake_at = TimestampTzPlusMilliseconds(now, LOCK_AGAIN_MS);
+	return keeper->locked;
+}
+
+static bool
+start_talk(CsConnection *connection, Step step, const CsGrant *grant,
+		   CsFailure *failure)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	CsOp op = {.kind = CS_OP_TOKEN, .grant = grant};
+
+	keeper->server = cs_token_server(connection, failure);
+	if (keeper->server == NULL)
+		return false;
+	keeper->talk = cs_transfer_start(connection->loop, &cs_oauth_conversations,
+									 keeper->server, &op, NULL, &keeper->job);
+	keeper->step = step;
+	return true;
+}
+
+/* Is it the one that the endpoint had, and that may have been refused? */
+static bool
+is_last(const CsTokenKeeper *keeper, const char *token)
+{
+	uint8 digest[CS_SHA256_LENGTH];
+
+	cs_sha256(token, strlen(token), digest);
+	return keeper->has_last &&
+		   memcmp(digest, keeper->last, sizeof(digest)) == 0;
+}
+
+/* False with *failure. Done at once where another process stored one meanwhile. */
+static bool
+ask_token(CsConnection *connection, TimestampTz now, CsFailure *failure)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	TimestampTz expires_at;
+	const char *stored;
+	const char *certificate;
+	CsGrant grant;
+
+	if (!cs_token_secrets(connection, &keeper->secrets, failure))
+		return false;
+	stored = cs_token_stored(&keeper->secrets, now, &expires_at);
+	if (stored != NULL && !is_last(keeper, stored))
+	{
+		give_token(connection, stored, expires_at, now);
+		end_talk(connection);
+		return true;
+	}
+	certificate = keeper->secrets.given.bytes != NULL
+					  ? cs_secret_get(&keeper->secrets.given, "certificate")
+					  : NULL;
+	keeper->certificate_end = certificate != NULL ? cs_certificate_end(certificate) : 0;
+	return cs_token_grant(connection, &keeper->secrets, now, &grant, failure) &&
+		   start_talk(connection, STEP_TOKEN, &grant, failure);
+}
+
+static void
+begin_token(CsConnection *connection, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	CsFailure failure = {0};
+	MemoryContext old;
+	bool ok;
+
+	if (!lock(connection, now))
+		return;
+	keeper->context = AllocSetContextCreate(connection->context, "cloudsync token",
+											ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(keeper->context);
+	ok = ask_token(connection, now, &failure);
+	MemoryContextSwitchTo(old);
+	if (!ok)
+		no_token(connection, &failure, now);
+}
+
+/* ---- what came of it ---- */
+
+static void
+token_came(CsConnection *connection, const CsTokens *tokens, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	char *missing = cs_token_scope_missing(connection, tokens);
+	CsFailure failure = {0};
+	TimestampTz expires_at = cs_token_end(tokens, now);
+	MemoryContext old;
+	char *token;
+
+	if (missing != NULL)
+	{
+		cs_failure_set(&failure, CS_FAIL_NEEDS_CONSENT,
+					   "Consent to it, or have an administrator allow it to the application.",
+					   "the scope \"%s\" is needed and was not granted", missing);
+		no_token(connection, &failure, now);
+		return;
+	}
+	CS_CRASH_POINT("token.after_answer");
+	/* stored, durably, before anybody uses the new one */
+	cs_begin("storing tokens");
+	cs_token_store(connection, tokens, cs_token_refresh(&keeper->secrets),
+				   keeper->certificate_end, now);
+	cs_commit();
+	cs_make_durable();
+	CS_CRASH_POINT("token.after_store");
+	old = MemoryContextSwitchTo(connection->context);
+	token = pstrdup(tokens->access_token);
+	MemoryContextSwitchTo(old);
+	end_talk(connection);
+	give_token(connection, token, expires_at, now);
+	OPENSSL_cleanse(token, strlen(token));
+	pfree(token);
+}
+
+/* ---- revocation, after a connection was ended (C6) ---- */
+
+static void
+forget_secrets(CsConnection *connection)
+{
+	Oid types[] = {INT8OID};
+	Datum values[] = {Int64GetDatum(connection->connection_id)};
+
+	cs_begin("forgetting tokens");
+	cs_execute("DELETE FROM cloudsync.secret WHERE owner_kind IN ('connection', 'token') "
+			   "AND owner_id OPERATOR(pg_catalog.=) $1",
+			   1, types, values, NULL, false);
+	cs_execute("UPDATE cloudsync.connection SET revoke = false, token_due_at = NULL "
+			   "WHERE connection_id OPERATOR(pg_catalog.=) $1",
+			   1, types, values, NULL, false);
+	cs_commit();
+	connection->revoke = false;
+}
+
+/* Tried for some time, so that no token outlives its connection by long. */
+static void
+revoke_failed(CsConnection *connection, const CsFailure *failure, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	Oid types[] = {INT8OID, TIMESTAMPTZOID};
+	Datum values[2];
+
+	end_talk(connection);
+	if ((failure->failure_class != CS_FAIL_RETRY_LATER &&
+		 failure->failure_class != CS_FAIL_RETRY_NOW &&
+		 failure->failure_class != CS_FAIL_UNREACHABLE &&
+		 failure->failure_class != CS_FAIL_LOCKED) ||
+		keeper->tries >= REVOKE_TRIES)
+	{
+		ereport(LOG, (errmsg("tokens of connection " INT64_FORMAT " were not revoked: %s",
+							 connection->connection_id, failure->message)));
+		forget_secrets(connection);
+		return;
+	}
+	wait_longer(keeper, failure, now);
+	values[0] = Int64GetDatum(connection->connection_id);
+	values[1] = TimestampTzGetDatum(keeper->wake_at);
+	cs_begin("noting a failure");
+	cs_execute("UPDATE cloudsync.connection SET token_due_at = $2 "
+			   "WHERE connection_id OPERATOR(pg_catalog.=) $1",
+			   2, types, values, NULL, false);
+	cs_commit();
+}
+
+/* False with *failure; an access token is come by first where that is needed. */
+static bool
+ask_revoke(CsConnection *connection, TimestampTz now, CsFailure *failure)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	const CsOAuth *oauth = connection->provider->oauth;
+	CsGrant grant = {.kind = CS_GRANT_REVOKE};
+	TimestampTz expires_at;
+
+	if (!cs_token_secrets(connection, &keeper->secrets, failure))
+		return false;
+	grant.url = oauth->revoke_url != NULL ? oauth->revoke_url(connection->options) : NULL;
+	grant.refresh_token = cs_token_refresh(&keeper->secrets);
+	if (grant.url == NULL || grant.refresh_token == NULL)
+	{
+		forget_secrets(connection);
+		end_talk(connection);
+		return true;
+	}
+	if (!oauth->revoke_by_access)
+		return start_talk(connection, STEP_REVOKE, &grant, failure);
+	grant.access_token = cs_token_stored(&keeper->secrets, now, &expires_at);
+	if (grant.access_token != NULL)
+		return start_talk(connection, STEP_REVOKE, &grant, failure);
+	return cs_token_grant(connection, &keeper->secrets, now, &grant, failure) &&
+		   start_talk(connection, STEP_TOKEN, &grant, failure);
+}
+
+static void
+begin_revoke(CsConnection *connection, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	CsFailure failure = {0};
+	MemoryContext old;
+	bool ok;
+
+	if (!lock(connection, now))
+		return;
+	keeper->context = AllocSetContextCreate(connection->context, "cloudsync token",
+											ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(keeper->context);
+	ok = ask_revoke(connection, now, &failure);
+	MemoryContextSwitchTo(old);
+	if (!ok)
+		revoke_failed(connection, &failure, now);
+}
+
+/* ---- device codes ---- */
+
+static bool
+ask_device(CsConnection *connection, TimestampTz now, CsFailure *failure)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	const CsOAuth *oauth = connection->provider->oauth;
+	CsGrant grant = {.kind = CS_GRANT_DEVICE_START};
+
+	if (!cs_device_read(connection, &keeper->device, failure))
+		return false;
+	if (keeper->device.consent_id == 0)
+	{
+		end_talk(connection);
+		keeper->wake_at = DT_NOEND;
+		return true;
+	}
+	grant.client_id = keeper->device.client_id;
+	grant.scope = keeper->device.scopes;
+	if (keeper->device.code == NULL)
+	{
+		grant.url = oauth->device_url(connection->options);
+		return start_talk(connection, STEP_DEVICE_START, &grant, failure);
+	}
+	if (!cs_token_secrets(connection, &keeper->secrets, failure))
+		return false;
+	grant.kind = CS_GRANT_DEVICE;
+	grant.url = oauth->token_url(connection->options);
+	grant.scope = NULL;
+	grant.device_code = keeper->device.code;
+	grant.client_secret = keeper->secrets.app.bytes != NULL
+							  ? cs_secret_get(&keeper->secrets.app, "client_secret")
+							  : NULL;
+	return start_talk(connection, STEP_DEVICE, &grant, failure);
+}
+
+static void
+device_failed(CsConnection *connection, const CsFailure *failure, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+
+	if (failure->failure_class == CS_FAIL_NEEDS_CONSENT ||
+		failure->failure_class == CS_FAIL_FORBIDDEN)
+	{
+		cs_device_failed(connection, &keeper->device, failure);
+		end_talk(connection);
+		keeper->wake_at = DT_NOEND;
+		return;
+	}
+	end_talk(connection);
+	wait_longer(keeper, failure, now);
+}
+
+static void
+begin_device(CsConnection *connection, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	CsFailure failure = {0};
+	MemoryContext old;
+	bool ok;
+
+	keeper->context = AllocSetContextCreate(connection->context, "cloudsync token",
+											ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(keeper->context);
+	ok = ask_device(connection, now, &failure);
+	MemoryContextSwitchTo(old);
+	if (!ok)
+		device_failed(connection, &failure, now);
+}
+
+static void
+device_told(CsConnection *connection, const CsTokens *tokens, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	CsFailure failure = {0};
+	char *missing;
+
+	if (keeper->step == STEP_DEVICE_START)
+	{
+		cs_device_shown(connection, &keeper->device, tokens, now);
+		keeper->wake_at = TimestampTzPlusMilliseconds(now, tokens->interval * 1000);
+	}
+	else if (tokens->pending)
+	{
+		cs_device_waits(connection, &keeper->device, tokens, now);
+		keeper->wake_at = TimestampTzPlusMilliseconds(now, keeper->device.interval * 1000);
+	}
+	else if ((missing = cs_token_scope_missing(connection, tokens)) != NULL)
+	{
+		cs_failure_set(&failure, CS_FAIL_NEEDS_CONSENT, NULL,
+					   "the scope \"%s\" is needed and was not granted", missing);
+		cs_device_failed(connection, &keeper->device, &failure);
+		keeper->wake_at = DT_NOEND;
+	}
+	else
+	{
+		cs_device_done(connection, &keeper->device, tokens, now);
+		connection->is_pending = false; /* it is opened anew */
+		keeper->wake_at = DT_NOEND;
+	}
+	end_talk(connection);
+}
+
+/* ---- whose account is it? ---- */
+
+static void
+begin_about(CsConnection *connection)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	CsOp op = {.kind = CS_OP_ABOUT, .path = "/"};
+	MemoryContext old;
+
+	keeper->about_context = AllocSetContextCreate(connection->context, "cloudsync about",
+												  ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(keeper->about_context);
+	connection->transfers++;
+	keeper->about = cs_transfer_start(connection->loop, connection->provider,
+									  connection->endpoint, &op, NULL, &keeper->job);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+about_ended(CsConnection *connection, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	CsResult *result = &keeper->about->result;
+	CsFailure failure = result->failure;
+	bool done = keeper->about->state == CS_TRANSFER_DONE;
+
+	if (!done && keeper->about->state != CS_TRANSFER_FAILED)
+	{
+		cs_transfer_continue(keeper->about);
+		return;
+	}
+	if (done && cs_account_settle(connection, result->account, result->account_name, now, &failure))
+	{
+		end_about(connection);
+		return;
+	}
+	end_about(connection);
+	wait_longer(keeper, &failure, now);
+	cs_begin("noting a failure");
+	cs_connection_note(connection, &failure, now);
+	cs_commit();
+	if (failure.failure_class == CS_FAIL_NEEDS_CONSENT)
+		connection->is_active = false;
+}
+
+/* ---- the turn ---- */
+
+static void
+talk_ended(CsConnection *connection, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	CsTransfer *talk = keeper->talk;
+	MemoryContext old = MemoryContextSwitchTo(keeper->context);
+	bool done = talk->state == CS_TRANSFER_DONE;
+	CsFailure failure = talk->result.failure;
+	const CsTokens *tokens = talk->result.tokens;
+
+	MemoryContextSwitchTo(old);
+	switch (keeper->step)
+	{
+		case STEP_DEVICE_START:
+		case STEP_DEVICE:
+			if (done)
+				device_told(connection, tokens, now);
+			else
+				device_failed(connection, &failure, now);
+			break;
+		case STEP_REVOKE:
+			if (done)
+			{
+				end_talk(connection);
+				forget_secrets(connection);
+			}
+			else
+				revoke_failed(connection, &failure, now);
+			break;
+		default:
+			if (done)
+				token_came(connection, tokens, now);
+			else if (connection->revoke)
+				revoke_failed(connection, &failure, now);
+			else
+				no_token(connection, &failure, now);
+			break;
+	}
+}
+
+/* Is a token needed: by what waits, soon, or to keep the consent alive? */
+static bool
+token_wanted(const CsConnection *connection, TimestampTz now)
+{
+	const CsTokenKeeper *keeper = connection->keeper;
+
+	if (connection->endpoint == NULL)
+		return false;
+	if (cs_endpoint_wants_token(connection->endpoint))
+		return true;
+	if (!keeper->duties || !connection->is_active || !connection->account_checked)
+		return false;
+	if (connection->token_due_at <= now)
+		return true;
+	return connection->jobs != NIL && keeper->renew_at <= now;
+}
+
+static bool
+about_wanted(const CsConnection *connection)
+{
+	const CsTokenKeeper *keeper = connection->keeper;
+
+	return keeper->duties && connection->is_active &&
+		   !connection->account_checked && keeper->about == NULL &&
+		   connection->endpoint != NULL;
+}
+
+/* See engine.h. */
+void
+cs_token_turn(CsConnection *connection, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	CsFailure failure = {0};
+
+	if (keeper == NULL)
+		return;
+	keeper->job.ready = false;
+	if (keeper->talk != NULL && keeper->talk->state != CS_TRANSFER_RUNNING)
+		talk_ended(connection, now);
+	if (keeper->about != NULL && keeper->about->state != CS_TRANSFER_RUNNING)
+		about_ended(connection, now);
+	if (keeper->talk != NULL)
+		return;
+	if (keeper->wake_at > now && keeper->wake_at != DT_NOEND)
+		return;
+	if (keeper->duties && connection->revoke)
+		begin_revoke(connection, now);
+	else if (keeper->duties && connection->is_pending)
+	{
+		if (keeper->wake_at != DT_NOEND)
+			begin_device(connection, now);
+	}
+	else
+	{
+		if (keeper->duties && connection->is_active && connection->endpoint == NULL &&
+			(!connection->account_checked || connection->token_due_at <= now) &&
+			cs_connection_endpoint(connection, false, &failure) == NULL)
+			no_token(connection, &failure, now);
+		if (token_wanted(connection, now))
+			begin_token(connection, now);
+		if (about_wanted(connection))
+			begin_about(connection);
+	}
+}
+
+/* See engine.h. */
+void
+cs_token_failed(CsConnection *connection, const ErrorData *error, TimestampTz now)
+{
+	CsFailure failure = {0};
+
+	cs_failure_set(&failure, CS_FAIL_RETRY_LATER, error->detail, "%s", error->message);
+	end_talk(connection);
+	end_about(connection);
+	wait_longer(connection->keeper, &failure, now);
+	if (connection->endpoint != NULL)
+		cs_endpoint_refuse_token(connection->endpoint, &failure);
+}
+
+/* See engine.h. */
+bool
+cs_token_ready(const CsConnection *connection)
+{
+	return connection->keeper == NULL ||
+		   (connection->is_active && connection->account_checked);
+}
+
+/* See engine.h. */
+bool
+cs_token_busy(const CsConnection *connection)
+{
+	const CsTokenKeeper *keeper = connection->keeper;
+
+	if (keeper == NULL)
+		return false;
+	return keeper->talk != NULL || keeper->about != NULL ||
+		   (keeper->duties && (connection->revoke || connection->is_pending) &&
+			keeper->wake_at != DT_NOEND);
+}
+
+/* See engine.h. */
+TimestampTz
+cs_token_next(const CsConnection *connection, TimestampTz now)
+{
+	const CsTokenKeeper *keeper = connection->keeper;
+	bool waiting;
+
+	if (keeper == NULL)
+		return DT_NOEND;
+	if (keeper->job.ready)
+		return now;
+	if (keeper->talk != NULL)
+		return DT_NOEND;
+	waiting = keeper->wake_at > now && keeper->wake_at != DT_NOEND;
+	if (keeper->duties && (connection->revoke || connection->is_pending))
+		return keeper->wake_at;
+	if (token_wanted(connection, now) || about_wanted(connection))
+		return waiting ? keeper->wake_at : now;
+	return connection->jobs != NIL ? keeper->renew_at : DT_NOEND;
+}

@@ -1,0 +1,96 @@
+/*
+ * token.h
+ *	  What the files of access tokens share: a connection's secrets as a grant
+ *	  for a token server, and tokens stored. Inner header of engine/.
+ */
+#ifndef CLOUDSYNC_TOKEN_H
+#define CLOUDSYNC_TOKEN_H
+
+#include "cloudsync/engine.h"
+#include "cloudsync/oauth.h"
+#include "cloudsync/vault.h"
+
+#define CS_TOKEN_EARLY_MS 300000 /* a token is renewed so long before its end */
+
+/* What is secret of a connection; readable until cs_token_secrets_forget. */
+typedef struct CsTokenSecrets
+{
+	CsSecret given; /* credentials as they were given */
+	CsSecret token; /* and what came of them */
+	CsSecret app;
+	char *client_id; /* of the registered application, or NULL */
+} CsTokenSecrets;
+
+/*
+ * Reads them in a short transaction, into the current memory context. False
+ * with *failure (LOCKED).
+ */
+extern bool cs_token_secrets(CsConnection *connection, CsTokenSecrets *secrets,
+							 CsFailure *failure);
+extern void cs_token_secrets_forget(CsTokenSecrets *secrets);
+/* The access token that is stored and its end; NULL: none, or not for long. */
+extern const char *cs_token_stored(const CsTokenSecrets *secrets,
+								   TimestampTz now, TimestampTz *expires_at);
+/* Is there anything that a token can be come by with? */
+extern const char *cs_token_refresh(const CsTokenSecrets *secrets);
+/*
+ * How a token is come by with them. False with *failure: NEEDS_CONSENT if
+ * somebody must do something first.
+ */
+extern bool cs_token_grant(CsConnection *connection,
+						   const CsTokenSecrets *secrets, TimestampTz now,
+						   CsGrant *grant, CsFailure *failure);
+/* The scope that is needed and was not granted, or NULL. palloc'd. */
+extern char *cs_token_scope_missing(const CsConnection *connection,
+									const CsTokens *tokens);
+
+/*
+ * In a transaction: stores them, encrypted, with the refresh token that holds
+ * from now on (former, unless there is a new one), and what is known of the end.
+ */
+extern void cs_token_store(CsConnection *connection, const CsTokens *tokens,
+						   const char *former, int64 certificate_end,
+						   TimestampTz now);
+extern TimestampTz cs_token_end(const CsTokens *tokens, TimestampTz now);
+
+/* An endpoint for token servers, in the current memory context; or NULL. */
+extern CsEndpoint *cs_token_server(CsConnection *connection,
+								   CsFailure *failure);
+/* The row of cloudsync.secret of one kind, opened; no row is no failure. */
+extern bool cs_secret_of(const char *tenant, const char *kind, int64 id,
+						 CsSecret *secret, CsFailure *failure);
+/* Adds to a secret that is to be stored; value NULL: nothing. */
+extern void cs_secret_add(CsSecret *secret, const char *key, const char *value);
+
+/*
+ * The service said whose account the tokens are of (C2). False with *failure: it
+ * is another's than the connection's. In a transaction of its own.
+ */
+extern bool cs_account_settle(CsConnection *connection, const char *account,
+							  const char *shown, TimestampTz now,
+							  CsFailure *failure);
+
+/* consent.c: device codes, as steps of a connection's keeper */
+typedef struct CsDevice
+{
+	int64 consent_id; /* 0: there is none */
+	char *client_id;
+	char *scopes;
+	char *code; /* NULL: not asked for yet; secret */
+	int64 interval;
+	TimestampTz expires_at;
+} CsDevice;
+
+extern bool cs_device_read(CsConnection *connection, CsDevice *device,
+						   CsFailure *failure);
+extern void cs_device_shown(CsConnection *connection, CsDevice *device,
+							const CsTokens *tokens, TimestampTz now);
+extern void cs_device_waits(CsConnection *connection, CsDevice *device,
+							const CsTokens *tokens, TimestampTz now);
+/* Consent was given: the connection is active, its account to be asked for. */
+extern void cs_device_done(CsConnection *connection, const CsDevice *device,
+						   const CsTokens *tokens, TimestampTz now);
+extern void cs_device_failed(CsConnection *connection, const CsDevice *device,
+							 const CsFailure *failure);
+
+#endif
