@@ -246,6 +246,18 @@ text_option(Jsonb *options, const char *key)
 	return pnstrdup(value->val.string.val, value->val.string.len);
 }
 
+static bool
+has_key(Jsonb *given, const char *key)
+{
+	JsonbValue name;
+
+	name.type = jbvString;
+	name.val.string.val = (char *) key;
+	name.val.string.len = strlen(key);
+	return given != NULL && JB_ROOT_IS_OBJECT(given) &&
+		   findJsonbValueFromContainer(&given->root, JB_FOBJECT, &name) != NULL;
+}
+
 /* Credentials that are of use together alone, and those that exclude others. */
 typedef struct Pair
 {
@@ -273,9 +285,9 @@ check_pairs(const CsProvider *provider, Jsonb *given)
 	{
 		const Pair *pair = &pairs[i];
 
-		if (text_option(given, pair->key) == NULL)
+		if (!has_key(given, pair->key))
 			continue;
-		if (pair->needs != NULL && text_option(given, pair->needs) == NULL)
+		if (pair->needs != NULL && !has_key(given, pair->needs))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("provider \"%s\" needs the credential \"%s\" "
@@ -283,7 +295,7 @@ check_pairs(const CsProvider *provider, Jsonb *given)
 							provider->name, pair->needs, pair->key),
 					 errhint("Give both, or neither.")));
 		if (pair->excludes != NULL &&
-			text_option(given, pair->excludes) != NULL)
+			has_key(given, pair->excludes))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("credentials \"%s\" and \"%s\" exclude each other",
