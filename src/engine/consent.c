@@ -59,7 +59,7 @@ settle(CsConnection *connection, const char *account, const char *shown,
 	}
 	cs_execute("SELECT account_id FROM cloudsync.connection "
 			   "WHERE connection_id OPERATOR(pg_catalog.=) $1",
-			   1, types, values, NULL, true);
+			   1, types, values, NULL, false);
 	connection->account_id = cs_get_int64(0, 1, 0);
 	connection->account_checked = true;
 	return true;
