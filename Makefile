@@ -72,7 +72,7 @@ unit_sources = $(shell sed -n '1s,^/\* *sources:\(.*\)\*/.*,\1,p' test/unit/$(1)
 unit: $(UNIT_PROGRAMS)
 .SECONDEXPANSION:
 $(UNIT_PROGRAMS): build/unit/%: test/unit/%.c $$(call unit_sources,$$*) \
-		$(ALL_HEADERS) $(wildcard test/unit/*.h) Makefile
+		$(ALL_HEADERS) $(wildcard test/unit/*.h test/fuzz/*.h) Makefile
 	@mkdir -p build/unit
 	$(CC) $(UNIT_FLAGS) -o $@ $(filter %.c,$^) $(UNIT_LIBS)
 endif

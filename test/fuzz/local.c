@@ -11,40 +11,11 @@
 
 #include "cloudsync/provider.h"
 #include "fuzz.h"
-
-#define MUST(condition)                                                        \
-	do                                                                         \
-	{                                                                          \
-		if (!(condition))                                                      \
-		{                                                                      \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);    \
-			abort();                                                           \
-		}                                                                      \
-	} while (0)
+#include "input.h"
 
 #define TEMP ".cloudsync-0123456789abcdef.part"
 #define TEMP_PATH "/d/" TEMP
 #define MAX_STEPS 20000
-
-typedef struct Input
-{
-	const uint8_t *data;
-	size_t size;
-	size_t used;
-} Input;
-
-/* The next byte; nothing but zeros after the last. */
-static int
-byte(Input *input)
-{
-	return input->used < input->size ? input->data[input->used++] : 0;
-}
-
-static bool
-exhausted(const Input *input)
-{
-	return input->used >= input->size;
-}
 
 /* What was done so far, to judge what comes by. */
 typedef struct Watch
