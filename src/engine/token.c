@@ -88,13 +88,15 @@ end_talk(CsConnection *connection)
 	if (keeper->device.code != NULL)
 		OPENSSL_cleanse(keeper->device.code, strlen(keeper->device.code));
 	memset(&keeper->device, 0, sizeof(keeper->device));
-	if (keeper->context != NULL)
-		MemoryContextDelete(keeper->context); /* the transfer goes with it */
-	keeper->context = NULL;
+	if (keeper->talk != NULL)
+		cs_transfer_free(keeper->talk);
 	keeper->talk = NULL;
 	if (keeper->server != NULL)
 		cs_endpoint_close(keeper->server);
 	keeper->server = NULL;
+	if (keeper->context != NULL)
+		MemoryContextDelete(keeper->context);
+	keeper->context = NULL;
 	keeper->step = STEP_NONE;
 	if (keeper->locked)
 		cs_token_unlock(connection->connection_id);
@@ -244,8 +246,7 @@ ask_token(CsConnection *connection, TimestampTz now, CsFailure *failure)
 	if (stored != NULL && !is_last(keeper, stored))
 	{
 		give_token(connection, stored, expires_at, now);
-		end_talk(connection);
-		return true;
+		return true; /* nothing is to be asked */
 	}
 	certificate = keeper->secrets.given.bytes != NULL
 					  ? cs_secret_get(&keeper->secrets.given, "certificate")
@@ -272,6 +273,8 @@ begin_token(CsConnection *connection, TimestampTz now)
 	MemoryContextSwitchTo(old);
 	if (!ok)
 		no_token(connection, &failure, now);
+	else if (keeper->talk == NULL)
+		end_talk(connection);
 }
 
 /* ---- what came of it ---- */
@@ -376,7 +379,6 @@ ask_revoke(CsConnection *connection, TimestampTz now, CsFailure *failure)
 	if (grant.url == NULL || grant.refresh_token == NULL)
 	{
 		forget_secrets(connection);
-		end_talk(connection);
 		return true;
 	}
 	if (!oauth->revoke_by_access)
@@ -405,6 +407,8 @@ begin_revoke(CsConnection *connection, TimestampTz now)
 	MemoryContextSwitchTo(old);
 	if (!ok)
 		revoke_failed(connection, &failure, now);
+	else if (keeper->talk == NULL)
+		end_talk(connection);
 }
 
 /* ---- device codes ---- */
@@ -420,7 +424,6 @@ ask_device(CsConnection *connection, TimestampTz now, CsFailure *failure)
 		return false;
 	if (keeper->device.consent_id == 0)
 	{
-		end_talk(connection);
 		keeper->wake_at = DT_NOEND;
 		return true;
 	}
@@ -475,6 +478,8 @@ begin_device(CsConnection *connection, TimestampTz now)
 	MemoryContextSwitchTo(old);
 	if (!ok)
 		device_failed(connection, &failure, now);
+	else if (keeper->talk == NULL)
+		end_talk(connection);
 }
 
 static void
@@ -562,12 +567,10 @@ talk_ended(CsConnection *connection, TimestampTz now)
 {
 	CsTokenKeeper *keeper = connection->keeper;
 	CsTransfer *talk = keeper->talk;
-	MemoryContext old = MemoryContextSwitchTo(keeper->context);
 	bool done = talk->state == CS_TRANSFER_DONE;
 	CsFailure failure = talk->result.failure;
 	const CsTokens *tokens = talk->result.tokens;
 
-	MemoryContextSwitchTo(old);
 	switch (keeper->step)
 	{
 		case STEP_DEVICE_START:
