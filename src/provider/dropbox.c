@@ -222,6 +222,8 @@ about(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	{
 		if (cs_json_text(json, "account_id") == NULL)
 			return cs_dropbox_nonsense(result, "/");
+		c->account = cs_dropbox_keep(c, cs_json_text(json, "account_id"));
+		c->account_name = cs_dropbox_keep(c, cs_json_text(json, "email"));
 		return cs_dropbox_rpc(c, request, ABOUT_SPACE, "users/get_space_usage",
 							  "null");
 	}
@@ -242,6 +244,8 @@ about(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		else
 			(void) cs_json_int64(allocation, "used", &result->used_bytes);
 	}
+	result->account = c->account;
+	result->account_name = c->account_name;
 	return cs_dropbox_folder_entry(result, "/", NULL);
 }
 

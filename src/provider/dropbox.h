@@ -77,8 +77,8 @@ struct CsConversation
 	int times_sent;
 
 	/* ABOUT */
-	int64 used;
-	int64 quota;
+	char *account;
+	char *account_name;
 
 	/* LIST */
 	char *cursor;

@@ -252,8 +252,7 @@ start(CsConversation *c, CsRequest *request, CsResult *result)
 		c->step = cs_dropbox_session;
 		return c->step(c, NULL, request, result);
 	}
-	if (!c->op.has_sha256 ||
-		(c->op.checksum == NULL && c->op.size > DBX_BLOCK))
+	if (!c->op.has_sha256 || (c->op.checksum == NULL && c->op.size > DBX_BLOCK))
 		return cs_dropbox_hash(c, request, PUT_HASHED, 0, c->op.size);
 	c->size = c->op.size;
 	memcpy(c->sha256, c->op.sha256, CS_SHA256_LENGTH);

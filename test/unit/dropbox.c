@@ -72,7 +72,7 @@ test_about(void)
 	PLAY("about", &op, ACCOUNT "200 {\"account_id\":\"dbid:1\"}",
 		 "API users/get_space_usage null = 200 {\"used\":5,\"allocation\":"
 		 "{\".tag\":\"individual\",\"allocated\":9}}",
-		 "DONE //");
+		 "DONE // of dbid:1 5/9");
 	PLAY("about nonsense", &op, ACCOUNT "200 {\"a\":1}", "FAILED retry later");
 	PLAY("taken back", &op, ACCOUNT "401 " ERROR(TAG("invalid_access_token")),
 		 "FAILED needs consent");
@@ -112,7 +112,7 @@ test_busy(void)
 		 USAGE " wait 1 = 200 {\"used\":5,\"allocation\":"
 			   "{\".tag\":\"team\",\"used\":7,"
 			   "\"allocated\":9}}",
-		 "DONE //");
+		 "DONE // of dbid:1 7/9");
 	PLAY("for long", &op, ACCOUNT "429 " SLOW ",\"retry_after\":300}}",
 		 "FAILED retry later");
 	tap_ok(last_failure.retry_after_ms == 300000, "as long as it said");

@@ -210,7 +210,12 @@ say(CsStep step, const CsRequest *request, const CsResult *result, int n_puts)
 				entry->path != NULL && entry->size >= 0
 					? psprintf(" %d", (int) entry->size)
 					: "",
-				result->cursor != NULL ? psprintf(" >%s", result->cursor) : "");
+				result->cursor != NULL ? psprintf(" >%s", result->cursor)
+				: result->account != NULL
+					? psprintf(" of %s " INT64_FORMAT "/" INT64_FORMAT,
+							   result->account, result->used_bytes,
+							   result->quota_bytes)
+					: "");
 		default:
 			return psprintf("FAILED %s",
 							class_names[result->failure.failure_class]);
