@@ -68,13 +68,19 @@ UNIT_LIBS = -L$(shell $(PG_CONFIG) --pkglibdir) -L$(shell $(PG_CONFIG) --libdir)
 	-lpgcommon -lpgport -lcurl -lexpat -lssl -lcrypto -lpthread -lm
 unit_sources = $(shell sed -n '1s,^/\* *sources:\(.*\)\*/.*,\1,p' test/unit/$(1).c)
 
+# the tested sources' objects, shared by all programs
+unit_objects = $(patsubst %.c,build/unit/objects/%.o,$(wildcard $(call unit_sources,$(1))))
+
 .PHONY: unit
 unit: $(UNIT_PROGRAMS)
 .SECONDEXPANSION:
-$(UNIT_PROGRAMS): build/unit/%: test/unit/%.c $$(call unit_sources,$$*) \
-		$(ALL_HEADERS) $(wildcard test/unit/*.h test/fuzz/*.h) Makefile
+$(UNIT_PROGRAMS): build/unit/%: test/unit/%.c $$(call unit_objects,$$*) \
+		$(wildcard test/unit/*.h test/fuzz/*.h) $(ALL_HEADERS) Makefile
 	@mkdir -p build/unit
-	$(CC) $(UNIT_FLAGS) -o $@ $(filter %.c,$^) $(UNIT_LIBS)
+	$(CC) $(UNIT_FLAGS) -o $@ $(filter %.c %.o,$^) $(UNIT_LIBS)
+build/unit/objects/%.o: %.c $(ALL_HEADERS) $(wildcard test/fuzz/*.h) Makefile
+	@mkdir -p $(dir $@)
+	$(CC) $(UNIT_FLAGS) -c -o $@ $<
 endif
 
 .PHONY: demo test setup cppcheck format

@@ -44,7 +44,7 @@ build_in() {
 		case $f in *.o | *.bc) origin=${f%.*}.c ;; *) origin=$f ;; esac
 		[ -e "$repository/$origin" ] || rm -f "$build/$f"
 	done
-	if ! make -C "$build" PG_CONFIG="$PG_CONFIG" with_llvm=no "$@" >"$log" 2>&1; then
+	if ! make -j"$(nproc)" -C "$build" PG_CONFIG="$PG_CONFIG" with_llvm=no "$@" >"$log" 2>&1; then
 		grep -E -A4 ': (fatal )?error:|warning:|undefined reference|\*\*\*' "$log" |
 			cut -c 1-300 | tail -n 60 >&2 || tail -n 40 "$log" >&2
 		die "the build failed"
