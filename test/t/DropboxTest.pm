@@ -43,12 +43,14 @@ sub connect_dropbox
 	return sql("SELECT cloudsync_authorize('$name', '$code')");
 }
 
-# What is below a folder: { path below it => SHA-256 }.
+# What is below a folder: { path below it => SHA-256 }; of one that is not there: {}.
 sub remote
 {
 	my ($folder, %told) = @_;
 	my %found;
-	foreach my $item (@{ $cloud->act("dropbox", tree => { path => $folder, %told }) })
+	my $tree = eval { $cloud->act('dropbox', tree => { path => $folder, %told }) };
+	die $@ if !$tree && $@ !~ /there is no/;
+	foreach my $item (@{ $tree // [] })
 	{
 		next if $item->{folder};
 		(my $path = $item->{path}) =~ s{^/}{};
