@@ -27,7 +27,7 @@ sub npm_missing
 	my @wanted = @_;
 	return 'node and npm are not installed'
 	  if system('node --version >/dev/null 2>&1 && npm --version >/dev/null 2>&1') != 0;
-	my $said = qx{cd $modules && timeout 120 npm install --no-audit --no-fund --no-update-notifier --loglevel=error @wanted 2>&1};
+	my $said = qx{cd $modules && timeout 120 npm install --fetch-retries=1 --fetch-retry-mintimeout=1000 --no-audit --no-fund --no-update-notifier --loglevel=error @wanted 2>&1};
 	return '' if $? == 0;
 	$said =~ s/\s+/ /g;
 	return "npm cannot be asked for @wanted here: " . substr($said, 0, 200);
