@@ -210,8 +210,6 @@ test_upload(void)
 	MemoryBody *memory = new_body(SIZE, 0);
 	CsRequest wanted = {.send = CS_SEND_BODY, .length = SIZE,
 						.part_sha256 = true, .md5 = true};
-	CsRequest hashing = {.kind = CS_REQ_HASH_BODY, .from = 0, .length = 1000};
-	CsHttpTask *tasks[] = {&task};
 	uint8 md5[16];
 	unsigned len = 16;
 
@@ -236,8 +234,19 @@ test_upload(void)
 	EVP_Digest(memory->bytes, SIZE, md5, &len, EVP_md5(), NULL);
 	tap_ok(memcmp(md5, answer->md5, 16) == 0, "and their MD5 is known");
 	tap_ok(task.done == SIZE, "progress is told");
+}
 
-	/* a body in parts, its first bytes hashed and not sent */
+/* Bytes that are hashed and not sent, and bodies in parts. */
+static void
+test_hashing(void)
+{
+	MemoryBody *memory = new_body(SIZE, 0);
+	CsRequest wanted = {.send = CS_SEND_BODY, .length = SIZE,
+						.part_sha256 = true, .md5 = true};
+	CsRequest hashing = {.kind = CS_REQ_HASH_BODY, .from = 0, .length = 1000};
+	CsHttpTask *tasks[] = {&task};
+
+	fill_pattern(memory, SIZE);
 	open_task(memory);
 	cs_http_begin(&task, &hashing);
 	drive(tasks, 1);
@@ -268,9 +277,15 @@ test_upload(void)
 	request(&wanted, "PUT", "/seen");
 	tap_ok(answer->status == 200 && !answer->has_sha256,
 		   "there is no hash over a gap");
+}
 
-	/* lengths */
-	wanted.from = 0;
+static void
+test_lengths(void)
+{
+	MemoryBody *memory = new_body(SIZE, 0);
+	CsRequest wanted = {.send = CS_SEND_BODY};
+
+	fill_pattern(memory, SIZE);
 	wanted.length = -1;
 	open_task(memory);
 	request(&wanted, "PUT", "/seen");
@@ -714,6 +729,8 @@ main(void)
 	endpoint = open_endpoint(CS_AUTH_PASSWORD, "s3cret", "webdav");
 	test_plain();
 	test_upload();
+	test_hashing();
+	test_lengths();
 	test_download();
 	test_take();
 	test_faults();
