@@ -72,7 +72,6 @@ same_maker(const CsJson *json)
 	static const char *const ids[] = {"user/id", "application/id"};
 	const CsJson *maker = cs_json_member(json, "createdBy");
 	const CsJson *last = cs_json_member(json, "lastModifiedBy");
-	bool any = false;
 
 	for (int i = 0; i < (int) lengthof(ids); i++)
 	{
@@ -83,9 +82,9 @@ same_maker(const CsJson *json)
 			continue;
 		if (a == NULL || b == NULL || pg_strcasecmp(a, b) != 0)
 			return false;
-		any = true;
 	}
-	return any;
+	/* a person alone may have used any program */
+	return cs_json_text(maker, "application/id") != NULL;
 }
 
 /* "/drives/{id}/root:/a/b", percent-encoded in some answers: "/a/b". */

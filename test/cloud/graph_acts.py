@@ -107,7 +107,9 @@ def act_mkdir(part, told):
 
 def act_edit(part, told):
     drive, item = item_of(part, told)
-    return told_of(drive, drive.write(item, of_act(told)))
+    item = drive.write(item, of_act(told))
+    item.editor = part.world.authority["graph"].user(told.get("user"))
+    return told_of(drive, item)
 
 
 def act_rename(part, told):

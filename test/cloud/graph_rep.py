@@ -49,9 +49,11 @@ def conflict(call):
     refuse(call, 409, "nameAlreadyExists", "An item with the same name already exists under the parent.")
 
 
-def person(user):
-    return {"user": {"email": user.email, "id": user.id, "displayName": user.name}} if user is not None else {
-        "application": {"id": "", "displayName": "app"}}
+def person(user, app=None):
+    told = {"user": {"email": user.email, "id": user.id, "displayName": user.name}} if user is not None else {}
+    if app is not None or user is None:
+        told["application"] = {"id": app or "", "displayName": "app"}
+    return told
 
 
 @functools.lru_cache(maxsize=64)
@@ -120,7 +122,9 @@ def item(part, one, delta=False, select=None):
         out["webUrl"] = web_url(one)
     if not (one.folder and not drive.personal) and not (delta and not drive.personal):
         out["cTag"] = one.ctag
-    out["createdBy"] = out["lastModifiedBy"] = person(one.by or drive.owner)
+    out["createdBy"] = out["lastModifiedBy"] = person(one.by or drive.owner, one.app)
+    if one.editor is not None:
+        out["lastModifiedBy"] = person(one.editor)
     out["parentReference"] = reference(part, one, not delta)
     out["fileSystemInfo"] = {"createdDateTime": stamp(one.client_created, 0 if not drive.personal else 3),
                              "lastModifiedDateTime": stamp(one.client_modified, 0 if not drive.personal else 3)}
