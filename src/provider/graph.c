@@ -356,10 +356,7 @@ begin(CsService *service, const CsOp *op)
 			c->step = stat_item;
 			break;
 		case CS_OP_LIST:
-			c->step = op->follow || (op->recursive && op->id == NULL &&
-									 strcmp(op->path, "/") == 0)
-						  ? gr_delta
-						  : gr_list;
+			c->step = op->follow || gr_is_whole_drive(op) ? gr_delta : gr_list;
 			if (op->follow && op->cursor != NULL)
 				c->ready = gr_cursor_read(c) || c->service->drive != NULL;
 			break;

@@ -331,6 +331,8 @@ extern CsStep gr_list(CsConversation *c, const CsResponse *answer,
 					  CsRequest *request, CsResult *result);
 extern CsStep gr_delta(CsConversation *c, const CsResponse *answer,
 					   CsRequest *request, CsResult *result);
+/* Is all of the drive to be listed? */
+extern bool gr_is_whole_drive(const CsOp *op);
 extern bool gr_cursor_read(CsConversation *c);
 /* A page of a listing: begun, added to, given. */
 extern void gr_page_clear(CsConversation *c);

@@ -23,10 +23,17 @@
 enum
 {
 	DELTA_START,
+	DELTA_NOW,
 	DELTA_ANSWERED,
 	DELTA_PAGED,
 	DELTA_LAST_PAGED
 };
+
+bool
+gr_is_whole_drive(const CsOp *op)
+{
+	return op->recursive && op->id == NULL && strcmp(op->path, "/") == 0;
+}
 
 /* --- folders seen -------------------------------------------------------------------- */
 
@@ -116,15 +123,14 @@ add_item(CsConversation *c, const GrItem *item)
 	gr_entry(item, path, &entry);
 	entry.name = item->name;
 	entry.gone = item->deleted;
-	if (folder == NULL || strcmp(folder, "/") != 0)
-		entry.parent_id = item->parent_id;
+	entry.parent_id = item->parent_id;
 	if (!good && !item->deleted)
 		entry.refused = "Its name cannot be written as a path.";
 	if (item->deleted)
 		entry.path = NULL;
 	else if (item->kind == CS_ENTRY_FOLDER && path != NULL)
 		note_folder(c, item->id, path);
-	if (entry.path == NULL && !c->op.follow)
+	if (entry.path == NULL && c->op.cursor == NULL)
 	{
 		if (!item->deleted)
 			add_orphan(c, &entry);
@@ -304,6 +310,28 @@ failed(CsConversation *c, const CsResponse *answer, CsResult *result)
 }
 
 /*
+ * A folder is listed by its children; what changes in the drive meanwhile, and
+ * later, is what follows from now on.
+ */
+static CsStep
+now_answered(CsConversation *c, const CsResponse *answer, CsRequest *request,
+			 CsResult *result)
+{
+	const CsJson *json = gr_good(answer) ? gr_json(c, answer) : NULL;
+	const char *delta = cs_json_text(json, "@odata.deltaLink");
+
+	if (delta == NULL)
+		return failed(c, answer, result);
+	if (!gr_is_own(c->service, delta) || strstr(delta, "token=latest") != NULL)
+		return gr_fail(result, CS_FAIL_RETRY_LATER, c->op.path,
+					   "is given a cursor that means nothing");
+	c->cursor = make_cursor(c, delta);
+	c->step = gr_list;
+	c->phase = 0;
+	return gr_list(c, NULL, request, result);
+}
+
+/*
  * Have we been at this address before? Compared with one of the past that is
  * moved on after twice as many pages each time, so that any circle is noticed.
  */
@@ -365,6 +393,14 @@ gr_delta(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	switch (c->phase)
 	{
 		case DELTA_START:
+			if (c->op.cursor == NULL && !gr_is_whole_drive(&c->op))
+			{
+				ask_page(c, request,
+						 gr_path_url(c, "/", "delta",
+									 GR_SELECT_MANY "&token=latest"));
+				c->phase = DELTA_NOW;
+				return CS_STEP_REQUEST;
+			}
 			if (c->op.cursor == NULL)
 				return ask_page(c, request,
 								gr_path_url(c, "/", "delta", GR_SELECT_MANY));
@@ -379,6 +415,8 @@ gr_delta(CsConversation *c, const CsResponse *answer, CsRequest *request,
 			cs_json_free(c->json);
 			c->json = NULL;
 			return ask_page(c, request, url);
+		case DELTA_NOW:
+			return now_answered(c, answer, request, result);
 		case DELTA_ANSWERED:
 			return answered(c, answer, result);
 		default: /* DELTA_LAST_PAGED */

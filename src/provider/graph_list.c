@@ -132,6 +132,7 @@ go_on(CsConversation *c, CsRequest *request, CsResult *result)
 	if (c->n_folders == 0)
 	{
 		result->incomplete = c->incomplete;
+		result->cursor = c->cursor;
 		return CS_STEP_DONE;
 	}
 	pfree(c->folder);

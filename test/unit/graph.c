@@ -343,6 +343,16 @@ test_delta(void)
 												  "f1") "]," DELTA("t1"),
 		 "PAGE /a/b/", "DONE " CURSOR("t1"));
 	WORK;
+	op.path = "/a";
+	PLAY("a folder, and what follows from now on", &op,
+		 "GET /root/delta = 200 x:{\"value\":[]," DELTA("t0"),
+		 "GET /root:/a:/children = 200 x:{\"value\":[" CHILD("i1", "x",
+															 HA) "]}",
+		 "PAGE /a/x",
+		 "DONE b!d - work https://graph.microsoft.com/v1.0/delta?t0");
+	PLAY("not without that", &op, "GET /root/delta = 429",
+		 "FAILED retry later");
+	op.path = "/";
 	op.cursor = CURSOR("t1");
 	PLAY("nothing new: one request", &op,
 		 "GET /delta?t1 = 200 x:{\"value\":[]," DELTA("t2"), "PAGE",
