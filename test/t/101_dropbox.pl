@@ -57,6 +57,20 @@ note("$n: $routes");
 is_same('one call a file');
 $cloud->act('dropbox', settings => { append_batch => \1 });
 
+# --- one commit at a time -------------------------------------------------------------------
+
+sql(q{INSERT INTO app.dossier (id, title) SELECT n, 'At once ' || n FROM generate_series(21, 24) n;
+	INSERT INTO app.dossier_file (dossier_id, name, content) SELECT n, 'first', '1' FROM generate_series(21, 24) n});
+sub at_once { return map { split /\n/, $_ } sql(q{SELECT cloudsync_push_dossier(n::text, 'Box') FROM generate_series(21, 24) n}) }
+ok(wait_run($node, $_), 'a dossier is begun') foreach at_once();
+sql(q{INSERT INTO app.dossier_file (dossier_id, name, content) SELECT d, 'f' || n, convert_to('x' || n, 'UTF8') FROM generate_series(21, 24) d, generate_series(1, 20) n});
+$cloud->act('dropbox', locks => { hold => 0.3 });
+$mark = $cloud->mark;
+ok(wait_run($node, $_), 'pushes at once') foreach at_once();
+is($cloud->count({ service => 'dropbox', route => 'files/upload_session/finish_batch_v2', since => $mark }), 4, 'no commit is put off by another of ours');
+$cloud->act('dropbox', locks => { hold => 0.01 });
+is_same('at once');
+
 # --- updates, renames, deletions, conflicts ------------------------------------------------
 
 sql(q{SELECT cloudsync_set_push('Box', on_delete => 'trash', auto_sync => true)});
