@@ -175,6 +175,9 @@ cloudsync_check(PG_FUNCTION_ARGS)
 	INSTR_TIME_SET_CURRENT(took);
 	INSTR_TIME_SUBTRACT(took, started);
 	latency->time = INSTR_TIME_GET_MICROSEC(took);
+	/* the worker has recorded it */
+	if (failure.failure_class == CS_FAIL_NEEDS_CONSENT && strcmp(state, "active") == 0)
+		state = "needs_consent";
 	values[0] = CStringGetTextDatum(state);
 	nulls[1] = account == NULL;
 	values[1] = nulls[1] ? (Datum) 0 : CStringGetTextDatum(account);

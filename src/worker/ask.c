@@ -268,6 +268,19 @@ turn(CsLoop *loop)
 	ResetLatch(MyLatch);
 }
 
+/* Only a person can help: from now on the connection says so (C5). */
+static void
+note_refusal(CsConnection *connection, const CsFailure *failure)
+{
+	if (connection == NULL || failure->failure_class != CS_FAIL_NEEDS_CONSENT)
+		return;
+	connection->transfers++; /* what is open is still in use */
+	cs_begin("recording that credentials are refused");
+	cs_connection_note(connection, failure, GetCurrentTimestamp());
+	cs_commit();
+	connection->transfers--;
+}
+
 /* False: it failed, and the session was told so. */
 static bool
 converse(shm_mq_handle *queue, CsConnection *connection, CsTransfer *transfer, CsLoop *loop,
@@ -293,6 +306,7 @@ converse(shm_mq_handle *queue, CsConnection *connection, CsTransfer *transfer, C
 			case CS_TRANSFER_DONE:
 				return true;
 			case CS_TRANSFER_FAILED:
+				note_refusal(connection, &transfer->result.failure);
 				send_failure(queue, &transfer->result.failure);
 				return false;
 		}

@@ -157,7 +157,8 @@ INSERT INTO app.dossier_file (id, dossier_id, name, content)
 	if ($kind ne 'nginx')
 	{
 		sql(qq{SELECT cloudsync_connect('webdav', '$kind', '{"username": "ann", "password": "wrong-secret"}', '{"endpoint": "$url"}')});
-		like(sql("SELECT state || ' ' || coalesce(detail, '') FROM cloudsync_check('$kind')"), qr{does not accept the credentials}, "$kind: a wrong password is said");
+		like(sql("SELECT state || ' ' || coalesce(detail, '') FROM cloudsync_check('$kind')"), qr{^needs_consent .*does not accept the credentials}, "$kind: a wrong password is said");
+		is(sql("SELECT state FROM cloudsync.connections WHERE connection = '$kind'"), 'needs_consent', "$kind: and recorded");
 		sql(qq{SELECT cloudsync_connect('webdav', '$kind', '{"username": "ann", "password": "pa ss/wd"}', '{"endpoint": "$url"}')});
 		is(sql("SELECT state FROM cloudsync_check('$kind')"), 'active', "$kind: renewed in place");
 	}
