@@ -30,37 +30,6 @@
 #define LOCK_AGAIN_MS 100
 #define AGAIN_FIRST_MS 5000
 #define AGAIN_LAST_MS 300000
-#define REVOKE_TRIES 8 /* then the tokens are forgotten all the same */
-
-typedef enum Step
-{
-	STEP_NONE,
-	STEP_TOKEN,
-	STEP_DEVICE_START,
-	STEP_DEVICE,
-	STEP_REVOKE
-} Step;
-
-struct CsTokenKeeper
-{
-	CsJob job;		/* owns the transfers; not among the connection's */
-	bool duties;	/* by the worker that has the lease: all of the above */
-	Step step;
-	CsTransfer *talk;	   /* with the token server, */
-	MemoryContext context; /* and what is secret of it */
-	CsEndpoint *server;
-	CsTokenSecrets secrets;
-	CsDevice device;
-	int64 certificate_end;
-	bool locked;
-	CsTransfer *about; /* whose account is it? */
-	MemoryContext about_context;
-	TimestampTz renew_at; /* the endpoint's token */
-	uint8 last[CS_SHA256_LENGTH]; /* digest of the token given last */
-	bool has_last;
-	int tries;
-	TimestampTz wake_at;
-};
 
 /* See engine.h. */
 void
@@ -79,8 +48,8 @@ cs_token_open(CsConnection *connection, bool duties)
 }
 
 /* The conversation ends, and nothing readable is left of it. */
-static void
-end_talk(CsConnection *connection)
+void
+cs_keeper_end(CsConnection *connection)
 {
 	CsTokenKeeper *keeper = connection->keeper;
 
@@ -97,7 +66,7 @@ end_talk(CsConnection *connection)
 	if (keeper->context != NULL)
 		MemoryContextDelete(keeper->context);
 	keeper->context = NULL;
-	keeper->step = STEP_NONE;
+	keeper->step = CS_TALK_NONE;
 	if (keeper->locked)
 		cs_token_unlock(connection->connection_id);
 	keeper->locked = false;
@@ -123,7 +92,7 @@ cs_token_close(CsConnection *connection)
 	if (connection->keeper == NULL)
 		return;
 	end_about(connection);
-	end_talk(connection);
+	cs_keeper_end(connection);
 }
 
 /* See engine.h. */
@@ -151,8 +120,8 @@ give_token(CsConnection *connection, const char *token,
 		cs_endpoint_set_token(connection->endpoint, token);
 }
 
-static void
-wait_longer(CsTokenKeeper *keeper, const CsFailure *failure, TimestampTz now)
+void
+cs_keeper_wait(CsTokenKeeper *keeper, const CsFailure *failure, TimestampTz now)
 {
 	int64 wait = AGAIN_FIRST_MS << Min(keeper->tries, 6);
 
@@ -177,8 +146,8 @@ no_token(CsConnection *connection, const CsFailure *why, TimestampTz now)
 	else if (failure.failure_class != CS_FAIL_NEEDS_CONSENT &&
 			 failure.failure_class != CS_FAIL_LOCKED)
 		failure.failure_class = CS_FAIL_UNREACHABLE; /* no file's own fault */
-	end_talk(connection);
-	wait_longer(keeper, &failure, now);
+	cs_keeper_end(connection);
+	cs_keeper_wait(keeper, &failure, now);
 	if (connection->endpoint != NULL)
 		cs_endpoint_refuse_token(connection->endpoint, &failure);
 	cs_begin("noting a failure");
@@ -192,8 +161,8 @@ no_token(CsConnection *connection, const CsFailure *why, TimestampTz now)
 /* ---- beginning to talk ---- */
 
 /* The lock is had, or tried for again soon. */
-static bool
-lock(CsConnection *connection, TimestampTz now)
+bool
+cs_keeper_lock(CsConnection *connection, TimestampTz now)
 {
 	CsTokenKeeper *keeper = connection->keeper;
 
@@ -203,8 +172,8 @@ lock(CsConnection *connection, TimestampTz now)
 	return keeper->locked;
 }
 
-static bool
-start_talk(CsConnection *connection, Step step, const CsGrant *grant,
+bool
+cs_keeper_talk(CsConnection *connection, CsTokenStep step, const CsGrant *grant,
 		   CsFailure *failure)
 {
 	CsTokenKeeper *keeper = connection->keeper;
@@ -253,7 +222,7 @@ ask_token(CsConnection *connection, TimestampTz now, CsFailure *failure)
 					  : NULL;
 	keeper->certificate_end = certificate != NULL ? cs_certificate_end(certificate) : 0;
 	return cs_token_grant(connection, &keeper->secrets, now, &grant, failure) &&
-		   start_talk(connection, STEP_TOKEN, &grant, failure);
+		   cs_keeper_talk(connection, CS_TALK_TOKEN, &grant, failure);
 }
 
 static void
@@ -264,7 +233,7 @@ begin_token(CsConnection *connection, TimestampTz now)
 	MemoryContext old;
 	bool ok;
 
-	if (!lock(connection, now))
+	if (!cs_keeper_lock(connection, now))
 		return;
 	keeper->context = AllocSetContextCreate(connection->context, "cloudsync token",
 											ALLOCSET_DEFAULT_SIZES);
@@ -274,7 +243,7 @@ begin_token(CsConnection *connection, TimestampTz now)
 	if (!ok)
 		no_token(connection, &failure, now);
 	else if (keeper->talk == NULL)
-		end_talk(connection);
+		cs_keeper_end(connection);
 }
 
 /* ---- what came of it ---- */
@@ -308,211 +277,10 @@ token_came(CsConnection *connection, const CsTokens *tokens, TimestampTz now)
 	old = MemoryContextSwitchTo(connection->context);
 	token = pstrdup(tokens->access_token);
 	MemoryContextSwitchTo(old);
-	end_talk(connection);
+	cs_keeper_end(connection);
 	give_token(connection, token, expires_at, now);
 	OPENSSL_cleanse(token, strlen(token));
 	pfree(token);
-}
-
-/* ---- revocation, after a connection was ended (C6) ---- */
-
-static void
-forget_secrets(CsConnection *connection)
-{
-	Oid types[] = {INT8OID};
-	Datum values[] = {Int64GetDatum(connection->connection_id)};
-
-	cs_begin("forgetting tokens");
-	cs_execute("DELETE FROM cloudsync.secret WHERE owner_kind IN ('connection', 'token') "
-			   "AND owner_id OPERATOR(pg_catalog.=) $1",
-			   1, types, values, NULL, false);
-	cs_execute("UPDATE cloudsync.connection SET revoke = false, token_due_at = NULL "
-			   "WHERE connection_id OPERATOR(pg_catalog.=) $1",
-			   1, types, values, NULL, false);
-	cs_commit();
-	connection->revoke = false;
-}
-
-/* Tried for some time, so that no token outlives its connection by long. */
-static void
-revoke_failed(CsConnection *connection, const CsFailure *failure, TimestampTz now)
-{
-	CsTokenKeeper *keeper = connection->keeper;
-	Oid types[] = {INT8OID, TIMESTAMPTZOID};
-	Datum values[2];
-
-	end_talk(connection);
-	if ((failure->failure_class != CS_FAIL_RETRY_LATER &&
-		 failure->failure_class != CS_FAIL_RETRY_NOW &&
-		 failure->failure_class != CS_FAIL_UNREACHABLE &&
-		 failure->failure_class != CS_FAIL_LOCKED) ||
-		keeper->tries >= REVOKE_TRIES)
-	{
-		ereport(LOG, (errmsg("tokens of connection " INT64_FORMAT " were not revoked: %s",
-							 connection->connection_id, failure->message)));
-		forget_secrets(connection);
-		return;
-	}
-	wait_longer(keeper, failure, now);
-	values[0] = Int64GetDatum(connection->connection_id);
-	values[1] = TimestampTzGetDatum(keeper->wake_at);
-	cs_begin("noting a failure");
-	cs_execute("UPDATE cloudsync.connection SET token_due_at = $2 "
-			   "WHERE connection_id OPERATOR(pg_catalog.=) $1",
-			   2, types, values, NULL, false);
-	cs_commit();
-}
-
-/* False with *failure; an access token is come by first where that is needed. */
-static bool
-ask_revoke(CsConnection *connection, TimestampTz now, CsFailure *failure)
-{
-	CsTokenKeeper *keeper = connection->keeper;
-	const CsOAuth *oauth = connection->provider->oauth;
-	CsGrant grant = {.kind = CS_GRANT_REVOKE};
-	TimestampTz expires_at;
-
-	if (!cs_token_secrets(connection, &keeper->secrets, failure))
-		return false;
-	grant.url = oauth->revoke_url != NULL ? oauth->revoke_url(connection->options) : NULL;
-	grant.refresh_token = cs_token_refresh(&keeper->secrets);
-	if (grant.url == NULL || grant.refresh_token == NULL)
-	{
-		forget_secrets(connection);
-		return true;
-	}
-	if (!oauth->revoke_by_access)
-		return start_talk(connection, STEP_REVOKE, &grant, failure);
-	grant.access_token = cs_token_stored(&keeper->secrets, now, &expires_at);
-	if (grant.access_token != NULL)
-		return start_talk(connection, STEP_REVOKE, &grant, failure);
-	return cs_token_grant(connection, &keeper->secrets, now, &grant, failure) &&
-		   start_talk(connection, STEP_TOKEN, &grant, failure);
-}
-
-static void
-begin_revoke(CsConnection *connection, TimestampTz now)
-{
-	CsTokenKeeper *keeper = connection->keeper;
-	CsFailure failure = {0};
-	MemoryContext old;
-	bool ok;
-
-	if (!lock(connection, now))
-		return;
-	keeper->context = AllocSetContextCreate(connection->context, "cloudsync token",
-											ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(keeper->context);
-	ok = ask_revoke(connection, now, &failure);
-	MemoryContextSwitchTo(old);
-	if (!ok)
-		revoke_failed(connection, &failure, now);
-	else if (keeper->talk == NULL)
-		end_talk(connection);
-}
-
-/* ---- device codes ---- */
-
-static bool
-ask_device(CsConnection *connection, TimestampTz now, CsFailure *failure)
-{
-	CsTokenKeeper *keeper = connection->keeper;
-	const CsOAuth *oauth = connection->provider->oauth;
-	CsGrant grant = {.kind = CS_GRANT_DEVICE_START};
-
-	if (!cs_device_read(connection, &keeper->device, failure))
-		return false;
-	if (keeper->device.consent_id == 0)
-	{
-		keeper->wake_at = DT_NOEND;
-		return true;
-	}
-	grant.client_id = keeper->device.client_id;
-	grant.scope = keeper->device.scopes;
-	if (keeper->device.code == NULL)
-	{
-		grant.url = oauth->device_url(connection->options);
-		return start_talk(connection, STEP_DEVICE_START, &grant, failure);
-	}
-	if (!cs_token_secrets(connection, &keeper->secrets, failure))
-		return false;
-	grant.kind = CS_GRANT_DEVICE;
-	grant.url = oauth->token_url(connection->options);
-	grant.scope = NULL;
-	grant.device_code = keeper->device.code;
-	grant.client_secret = keeper->secrets.app.bytes != NULL
-							  ? cs_secret_get(&keeper->secrets.app, "client_secret")
-							  : NULL;
-	return start_talk(connection, STEP_DEVICE, &grant, failure);
-}
-
-static void
-device_failed(CsConnection *connection, const CsFailure *failure, TimestampTz now)
-{
-	CsTokenKeeper *keeper = connection->keeper;
-
-	if (failure->failure_class == CS_FAIL_NEEDS_CONSENT ||
-		failure->failure_class == CS_FAIL_FORBIDDEN)
-	{
-		cs_device_failed(connection, &keeper->device, failure);
-		end_talk(connection);
-		keeper->wake_at = DT_NOEND;
-		return;
-	}
-	end_talk(connection);
-	wait_longer(keeper, failure, now);
-}
-
-static void
-begin_device(CsConnection *connection, TimestampTz now)
-{
-	CsTokenKeeper *keeper = connection->keeper;
-	CsFailure failure = {0};
-	MemoryContext old;
-	bool ok;
-
-	keeper->context = AllocSetContextCreate(connection->context, "cloudsync token",
-											ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(keeper->context);
-	ok = ask_device(connection, now, &failure);
-	MemoryContextSwitchTo(old);
-	if (!ok)
-		device_failed(connection, &failure, now);
-	else if (keeper->talk == NULL)
-		end_talk(connection);
-}
-
-static void
-device_told(CsConnection *connection, const CsTokens *tokens, TimestampTz now)
-{
-	CsTokenKeeper *keeper = connection->keeper;
-	CsFailure failure = {0};
-	char *missing;
-
-	if (keeper->step == STEP_DEVICE_START)
-	{
-		cs_device_shown(connection, &keeper->device, tokens, now);
-		keeper->wake_at = TimestampTzPlusMilliseconds(now, tokens->interval * 1000);
-	}
-	else if (tokens->pending)
-	{
-		cs_device_waits(connection, &keeper->device, tokens, now);
-		keeper->wake_at = TimestampTzPlusMilliseconds(now, keeper->device.interval * 1000);
-	}
-	else if ((missing = cs_token_scope_missing(connection, tokens)) != NULL)
-	{
-		cs_failure_set(&failure, CS_FAIL_NEEDS_CONSENT, NULL,
-					   "the scope \"%s\" is needed and was not granted", missing);
-		cs_device_failed(connection, &keeper->device, &failure);
-		keeper->wake_at = DT_NOEND;
-	}
-	else
-	{
-		cs_device_done(connection, &keeper->device, tokens, now);
-		connection->is_pending = false; /* it is opened anew */
-		keeper->wake_at = DT_NOEND;
-	}
-	end_talk(connection);
 }
 
 /* ---- whose account is it? ---- */
@@ -552,7 +320,7 @@ about_ended(CsConnection *connection, TimestampTz now)
 		return;
 	}
 	end_about(connection);
-	wait_longer(keeper, &failure, now);
+	cs_keeper_wait(keeper, &failure, now);
 	cs_begin("noting a failure");
 	cs_connection_note(connection, &failure, now);
 	cs_commit();
@@ -573,27 +341,27 @@ talk_ended(CsConnection *connection, TimestampTz now)
 
 	switch (keeper->step)
 	{
-		case STEP_DEVICE_START:
-		case STEP_DEVICE:
+		case CS_TALK_DEVICE_START:
+		case CS_TALK_DEVICE:
 			if (done)
-				device_told(connection, tokens, now);
+				cs_keeper_device_told(connection, tokens, now);
 			else
-				device_failed(connection, &failure, now);
+				cs_keeper_device_failed(connection, &failure, now);
 			break;
-		case STEP_REVOKE:
+		case CS_TALK_REVOKE:
 			if (done)
 			{
-				end_talk(connection);
-				forget_secrets(connection);
+				cs_keeper_end(connection);
+				cs_keeper_forget(connection);
 			}
 			else
-				revoke_failed(connection, &failure, now);
+				cs_keeper_revoke_failed(connection, &failure, now);
 			break;
 		default:
 			if (done)
 				token_came(connection, tokens, now);
 			else if (connection->revoke)
-				revoke_failed(connection, &failure, now);
+				cs_keeper_revoke_failed(connection, &failure, now);
 			else
 				no_token(connection, &failure, now);
 			break;
@@ -646,11 +414,11 @@ cs_token_turn(CsConnection *connection, TimestampTz now)
 	if (keeper->wake_at > now && keeper->wake_at != DT_NOEND)
 		return;
 	if (keeper->duties && connection->revoke)
-		begin_revoke(connection, now);
+		cs_keeper_revoke(connection, now);
 	else if (keeper->duties && connection->is_pending)
 	{
 		if (keeper->wake_at != DT_NOEND)
-			begin_device(connection, now);
+			cs_keeper_device(connection, now);
 	}
 	else
 	{
@@ -672,9 +440,9 @@ cs_token_failed(CsConnection *connection, const ErrorData *error, TimestampTz no
 	CsFailure failure = {0};
 
 	cs_failure_set(&failure, CS_FAIL_RETRY_LATER, error->detail, "%s", error->message);
-	end_talk(connection);
+	cs_keeper_end(connection);
 	end_about(connection);
-	wait_longer(connection->keeper, &failure, now);
+	cs_keeper_wait(connection->keeper, &failure, now);
 	if (connection->endpoint != NULL)
 		cs_endpoint_refuse_token(connection->endpoint, &failure);
 }

@@ -93,4 +93,56 @@ extern void cs_device_done(CsConnection *connection, const CsDevice *device,
 extern void cs_device_failed(CsConnection *connection, const CsDevice *device,
 							 const CsFailure *failure);
 
+/* What a keeper is talking about with the token server. */
+typedef enum CsTokenStep
+{
+	CS_TALK_NONE,
+	CS_TALK_TOKEN,
+	CS_TALK_DEVICE_START,
+	CS_TALK_DEVICE,
+	CS_TALK_REVOKE
+} CsTokenStep;
+
+struct CsTokenKeeper
+{
+	CsJob job;		/* owns the transfers; not among the connection's */
+	bool duties;	/* by the worker that has the lease: all of the above */
+	CsTokenStep step;
+	CsTransfer *talk;	   /* with the token server, */
+	MemoryContext context; /* and what is secret of it */
+	CsEndpoint *server;
+	CsTokenSecrets secrets;
+	CsDevice device;
+	int64 certificate_end;
+	bool locked;
+	CsTransfer *about; /* whose account is it? */
+	MemoryContext about_context;
+	TimestampTz renew_at; /* the endpoint's token */
+	uint8 last[CS_SHA256_LENGTH]; /* digest of the token given last */
+	bool has_last;
+	int tries;
+	TimestampTz wake_at;
+};
+
+/* token.c: a conversation with the token server begins (false with *failure)
+ * and ends; the keeper waits longer each time; the token lock is had, or tried
+ * for again soon. */
+extern bool cs_keeper_talk(CsConnection *connection, CsTokenStep step,
+						   const CsGrant *grant, CsFailure *failure);
+extern void cs_keeper_end(CsConnection *connection);
+extern void cs_keeper_wait(CsTokenKeeper *keeper, const CsFailure *failure,
+						   TimestampTz now);
+extern bool cs_keeper_lock(CsConnection *connection, TimestampTz now);
+
+/* token_duty.c */
+extern void cs_keeper_revoke(CsConnection *connection, TimestampTz now);
+extern void cs_keeper_revoke_failed(CsConnection *connection,
+									const CsFailure *failure, TimestampTz now);
+extern void cs_keeper_forget(CsConnection *connection);
+extern void cs_keeper_device(CsConnection *connection, TimestampTz now);
+extern void cs_keeper_device_told(CsConnection *connection,
+								  const CsTokens *tokens, TimestampTz now);
+extern void cs_keeper_device_failed(CsConnection *connection,
+									const CsFailure *failure, TimestampTz now);
+
 #endif

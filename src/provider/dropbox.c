@@ -138,6 +138,7 @@ static const CsOAuth oauth = {
 	.scopes = scopes,
 	.authorize_extra = "token_access_type=offline",
 	.code_is_shown = true,
+	.revoke_by_access = true,
 };
 
 /* The value of Dropbox-API-Path-Root. False: the option says nothing known. */

@@ -217,6 +217,18 @@ sub rotation
 	is(sql(qq{SELECT state FROM cloudsync_connect('onedrive', 'One', '{"refresh_token": "$grant->{refresh_token}"}', @{[microsoft()]})}),
 		'active', 'connecting again with the one that was given ...');
 	is(sql("SELECT stored_at FROM cloudsync.secret WHERE owner_kind = 'token' AND owner_id = $id"), $stored, '... does not lose the one that holds now');
+	# a worker that is killed with an answer in its hands, and one that has stored it
+	foreach my $point ('token.after_answer', 'token.after_store')
+	{
+		$cloud->act('graph', 'expire_tokens');
+		crash_at($node, $point);
+		$node->psql('postgres', q{SELECT count(*) FROM cloudsync_browse('One')});
+		crash_no_more($node);
+		my $mark = $cloud->mark;
+		ok($node->poll_query_until('postgres', q{SELECT count(*) > -1 FROM cloudsync_browse('One')}), "killed at $point: the next one goes on");
+		is($cloud->count({ service => 'graph', route => '/token/', since => $mark }), $point eq 'token.after_answer' ? 1 : 0,
+			'... with a token of its own, or the one that was stored');
+	}
 	$cloud->act('graph', expire_refresh => { user => 'anna@contoso.example' });
 	$cloud->act('graph', 'expire_tokens');
 	$node->psql('postgres', q{SELECT count(*) FROM cloudsync_browse('One')});
