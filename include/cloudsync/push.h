@@ -346,11 +346,13 @@ extern void cs_push_write_hash(CsPushJob *push, CsPushFile *file);
 
 /*
  * session.c, outside of transactions: an upload's session as it is stored of a
- * file, and as it was; NULL: none, or there are no keys for it. palloc'd.
+ * file, and as it was; NULL: none, or there are no keys for it. palloc'd. stale
+ * (may be NULL): a secret one is of another content than row's.
  */
-extern char *cs_session_seal(const CsPushJob *push, int source_id,
-							 const char *file_key, const char *session);
-extern char *cs_session_open(const CsPushJob *push, const CsRecord *record);
+extern char *cs_session_seal(const CsPushJob *push, const CsPlanFile *plan,
+							 const char *session);
+extern char *cs_session_open(const CsPushJob *push, const CsRecord *record,
+							 const CsFileRow *row, bool *stale);
 
 /* push_settle.c */
 extern void cs_push_file_done(CsPushJob *push, CsPushFile *file, TimestampTz now);

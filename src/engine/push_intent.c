@@ -223,8 +223,7 @@ keep_session(CsPushJob *push, CsPushFile *file)
 	if (session == NULL)
 		return NULL;
 	file->session = MemoryContextStrdup(push->job.context, session);
-	return cs_session_seal(push, file->plan->source_id, file->plan->file_key,
-						   session);
+	return cs_session_seal(push, file->plan, session);
 }
 
 /*

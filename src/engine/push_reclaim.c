@@ -46,7 +46,7 @@ discard_op(const CsPushJob *push, const CsRecord *record, const char *folder)
 	op->kind = CS_OP_DISCARD;
 	op->path = cs_path_join(folder, record->intent_temp);
 	op->to_path = cs_path_join(folder, cs_path_name(record->intent_path));
-	op->session = cs_session_open(push, record);
+	op->session = cs_session_open(push, record, NULL, NULL);
 	return op;
 }
 
@@ -93,7 +93,7 @@ reclaim_op(CsPushJob *push, const CsPlanFile *plan, const char *path)
 	op->kind = path != NULL ? CS_OP_MOVE : CS_OP_TRASH;
 	op->path = was;
 	op->to_path = path != NULL ? path : cs_push_trash_path(push, was);
-	op->session = cs_session_open(push, record);
+	op->session = cs_session_open(push, record, NULL, NULL);
 	op->has_intended = true;
 	op->intended_size = record->intent_size;
 	memcpy(op->intended_sha256, record->intent_sha256, CS_SHA256_LENGTH);

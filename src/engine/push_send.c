@@ -88,7 +88,7 @@ cs_push_fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
 	/* an attempt that did not live to say so is ours too */
 	if (op->session == NULL && record->intent_path != NULL &&
 		strcmp(record->intent_path, file->path) == 0)
-		op->session = cs_session_open(push, record);
+		op->session = cs_session_open(push, record, file->plan->row, &op->session_is_stale);
 	if (record->has_intent_sha256 && record->intent_path != NULL &&
 		(record->path == NULL || strcmp(record->intent_path, file->path) == 0))
 	{

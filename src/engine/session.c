@@ -62,10 +62,16 @@ seal(const CsKey *key, const char *bound, const char *text)
 	return sealed;
 }
 
+/* Of the content that is sent: what was sent of another is of no use. */
+static const char *
+version_of(const CsFileRow *row)
+{
+	return row != NULL && row->version != NULL ? row->version : "";
+}
+
 /* See push.h. */
 char *
-cs_session_seal(const CsPushJob *push, int source_id, const char *file_key,
-				const char *session)
+cs_session_seal(const CsPushJob *push, const CsPlanFile *plan, const char *session)
 {
 	CsKeyring *ring;
 	char *sealed;
@@ -75,8 +81,9 @@ cs_session_seal(const CsPushJob *push, int source_id, const char *file_key,
 	ring = keyring();
 	if (ring == NULL)
 		return NULL;
-	sealed = seal(&ring->keys[ring->n - 1], bound_to(push, source_id, file_key),
-				  session);
+	sealed = seal(&ring->keys[ring->n - 1],
+				  bound_to(push, plan->source_id, plan->file_key),
+				  psprintf("%s\n%s", version_of(plan->row), session));
 	cs_keyring_forget(ring);
 	pfree(ring);
 	return sealed;
@@ -127,11 +134,13 @@ unseal(const CsKeyring *ring, const char *bound, const char *sealed)
 
 /* See push.h. */
 char *
-cs_session_open(const CsPushJob *push, const CsRecord *record)
+cs_session_open(const CsPushJob *push, const CsRecord *record,
+				const CsFileRow *row, bool *stale)
 {
 	const char *session = record->intent_session;
 	CsKeyring *ring;
 	char *text;
+	char *end;
 
 	if (session == NULL || !begins_with(session, SEALED))
 		return session != NULL ? pstrdup(session) : NULL;
@@ -142,5 +151,11 @@ cs_session_open(const CsPushJob *push, const CsRecord *record)
 				  session + strlen(SEALED));
 	cs_keyring_forget(ring);
 	pfree(ring);
-	return text;
+	end = text != NULL ? strchr(text, '\n') : NULL;
+	if (end == NULL)
+		return NULL;
+	*end = '\0';
+	if (stale != NULL)
+		*stale = strcmp(text, version_of(row)) != 0;
+	return end + 1;
 }

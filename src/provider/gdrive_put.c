@@ -258,7 +258,7 @@ start(CsConversation *c, CsRequest *request, CsResult *result)
 	{
 		strlcpy(c->id, session.id, GD_ID);
 		c->is_new = c->from_session = session.is_new;
-		if (session.size == c->size)
+		if (session.size == c->size && !c->op.session_is_stale)
 			c->upload = session.upload;
 	}
 	if (gd_id_ok(c->op.id))

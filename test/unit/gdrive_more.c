@@ -253,6 +253,10 @@ test_upload(void)
 		 "GET files/N1 = 200 f:N1:f.txt:D:40000000:a:r1",
 		 "BODY 0+-1 = b:40000000 h:y m:a",
 		 "DONE adopted verified " P " N1 a*:40000000:r1");
+	op.session_is_stale = true;
+	PLAY("of other bytes: begun anew under that id", &op,
+		 BEGIN("N1") " = 403 e:storageQuotaExceeded", "FAILED quota");
+	op.session_is_stale = false;
 	op.session = NULL;
 	PLAY("nothing is kept", &op, BEGIN("N2") " = 200 l:" AT,
 		 "CHECKPOINT -1 - " SECRET("id:N2", "40000000"),
