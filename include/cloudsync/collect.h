@@ -133,6 +133,7 @@ typedef struct CsCollect
 					   * to be noted */
 	char *close_path; /* CLOSE: up to where that was looked through, */
 	char *new_cursor; /* and the listing's cursor */
+	bool unplaced;	  /* it told of something without saying where it is */
 	bool entering;	  /* folders that are new are to be listed */
 	int64 entered_id; /* ENTER: the one being listed */
 	char *entered;

@@ -286,7 +286,8 @@ apply_entry(Change *change, const CsEntry *entry)
 
 	/* a name that can be in no path belongs to nothing that is collected */
 	if (entry->id == NULL || (place != NULL && place->is_top) ||
-		(!entry->gone && cs_path_name_problem(entry->name, CS_PATH_CONTROLS) != NULL))
+		(!entry->gone && (entry->name == NULL ||
+		 cs_path_name_problem(entry->name, CS_PATH_CONTROLS) != NULL)))
 		return;
 	if (entry->gone || !is_inside(c, parent))
 	{

@@ -28,11 +28,25 @@ cs_folder_store_listed(CsCollect *c)
 
 /* See listing.h. */
 void
+cs_folder_store_feed(CsCollect *c)
+{
+	Args args = {0};
+
+	if (c->new_cursor == NULL)
+		return;
+	add_int64(&args, c->job.connection->connection_id, false);
+	add(&args, TEXTOID, cs_text_from_utf8(c->new_cursor), false);
+	execute("INSERT INTO cloudsync.feed (connection_id, cursor) VALUES ($1, $2) "
+			"ON CONFLICT DO NOTHING",
+			&args);
+}
+
+/* See listing.h. */
+void
 cs_folder_store_cursor(CsCollect *c)
 {
 	CsFolder *folder = &c->folders[c->folder];
 	Args args = {0};
-	Args feed = {0};
 	Args all = {0};
 	ListCell *cell;
 	CsColumn ancestors = {TEXTOID};
@@ -40,13 +54,9 @@ cs_folder_store_cursor(CsCollect *c)
 
 	if (!c->job.connection->provider->incremental || (cursor == NULL && !IS_FED(c)))
 		return;
-	if (IS_FED(c) && cursor != NULL)
+	if (IS_FED(c))
 	{
-		add_int64(&feed, c->job.connection->connection_id, false);
-		add(&feed, TEXTOID, cs_text_from_utf8(cursor), false);
-		execute("INSERT INTO cloudsync.feed (connection_id, cursor) VALUES ($1, $2) "
-				"ON CONFLICT DO NOTHING",
-				&feed);
+		cs_folder_store_feed(c);
 		cursor = NULL;
 	}
 	foreach (cell, folder->ancestors)

@@ -195,7 +195,7 @@ look_up(CsCollect *c, const CsEntry *entries, int n_entries)
 		"CROSS JOIN LATERAL (SELECT CASE WHEN e.checksum LIKE 'sha256:%' "
 		"THEN decode(substr(e.checksum, 8), 'hex') ELSE k.sha256 END AS sha256) b "
 		"ORDER BY e.path, e.ord",
-		7, types, values, NULL, true);
+		7, types, values, NULL, false); /* sees what a move before it did */
 }
 
 static Datum
@@ -450,7 +450,7 @@ find_namesakes(CsCollect *c, const CsEntry *entries, int n_entries,
 				   "AND state IS DISTINCT FROM 'gone' AND remote_id IS NOT NULL "
 				   "UNION SELECT path, remote_id FROM cloudsync.item WHERE channel_id = $1 "
 				   "AND path_key IS NOT NULL AND remote_id = ANY ($3) AND state IS DISTINCT FROM 'gone'",
-				   3, types, values, NULL, true);
+				   3, types, values, NULL, false);
 	for (uint64 i = 0; i < n; i++)
 	{
 		const char *path = cs_get_utf8(i, 1);

@@ -134,6 +134,9 @@ fill_op(CsCollect *c, CsFolder *folder, CsOp *op)
 	{
 		case CS_FOLDER_LOOK:
 			op->kind = CS_OP_STAT;
+			/* where it was is known to be wrong */
+			if (op->id != NULL && folder->look)
+				op->path = "/";
 			break;
 		case CS_FOLDER_AGAIN:
 			op->kind = CS_OP_STAT;
@@ -224,6 +227,42 @@ seek_in_page(CsCollect *c, const CsResult *result)
 	}
 }
 
+/* Of a feed that begins with all of the account, what is in the folder. */
+static void
+store_inside(CsCollect *c, const CsResult *result, TimestampTz now)
+{
+	CsEntry *inside;
+	int n = 0;
+
+	if (!IS_FED(c))
+	{
+		cs_items_store(c, result->entries, result->n_entries, now);
+		return;
+	}
+	inside = palloc(Max(result->n_entries, 1) * sizeof(CsEntry));
+	for (int i = 0; i < result->n_entries; i++)
+	{
+		const CsEntry *entry = &result->entries[i];
+		const char *below;
+
+		/* its folder was not told yet: all is listed again, by the folder */
+		if (entry->path == NULL)
+		{
+			c->unplaced |= !entry->gone;
+			continue;
+		}
+		below = cs_path_below(entry->path, c->folders[c->folder].current);
+		/* what no path can name is told only by listings of the folder */
+		if (entry->refused != NULL && strncmp(entry->path, "//", 2) == 0)
+			below = "?";
+		if (entry->gone || below == NULL || below[0] == '\0' ||
+			(!c->recursive && strchr(below, '/') != NULL))
+			continue;
+		inside[n++] = *entry;
+	}
+	cs_items_store(c, inside, n, now);
+}
+
 /* Stores a page; nothing of what it shows is collected before it is stored. */
 static void
 take_page(CsCollect *c, const CsResult *result, TimestampTz now)
@@ -238,7 +277,7 @@ take_page(CsCollect *c, const CsResult *result, TimestampTz now)
 	}
 	cs_begin("storing a page of a listing");
 	if (c->folder_step != CS_FOLDER_FOLLOW)
-		cs_items_store(c, result->entries, result->n_entries, now);
+		store_inside(c, result, now);
 	else
 	{
 		folder->look |= cs_tree_change(c, result->entries, result->n_entries, now);
@@ -428,6 +467,14 @@ step_done(CsCollect *c, const CsResult *result)
 			return;
 		default:
 			c->new_cursor = keep(c, result->cursor);
+			if (c->unplaced)
+			{
+				cs_begin("noting where a feed goes on");
+				cs_folder_store_feed(c);
+				cs_commit();
+				c->unplaced = false;
+				return;
+			}
 			if (!result->incomplete)
 			{
 				c->folder_step = CS_FOLDER_CLOSE;

@@ -67,6 +67,8 @@ extern bool cs_feed_read(CsCollect *c, TimestampTz now);
  */
 extern void cs_folder_store_listed(CsCollect *c);
 extern void cs_folder_store_cursor(CsCollect *c);
+/* The account's feed goes on at c->new_cursor, if it did not go on anywhere. */
+extern void cs_folder_store_feed(CsCollect *c);
 extern void cs_folder_forget_cursor(CsCollect *c);
 /* It could not be listed: in a transaction of its own. */
 extern void cs_folder_failed(CsCollect *c, const CsFailure *failure);
