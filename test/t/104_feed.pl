@@ -274,7 +274,8 @@ sub worker
 	return sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'cloudsync worker' AND query ~ '$provider'") || worker_pid($node, 'cloudsync worker');
 }
 
-sub memory { my ($pid) = @_; return (slurp_file("/proc/$pid/status") =~ /VmHWM:\s+(\d+)/)[0]; }
+# Its own, without the shared buffers that it has touched.
+sub memory { my ($pid) = @_; return (slurp_file("/proc/$pid/status") =~ /RssAnon:\s+(\d+)/)[0]; }
 
 sub large
 {
