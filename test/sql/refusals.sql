@@ -68,6 +68,7 @@ SELECT refused($$ SELECT cloudsync_track('other_dossier', 'file') $$);
 SELECT refused($$ SELECT cloudsync_track('dossier', 'unrelated') $$);
 SELECT refused($$ SELECT cloudsync_track('dossier', 'no_content') $$);
 SELECT refused($$ SELECT cloudsync_track('dossier', 'no_content', content => 'name') $$);
+SELECT refused($$ SELECT cloudsync_track('dossier', 'no_content', content => 'id') $$);
 SELECT refused($$ SELECT cloudsync_track('dossier', 'no_name') $$);
 SELECT refused($$ SELECT cloudsync_track('dossier', 'other_type', file_dossier => 'dossier_id') $$);
 SELECT refused($$ SELECT cloudsync_track('dossier', 'file', content => 'name') $$);
