@@ -316,6 +316,8 @@ typedef struct CsResponse
 	int64 retry_after_ms; /* as the server said, in either form; -1: did not */
 	const CsFailure *failure;
 	bool sent;
+	bool resent; /* it was sent twice, over a connection that broke and over a
+				  * fresh one: the first may have been acted on */
 	bool has_sha256;
 	uint8 part_sha256[CS_SHA256_LENGTH]; /* of this request's bytes */
 	uint8 md5[16];

@@ -94,6 +94,7 @@ typedef struct CsPushFile
 	char *tag;	  /* its version there */
 	const char *bytes; /* of the manifest, instead of content */
 	char *held;		   /* content read beforehand, in context, until it is sent */
+	bool hashed;	   /* sha256 and checksum are of what was held, also afterwards */
 	bool intended;	   /* small, and its intent is written */
 	bool alone;		   /* not (again) with others */
 	char *session;	   /* of an upload that can be gone on with */

@@ -135,12 +135,12 @@ start_batch(CsPushJob *push, CsPushMany *many)
 	{
 		CsPushFile *file = list_nth(push->queue, push->queue_next++);
 
+		file->tries++;
 		fill_one(push, file, &puts[i]);
 		end += file->size;
 		many->files[i] = file;
 		many->ends[i] = end;
 		file->state = CS_FILE_RUNNING;
-		file->tries++;
 	}
 	op.kind = CS_OP_PUT_MANY;
 	op.path = push->plan->folder;

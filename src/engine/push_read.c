@@ -86,6 +86,7 @@ take_value(void *arg, int i, const char *bytes, int64 size)
 	cs_sha256(file->held, size, file->sha256);
 	MemoryContextSwitchTo(batch->push->job.context);
 	file->checksum = cs_checksum(kind, file->held, size);
+	file->hashed = true;
 	MemoryContextSwitchTo(old);
 }
 
@@ -105,6 +106,7 @@ drop_bytes(CsPushFile *file)
 	MemoryContextDelete(file->context);
 	file->context = NULL;
 	file->held = NULL;
+	file->hashed = false;
 }
 
 /* See push.h. */

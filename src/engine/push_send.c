@@ -78,13 +78,13 @@ cs_push_fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
 		memcpy(op->sha256, file->sha256, CS_SHA256_LENGTH);
 		op->checksum = file->checksum;
 	}
-	/* what this very push has sent before without hearing of it */
-	if (file->held != NULL && file->tries > 0 && !file->known)
+	/* what this very push has sent before without hearing of it (this attempt is counted) */
+	if (file->hashed && file->tries > 1 && !file->known)
 	{
 		op->has_intended = true;
 		op->intended_size = file->size;
 		memcpy(op->intended_sha256, file->sha256, CS_SHA256_LENGTH);
-		op->intended_checksum = op->checksum;
+		op->intended_checksum = file->checksum;
 	}
 	if (record == NULL)
 		return;

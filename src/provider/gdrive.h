@@ -33,7 +33,7 @@
 /* Of a body of unknown length, more is read before a piece is sent: it may be
  * the last. */
 #define GD_AHEAD (GD_CHUNK + 256 * 1024)
-#define GD_IDS 250					   /* ids asked for at once */
+#define GD_IDS 1000				   /* ids asked for at once */
 #define GD_ID 96					   /* bytes of an id, with its NUL */
 #define GD_KNOWN 512				   /* folders remembered */
 #define GD_MAKING 128				   /* folders that are being made */

@@ -127,7 +127,9 @@ gr_sent(CsConversation *c, const CsResponse *answer, CsRequest *request,
 							   "was answered for with no item");
 		return gr_put_taken(c, request, result);
 	}
-	if (gr_lost(answer))
+	/* what is in the way of the second may be what the first one made */
+	if (gr_lost(answer) ||
+		(answer->resent && answer->error == 0 && answer->status == 409))
 	{
 		gr_failure(&c->failure, answer, "write", c->op.path);
 		c->lost = true;

@@ -66,6 +66,7 @@ prepare(CsHttpTask *task)
 	task->sent_at = 0;
 	task->connected = false;
 	task->answered = false;
+	task->resent = false;
 	task->continued = false;
 	task->code = CURLE_OK;
 	task->why = NULL;

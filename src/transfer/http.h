@@ -213,6 +213,7 @@ struct CsHttpTask
 	int64 window_moved;
 	bool connected;
 	bool answered;	/* a byte of an answer came */
+	bool resent;	/* before one came, curl sent the content again */
 	bool continued; /* 100 Continue came */
 	bool expecting; /* it was asked for */
 	CURLcode code;

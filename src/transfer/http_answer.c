@@ -311,6 +311,7 @@ cs_http_answer(CsHttpTask *task)
 		take_headers(task);
 		curl_easy_getinfo(task->handle->easy, CURLINFO_REQUEST_SIZE, &n);
 		response->sent = n > 0 || task->sent > 0;
+		response->resent = task->resent;
 	}
 	if (has_body(task))
 		cs_http_hash_answer(task);

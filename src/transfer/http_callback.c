@@ -254,6 +254,8 @@ cs_http_on_seek(void *arg, curl_off_t offset, int origin)
 		return CURL_SEEKFUNC_CANTSEEK;
 	if (offset == task->sent)
 		return CURL_SEEKFUNC_OK;
+	if (!task->answered)
+		task->resent = true;
 	task->sent = offset;
 	if (task->request.send == CS_SEND_BODY)
 	{

@@ -435,6 +435,6 @@ fresh(const char *drive_id)
 	"\",\"mimeType\":\"text/plain\",\"parents\":[\"P\"],\"size\":\"5\","       \
 	"\"headRevisionId\":\"r1\",\"createdTime\":\"2026-01-0" id "\"}"
 #define IDS                                                                    \
-	"GET files/generateIds count=250 = 200 x:{\"ids\":[\"N3\",\"N2\",\"N1\"]}"
+	"GET files/generateIds count=1000 = 200 x:{\"ids\":[\"N3\",\"N2\",\"N1\"]}"
 
 #endif
