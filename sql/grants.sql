@@ -124,7 +124,7 @@ DECLARE
         "destination": "", "push_setting": "", "procedure_folder": "",
         "pushed_dossier": "", "pushed_file": "",
         "recipient": "", "channel": "", "channel_folder": "", "feed": "", "item": "", "dedup": "",
-        "document": "", "hook": "",
+        "document": "", "page": "", "words": "", "hook": "",
         "content": "WHERE NOT EXISTS (SELECT FROM cloudsync.staging s WHERE s.content_id = content.content_id)",
         "chunk": "WHERE NOT EXISTS (SELECT FROM cloudsync.staging s WHERE s.content_id = chunk.content_id)",
         "run": "WHERE state NOT IN (''queued'', ''running'')",

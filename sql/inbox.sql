@@ -46,9 +46,25 @@ CREATE TABLE cloudsync.document (
     collected_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'filed', 'rejected', 'forgotten')),
     version integer NOT NULL DEFAULT 1,
-    content_id bigint
+    content_id bigint,
+    -- who entered, rejected or forgot it, when, for which dossier or for what reason
+    decided_by text,
+    decided_at timestamptz,
+    dossier text,
+    reason text,
+    -- reading it (ocr.sql)
+    ocr_state text NOT NULL DEFAULT 'pending' CHECK (ocr_state IN ('pending', 'done', 'failed', 'not_applicable')),
+    ocr_reason text,
+    ocr_attempts integer NOT NULL DEFAULT 0,
+    ocr_next_try_at timestamptz,
+    ocr_finished_at timestamptz,
+    ocr_languages text,
+    ocr_confidence real,
+    pages integer,
+    excerpt text
 );
 CREATE INDEX document_inbox ON cloudsync.document (tenant, recipient, collected_at) WHERE state OPERATOR(pg_catalog.=) 'waiting';
+CREATE INDEX document_to_read ON cloudsync.document (document_id) WHERE ocr_state OPERATOR(pg_catalog.=) 'pending';
 CREATE INDEX document_channel ON cloudsync.document (channel_id);
 
 -- Functions of the application that run for each document (B3).

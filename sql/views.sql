@@ -185,7 +185,7 @@ END;
 
 CREATE VIEW cloudsync.inbox WITH (security_barrier) AS
     SELECT d.document_id, d.recipient, d.binder, c.name AS connection, h.name AS channel, d.name, d.size, d.media_type,
-           d.collected_at, 'pending'::text AS ocr_state, NULL::integer AS pages, NULL::text AS excerpt
+           d.collected_at, d.ocr_state, d.pages, d.excerpt
     FROM cloudsync.document d
     JOIN cloudsync.connection c ON c.connection_id = d.connection_id
     JOIN cloudsync.channel h ON h.channel_id = d.channel_id
