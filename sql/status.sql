@@ -1,0 +1,248 @@
+/*
+ * status.sql: what needs a person, with the command to type (H3, P14, C5), and
+ * how far behind the pushes are.
+ */
+
+/*
+ * The age of the oldest committed change that a connection with automatic push
+ * has not been given; zero when there is none. What was there when automatic
+ * push was switched on does not count. A change whose tenant is not known yet
+ * counts for every connection.
+ */
+CREATE FUNCTION @extschema@.cloudsync_lag(connection text DEFAULT NULL) RETURNS interval
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    wanted bigint;
+    oldest timestamptz;
+BEGIN
+    IF cloudsync_lag.connection IS NOT NULL THEN
+        wanted := (cloudsync.find_connection(cloudsync_lag.connection)).connection_id;
+    END IF;
+    SELECT least(min(waiting.changed_at), min(noted.changed_at)) INTO oldest
+        FROM cloudsync.connection c
+        JOIN cloudsync.push_setting p ON p.connection_id = c.connection_id
+        CROSS JOIN LATERAL (SELECT min(d.changed_at) AS changed_at FROM cloudsync.due d
+                            WHERE d.connection_id = c.connection_id AND NOT d.backfill) waiting
+        LEFT JOIN (SELECT g.tenant, min(g.changed_at) AS changed_at FROM cloudsync.change g GROUP BY g.tenant) noted
+            ON p.auto_sync AND (noted.tenant IS NULL OR noted.tenant = c.tenant)
+        WHERE c.state <> 'disconnected' AND cloudsync.sees(c.tenant)
+          AND (wanted IS NULL OR c.connection_id = wanted);
+    RETURN greatest(clock_timestamp() - oldest, '0'::interval);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_lag(text) IS
+    'the age of the oldest committed change that has not been pushed';
+
+/*
+ * What needs a person, most urgent first; no row when all is well. Each arm
+ * names the thing, what is wrong with it, and the command to type. What hangs
+ * on a suspended copy is not listed besides the suspension.
+ */
+CREATE FUNCTION @extschema@.cloudsync_status() RETURNS TABLE (severity text, subject text, problem text, action text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+DECLARE
+    suspended text := CASE WHEN NOT pg_is_in_recovery() THEN cloudsync.why_suspended() END;
+    now timestamptz := clock_timestamp();
+BEGIN
+    IF suspended IS NOT NULL THEN
+        RETURN QUERY SELECT 'error', format('database %s', current_database()), format('suspended: %s', suspended),
+            CASE WHEN current_setting('cloudsync.enabled') = 'off'
+                     THEN 'ALTER SYSTEM SET cloudsync.enabled = on; SELECT pg_reload_conf();'
+                 WHEN suspended LIKE 'cloudsync.hosts%'
+                     THEN 'ALTER SYSTEM SET cloudsync.hosts = ...; SELECT pg_reload_conf();'
+                 ELSE 'SELECT cloudsync_resume();' END;
+    END IF;
+    RETURN QUERY
+    SELECT p.severity, p.subject, p.problem, p.action FROM (
+        SELECT w.severity, w.subject, w.problem, w.action FROM cloudsync.worker_problems() w
+            WHERE suspended IS NULL
+        UNION ALL SELECT * FROM cloudsync.connection_problems(now) WHERE suspended IS NULL
+        UNION ALL SELECT * FROM cloudsync.push_problems(now)
+        UNION ALL SELECT * FROM cloudsync.channel_problems(now, suspended IS NOT NULL)
+        UNION ALL SELECT * FROM cloudsync.source_problems()
+    ) p
+    ORDER BY array_position(ARRAY['error', 'warning', 'info'], p.severity), p.subject, p.problem;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_status() IS
+    'what needs a person, most urgent first, with the command to type; no row when all is well';
+
+-- Connections that need consent or fail, and deadlines about to be missed (P14).
+CREATE FUNCTION cloudsync.connection_problems(now timestamptz)
+    RETURNS TABLE (severity text, subject text, problem text, action text)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT CASE WHEN c.state IN ('needs_consent', 'locked') THEN 'error' ELSE 'warning' END,
+           format('connection %s', c.name),
+           CASE c.state WHEN 'needs_consent' THEN 'it needs consent again' WHEN 'pending' THEN 'it waits for consent'
+                WHEN 'locked' THEN 'it is locked'
+                ELSE format('it fails, %s times in a row; tried again at %s', c.failures, date_trunc('second', c.retry_at)) END
+               || coalesce(': ' || c.reason, ''),
+           CASE WHEN c.state = 'locked' THEN 'Put the keyring back: see cloudsync.master_key_file and cloudsync.master_key_command. It goes on by itself then.'
+                WHEN c.state IN ('needs_consent', 'pending') THEN format('SELECT * FROM cloudsync_connect(%L, %L, options => %L);', c.provider, c.name, c.options)
+                ELSE format('SELECT * FROM cloudsync_check(%L);', c.name) END
+        FROM cloudsync.connection c
+        WHERE cloudsync.sees(c.tenant)
+          AND (c.state IN ('needs_consent', 'pending', 'locked') OR (c.state = 'active' AND c.failures > 0 AND c.retry_at IS NOT NULL));
+    RETURN QUERY
+    SELECT CASE WHEN min(d.due_at) < now THEN 'error' ELSE 'warning' END,
+           format('connection %s', c.name),
+           format(CASE WHEN min(d.due_at) < now THEN 'changed dossiers waiting: %s; the first was due at %s'
+                       ELSE 'changed dossiers waiting: %s; the first is due at %s' END,
+                  count(*), date_trunc('second', min(d.due_at))),
+           format('SELECT * FROM cloudsync.dossiers WHERE connection = %L AND state = ''waiting'' ORDER BY due_at;', c.name)
+        FROM cloudsync.connection c
+        JOIN cloudsync.push_setting p ON p.connection_id = c.connection_id
+        JOIN cloudsync.due d ON d.connection_id = c.connection_id
+        WHERE cloudsync.sees(c.tenant) AND c.state = 'active' AND c.failures = 0
+          AND NOT d.backfill AND d.claimed IS NULL AND d.attempts = 0 AND d.due_at < now + p.every / 4
+        GROUP BY c.name;
+    RETURN QUERY
+    SELECT 'warning', 'change log', format('changes since %s have not been looked at', date_trunc('second', g.changed_at)),
+           'SELECT pid, backend_type, state FROM pg_stat_activity WHERE backend_type LIKE ''cloudsync%'';'
+        FROM (SELECT min(g.changed_at) AS changed_at FROM cloudsync.change g) g
+        WHERE cloudsync.sees_all() AND g.changed_at < now - (
+            SELECT min(p.every) * 0.75 FROM cloudsync.push_setting p
+            JOIN cloudsync.connection c ON c.connection_id = p.connection_id
+            WHERE p.auto_sync AND c.state = 'active');
+END
+$$;
+
+-- Files and dossiers that fail, and what waits to be moved to the trash (P9, P11).
+CREATE FUNCTION cloudsync.push_problems(now timestamptz)
+    RETURNS TABLE (severity text, subject text, problem text, action text)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT 'error', format('connection %s', c.name),
+           format(CASE count(*) WHEN 1 THEN 'a file cannot be sent, %2$s of dossier %3$s: %4$s'
+                       ELSE '%1$s files cannot be sent, among them %2$s of dossier %3$s: %4$s' END, count(*),
+                  quote_literal((array_agg(coalesce(f.intent_path, f.path, f.file_key) ORDER BY f.dossier, f.file_key))[1]),
+                  quote_literal((array_agg(f.dossier ORDER BY f.dossier, f.file_key))[1]),
+                  (array_agg(f.last_error ORDER BY f.dossier, f.file_key))[1]),
+           format('SELECT * FROM cloudsync.files WHERE connection = %L AND state = ''failed'';', c.name)
+        FROM cloudsync.pushed_file f
+        JOIN cloudsync.destination s ON s.destination_id = f.destination_id
+        JOIN cloudsync.connection c ON c.connection_id = s.connection_id
+        WHERE f.next_try_at IS NOT NULL AND f.state = 'failed' AND c.state = 'active' AND cloudsync.sees(c.tenant)
+        GROUP BY c.name;
+    RETURN QUERY
+    SELECT 'error', format('connection %s', c.name),
+           format(CASE count(*) WHEN 1 THEN 'a dossier cannot be pushed, %2$s: %3$s'
+                       ELSE '%1$s dossiers cannot be pushed, among them %2$s: %3$s' END, count(*),
+                  quote_literal((array_agg(d.dossier ORDER BY d.dossier))[1]),
+                  (array_agg(d.last_error ORDER BY d.dossier))[1]),
+           format('SELECT * FROM cloudsync.dossiers WHERE connection = %L AND state = ''failed'';', c.name)
+        FROM cloudsync.due d
+        JOIN cloudsync.connection c ON c.connection_id = d.connection_id
+        LEFT JOIN (cloudsync.pushed_dossier p JOIN cloudsync.destination s ON s.destination_id = p.destination_id)
+            ON s.connection_id = d.connection_id AND p.dossiers_id = d.dossiers_id AND p.dossier = d.dossier
+        WHERE d.attempts > 0 AND p.state IS DISTINCT FROM 'partial' AND c.state = 'active' AND c.failures = 0
+          AND cloudsync.sees(c.tenant)
+        GROUP BY c.name;
+    RETURN QUERY
+    SELECT 'warning', format('connection %s', c.name),
+           format('%s %s to be moved to the trash, more than cloudsync.max_trash an hour', count(*),
+                  CASE count(*) WHEN 1 THEN 'file waits' ELSE 'files wait' END),
+           format('SELECT cloudsync_confirm_trash(%L);', c.name)
+        FROM cloudsync.pushed_file f
+        JOIN cloudsync.destination s ON s.destination_id = f.destination_id
+        JOIN cloudsync.connection c ON c.connection_id = s.connection_id
+        WHERE f.state = 'to_trash' AND NOT f.trash_confirmed AND c.state <> 'disconnected' AND cloudsync.sees(c.tenant)
+        GROUP BY c.name;
+END
+$$;
+
+-- Channels whose schedule was missed, folders and files that fail, files changed in place (L4).
+CREATE FUNCTION cloudsync.channel_problems(now timestamptz, suspended boolean)
+    RETURNS TABLE (severity text, subject text, problem text, action text)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT 'error', format('channel %s', h.name),
+           format('its collection of %s has not been begun', date_trunc('second', h.next_collect_at)),
+           format('SELECT cloudsync_collect(%L);', h.name)
+        FROM cloudsync.channel h JOIN cloudsync.connection c ON c.connection_id = h.connection_id
+        WHERE h.deleted_at IS NULL AND h.auto_collect AND c.state = 'active' AND c.failures = 0 AND NOT suspended
+          AND h.next_collect_at < now - interval '5 minutes' AND cloudsync.sees(h.tenant);
+    RETURN QUERY
+    SELECT 'error', format('channel %s', h.name),
+           format('folder %s: %s', quote_literal(f.path), coalesce(f.last_error, 'it is gone')),
+           CASE f.state WHEN 'gone' THEN format('SELECT cloudsync_alter_channel(%L, folders => ...);', h.name)
+                ELSE format('SELECT cloudsync_collect(%L);', h.name) END
+        FROM cloudsync.channel_folder f
+        JOIN cloudsync.channel h ON h.channel_id = f.channel_id
+        JOIN cloudsync.connection c ON c.connection_id = h.connection_id
+        WHERE h.deleted_at IS NULL AND f.state IN ('failed', 'gone') AND c.state = 'active' AND c.failures = 0
+          AND cloudsync.sees(h.tenant);
+    RETURN QUERY
+    SELECT 'error', format('channel %s', h.name), coalesce(r.error, 'its last collection did not succeed'),
+           format('SELECT cloudsync_retry(%s);', r.run_id)
+        FROM cloudsync.channel h
+        JOIN cloudsync.connection c ON c.connection_id = h.connection_id
+        JOIN cloudsync.run r ON r.run_id = h.last_run_id
+        WHERE h.deleted_at IS NULL AND r.state IN ('failed', 'partial') AND c.state = 'active' AND c.failures = 0
+          AND cloudsync.sees(h.tenant)
+          AND NOT EXISTS (SELECT FROM cloudsync.channel_folder f
+                          WHERE f.channel_id = h.channel_id AND f.state IN ('failed', 'gone'))
+          AND NOT EXISTS (SELECT FROM cloudsync.item i WHERE i.channel_id = h.channel_id AND i.state = 'failed');
+    RETURN QUERY
+    SELECT CASE i.state WHEN 'failed' THEN 'error' ELSE 'info' END, format('channel %s', h.name),
+           CASE i.state
+               WHEN 'failed' THEN format(CASE count(*) WHEN 1 THEN 'a file could not be collected, %2$s: %3$s'
+                       ELSE '%1$s files could not be collected, among them %2$s: %3$s' END, count(*),
+                   quote_literal((array_agg(i.path ORDER BY i.path))[1]), (array_agg(i.reason ORDER BY i.path))[1])
+               ELSE format('%s %s changed in the folder after being collected', count(*),
+                   CASE count(*) WHEN 1 THEN 'file was' ELSE 'files were' END) END,
+           format('SELECT * FROM cloudsync.items WHERE channel = %L AND state = %L;', h.name, i.state)
+        FROM cloudsync.item i
+        JOIN cloudsync.channel h ON h.channel_id = i.channel_id
+        WHERE i.state IN ('failed', 'changed') AND h.deleted_at IS NULL AND cloudsync.sees(h.tenant)
+        GROUP BY h.name, i.state;
+END
+$$;
+
+-- Tracked tables with an error, and content that is compressed for nothing (P12): the server's matter.
+CREATE FUNCTION cloudsync.source_problems()
+    RETURNS TABLE (severity text, subject text, problem text, action text)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+BEGIN
+    IF NOT cloudsync.sees_all() THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT 'error', format('table %s', t.name), t.last_error,
+           CASE WHEN t.exists THEN format('SELECT cloudsync_track(...);  -- again, or cloudsync_untrack(%L)', t.name)
+                ELSE format('SELECT cloudsync_untrack(%s);', t.oid) END
+        FROM (
+            SELECT d.dossiers::text, d.dossiers::oid, d.last_error, k.oid IS NOT NULL
+            FROM cloudsync.dossier_table d LEFT JOIN pg_class k ON k.oid = d.dossiers
+            UNION ALL
+            SELECT s.files::text, s.files::oid, s.last_error, k.oid IS NOT NULL
+            FROM cloudsync.source s LEFT JOIN pg_class k ON k.oid = s.files
+        ) t (name, oid, last_error, exists)
+        WHERE t.last_error IS NOT NULL;
+    RETURN QUERY
+    SELECT 'info', format('table %s', s.files),
+           format('column %I holds large values that may be compressed, which then need memory of their own size', a.attname),
+           format('ALTER TABLE %s ALTER COLUMN %I SET STORAGE EXTERNAL;', s.files, a.attname)
+        FROM cloudsync.source s
+        JOIN pg_attribute a ON a.attrelid = s.files AND a.attnum = s.content_column AND a.attstorage IN ('x', 'm')
+        JOIN pg_class k ON k.oid = s.files
+        JOIN pg_class toast ON toast.oid = k.reltoastrelid
+        WHERE s.content_kind = 'bytea' AND k.reltuples > 0
+          AND toast.relpages * 8192.0 / k.reltuples > 8 * 1024 * 1024;
+END
+$$;
