@@ -194,12 +194,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a channel needs a recipient',
             HINT = 'Add one with cloudsync_add_recipient(name, email, external).';
     END IF;
-    IF NOT EXISTS (SELECT FROM cloudsync.recipient r WHERE r.tenant = wanted.tenant AND r.name = wanted.recipient) THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('recipient "%s" does not exist', wanted.recipient),
-            HINT = format('Add a user of the application with cloudsync_add_recipient(%L), or somebody outside with cloudsync_add_recipient(%L, email, external => true).',
-                          wanted.recipient, wanted.recipient);
-    END IF;
+    PERFORM cloudsync.check_recipient(wanted.tenant, wanted.recipient);
     IF coalesce(btrim(wanted.binder), '') = '' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a channel needs a binder',
             HINT = 'Name the application''s folder that the documents are put in.';
@@ -556,6 +551,12 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('document %s does not exist', cloudsync_recollect.document_id),
             HINT = 'The view cloudsync.inbox lists those that wait to be entered.';
+    END IF;
+    IF doc.state = 'forgotten' THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('document %s was forgotten, and is not collected again', doc.document_id),
+            DETAIL = format('%s did it at %s, for the reason: %s.', doc.decided_by, to_char(doc.decided_at, 'YYYY-MM-DD HH24:MI'), doc.reason),
+            HINT = 'If it is needed after all, have the file put into a folder of another channel, as a new file.';
     END IF;
     SELECT c.* INTO wanted
         FROM cloudsync.item i JOIN cloudsync.channel c USING (channel_id) JOIN cloudsync.connection n ON n.connection_id = c.connection_id

@@ -224,6 +224,8 @@ BEGIN
     SELECT CASE
             WHEN c.state = 'disconnected' THEN format('connection "%s" was disconnected', c.name)
             WHEN h.deleted_at IS NOT NULL THEN format('channel "%s" was deleted', h.name)
+            WHEN EXISTS (SELECT FROM cloudsync.document o WHERE o.document_id = run.document_id AND o.state = 'forgotten')
+                THEN format('document %s was forgotten', run.document_id)
             WHEN run.kind = 'refresh' AND NOT h.auto_collect THEN format('auto sync of channel "%s" is off', h.name)
             WHEN run.dossiers_id IS NOT NULL AND d.dossiers_id IS NULL THEN 'the table of its dossier is no longer tracked'
             WHEN run.kind = 'push' AND p.connection_id IS NULL THEN format('connection "%s" has no push settings', c.name)

@@ -185,3 +185,183 @@ END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_on_document(regproc, text) IS
     'registers a function of the application that runs for each document';
+
+-- What the audit shows of a document: how it stands, nothing of what is in it.
+CREATE FUNCTION cloudsync.document_facts(doc cloudsync.document) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT jsonb_strip_nulls(jsonb_build_object('state', (doc).state, 'recipient', (doc).recipient,
+        'dossier', (doc).dossier, 'reason', (doc).reason));
+END;
+
+-- A document of the session's tenant, locked; an error if it is not there or was forgotten.
+CREATE FUNCTION cloudsync.lock_document(document_id bigint) RETURNS cloudsync.document
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    result cloudsync.document;
+BEGIN
+    SELECT d.* INTO result FROM cloudsync.document d
+        WHERE d.document_id = lock_document.document_id AND cloudsync.sees_document(d.tenant, d.recipient) FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = format('document %s does not exist', coalesce(lock_document.document_id::text, 'NULL')),
+            HINT = 'The view cloudsync.inbox lists those that wait to be entered.';
+    END IF;
+    RETURN result;
+END;
+$$;
+
+-- The error for a document that somebody has decided about already.
+CREATE FUNCTION cloudsync.refuse_decided(doc cloudsync.document) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+        MESSAGE = format('document %s was %s already', doc.document_id, doc.state),
+        DETAIL = format('%s did it at %s%s%s.', doc.decided_by, to_char(doc.decided_at, 'YYYY-MM-DD HH24:MI'),
+                        ', for dossier "' || doc.dossier || '"', ', for the reason: ' || doc.reason),
+        HINT = CASE WHEN doc.state = 'forgotten' THEN 'What was forgotten cannot be brought back.'
+                    ELSE format('Put it back into an inbox first: SELECT cloudsync_assign_document(%s, %L);', doc.document_id, doc.recipient) END;
+END;
+$$;
+
+-- Writes what was decided about a locked document, and notes it.
+CREATE FUNCTION cloudsync.decide_document(doc cloudsync.document, action text, state text, dossier text, reason text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    new cloudsync.document;
+BEGIN
+    UPDATE cloudsync.document d
+        SET state = decide_document.state, dossier = decide_document.dossier, reason = decide_document.reason,
+            decided_by = cloudsync.acting_user(), decided_at = clock_timestamp()
+        WHERE d.document_id = doc.document_id RETURNING d.* INTO new;
+    PERFORM cloudsync.note(doc.tenant, decide_document.action, 'document ' || doc.document_id,
+                           cloudsync.document_facts(doc), cloudsync.document_facts(new));
+END;
+$$;
+
+/*
+ * Entered: it leaves the inbox. The dossier is the application's own key, which
+ * need not be of a tracked table. Whoever comes second is told, unless both mean
+ * the same.
+ */
+CREATE FUNCTION @extschema@.cloudsync_file_document(document_id bigint, dossier text DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    doc constant cloudsync.document := cloudsync.lock_document(cloudsync_file_document.document_id);
+    wanted constant text := coalesce(cloudsync_file_document.dossier, doc.dossier);
+BEGIN
+    IF btrim(cloudsync_file_document.dossier) = '' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a dossier''s key must not be empty',
+            HINT = 'Leave it out to enter the document without a dossier.';
+    END IF;
+    IF doc.state = 'filed' AND wanted IS NOT DISTINCT FROM doc.dossier THEN
+        RETURN;
+    ELSIF doc.state <> 'waiting' AND NOT (doc.state = 'filed' AND doc.dossier IS NULL) THEN
+        PERFORM cloudsync.refuse_decided(doc);
+    END IF;
+    PERFORM cloudsync.decide_document(doc, 'file document', 'filed', wanted, NULL);
+END;
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_file_document(bigint, text) IS
+    'enters a document, for a dossier if one is named: it leaves the inbox';
+CREATE FUNCTION @extschema@.cloudsync_file_document(document_id bigint, dossier bigint) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT @extschema@.cloudsync_file_document(cloudsync_file_document.document_id, cloudsync_file_document.dossier::text);
+END;
+COMMENT ON FUNCTION @extschema@.cloudsync_file_document(bigint, bigint) IS
+    'enters a document for the dossier of that key: it leaves the inbox';
+CREATE FUNCTION @extschema@.cloudsync_file_document(document_id bigint, dossier uuid) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT @extschema@.cloudsync_file_document(cloudsync_file_document.document_id, cloudsync_file_document.dossier::text);
+END;
+COMMENT ON FUNCTION @extschema@.cloudsync_file_document(bigint, uuid) IS
+    'enters a document for the dossier of that key: it leaves the inbox';
+
+-- Also the way back: what was filed or rejected waits again.
+CREATE FUNCTION @extschema@.cloudsync_assign_document(document_id bigint, recipient text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    doc cloudsync.document := cloudsync.lock_document(cloudsync_assign_document.document_id);
+    new cloudsync.document;
+BEGIN
+    PERFORM cloudsync.check_recipient(doc.tenant, cloudsync_assign_document.recipient);
+    IF doc.state = 'forgotten' THEN
+        PERFORM cloudsync.refuse_decided(doc);
+    ELSIF doc.state = 'waiting' AND doc.recipient = cloudsync_assign_document.recipient THEN
+        RETURN;
+    END IF;
+    UPDATE cloudsync.document d
+        SET recipient = cloudsync_assign_document.recipient, state = 'waiting', dossier = NULL, reason = NULL,
+            decided_by = NULL, decided_at = NULL
+        WHERE d.document_id = doc.document_id RETURNING d.* INTO new;
+    PERFORM cloudsync.note(doc.tenant, 'assign document', 'document ' || doc.document_id,
+                           cloudsync.document_facts(doc), cloudsync.document_facts(new));
+END;
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_assign_document(bigint, text) IS
+    'puts a document into another recipient''s inbox, also one that was filed or rejected';
+
+CREATE FUNCTION @extschema@.cloudsync_reject_document(document_id bigint, reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    doc constant cloudsync.document := cloudsync.lock_document(cloudsync_reject_document.document_id);
+BEGIN
+    PERFORM cloudsync.check_reason(cloudsync_reject_document.reason, 'cloudsync_reject_document', doc.document_id);
+    IF doc.state = 'rejected' AND doc.reason = cloudsync_reject_document.reason THEN
+        RETURN;
+    ELSIF doc.state <> 'waiting' THEN
+        PERFORM cloudsync.refuse_decided(doc);
+    END IF;
+    PERFORM cloudsync.decide_document(doc, 'reject document', 'rejected', NULL, cloudsync_reject_document.reason);
+END;
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_reject_document(bigint, text) IS
+    'takes a document out of the inbox without entering it, for a reason that stays on record';
+
+CREATE FUNCTION cloudsync.check_reason(reason text, function_name text, document_id bigint) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF coalesce(btrim(check_reason.reason), '') = '' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a reason is required',
+            HINT = format('For example: SELECT %s(%s, ''sent by mistake'');', function_name, document_id);
+    END IF;
+END;
+$$;
+
+/*
+ * Erases what is in a document, in one transaction: its bytes, its text, the
+ * words that it is found by and all that tells of them. What stays says that
+ * there was such a file and that it was forgotten: its row with name, path,
+ * size and SHA-256, history and the dedup key, so that the file is not collected
+ * again (L4), and the audit. Reading it, or collecting it once more, ends.
+ */
+CREATE FUNCTION @extschema@.cloudsync_forget(document_id bigint, reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    doc constant cloudsync.document := cloudsync.lock_document(cloudsync_forget.document_id);
+BEGIN
+    PERFORM cloudsync.check_reason(cloudsync_forget.reason, 'cloudsync_forget', doc.document_id);
+    IF doc.state = 'forgotten' THEN
+        RETURN;
+    END IF;
+    UPDATE cloudsync.document d
+        SET content_id = NULL, excerpt = NULL, pages = NULL, ocr_languages = NULL, ocr_confidence = NULL,
+            ocr_state = 'not_applicable', ocr_reason = 'the document was forgotten', ocr_next_try_at = NULL
+        WHERE d.document_id = doc.document_id;
+    DELETE FROM cloudsync.page p WHERE p.document_id = doc.document_id;
+    DELETE FROM cloudsync.words w WHERE w.document_id = doc.document_id;
+    DELETE FROM cloudsync.chunk c WHERE c.content_id = doc.content_id;
+    DELETE FROM cloudsync.content c WHERE c.content_id = doc.content_id;
+    -- it is not to come back by a collection that was asked for before
+    UPDATE cloudsync.run r SET state = 'cancelled', finished_at = clock_timestamp(), error = 'the document was forgotten'
+        WHERE r.document_id = doc.document_id AND r.state = 'queued';
+    UPDATE cloudsync.run r SET cancel_requested = true
+        WHERE r.document_id = doc.document_id AND r.state = 'running';
+    PERFORM cloudsync.decide_document(doc, 'forget', 'forgotten', doc.dossier, cloudsync_forget.reason);
+    PERFORM cloudsync.wake(false);
+END;
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_forget(bigint, text) IS
+    'erases a document''s content and text; that it was there, why it went and that it is not collected again stays';

@@ -13,6 +13,20 @@ CREATE TABLE cloudsync.recipient (
     UNIQUE (tenant, name)
 );
 
+-- An error if the tenant has no recipient of that name.
+CREATE FUNCTION cloudsync.check_recipient(tenant text, recipient text) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM cloudsync.recipient r
+                   WHERE r.tenant = check_recipient.tenant AND r.name = check_recipient.recipient) THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = format('recipient "%s" does not exist', check_recipient.recipient),
+            HINT = format('Add a user of the application with cloudsync_add_recipient(%L), or somebody outside with cloudsync_add_recipient(%L, email, external => true).',
+                          check_recipient.recipient, check_recipient.recipient);
+    END IF;
+END;
+$$;
+
 CREATE FUNCTION @extschema@.cloudsync_add_recipient(name text, email text DEFAULT NULL, external boolean DEFAULT false)
     RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

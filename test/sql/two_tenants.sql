@@ -123,7 +123,8 @@ INSERT INTO call SELECT 'mail of bbb', unnest(ARRAY[
     'cloudsync_alter_channel(%1$L, binder => ''x'')', 'cloudsync_set_auto_sync(%1$L, true)', 'cloudsync_collect(%1$L)',
     'cloudsync_refresh_items(%1$L)', 'cloudsync_delete_channel(%1$L)']);
 INSERT INTO call SELECT 'ann of bbb', unnest(ARRAY[
-    'cloudsync_create_channel(''drive of aaa'', ''x'', ''{/x}'', %1$L, ''b'')', 'cloudsync_alter_channel(''mail of aaa'', recipient => %1$L)']);
+    'cloudsync_create_channel(''drive of aaa'', ''x'', ''{/x}'', %1$L, ''b'')', 'cloudsync_alter_channel(''mail of aaa'', recipient => %1$L)',
+    'cloudsync_assign_document((SELECT min(document_id) FROM cloudsync.inbox), %1$L)']);
 INSERT INTO call SELECT k, s FROM unnest('{bbb-1,bbb-gone,bbb-never}'::text[]) k, unnest(ARRAY[
     'cloudsync_touch(''dossier'', %1$L)', 'cloudsync_push_dossier(%1$L)', 'cloudsync_push_dossier(%1$L, dossiers => ''dossier'')',
     'cloudsync_push_dossier(%1$L, ''drive of aaa'')', 'cloudsync_plan(''drive of aaa'', %1$L)']) s;
@@ -132,7 +133,9 @@ INSERT INTO call VALUES ('2002', 'cloudsync_push_dossier(%1$s)'),
 INSERT INTO call SELECT r.run_id, s FROM (SELECT min(run_id), max(run_id) FROM cloudsync.run WHERE tenant = 'bbb') t (one, other),
     unnest(ARRAY[one, other]) r (run_id), unnest('{cloudsync_progress(%1$s),cloudsync_cancel(%1$s),cloudsync_retry(%1$s)}'::text[]) s;
 INSERT INTO call SELECT d.document_id, s FROM (SELECT min(document_id) FROM cloudsync.document WHERE tenant = 'bbb') d (document_id),
-    unnest('{cloudsync_content(%1$s),"cloudsync_read(%1$s, 0, 1)",cloudsync_recollect(%1$s)}'::text[]) s;
+    unnest(ARRAY['cloudsync_content(%1$s)', 'cloudsync_read(%1$s, 0, 1)', 'cloudsync_recollect(%1$s)', 'cloudsync_file_document(%1$s)',
+        'cloudsync_file_document(%1$s, 1)', 'cloudsync_file_document(%1$s, gen_random_uuid())', 'cloudsync_assign_document(%1$s, ''ann of aaa'')',
+        'cloudsync_reject_document(%1$s, ''no'')', 'cloudsync_forget(%1$s, ''no'')']) s;
 -- ... compared with what it answers to one of the same kind that is not there
 CREATE FUNCTION answer(statement text, thing text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -177,6 +180,22 @@ SELECT DISTINCT p.oid::regprocedure AS not_called
 SELECT count(*) AS cancelled FROM cloudsync.run WHERE cancel_requested;
 SELECT name, state, bytes_per_second FROM cloudsync.connection ORDER BY 1;
 SELECT name, auto_collect, binder, recipient FROM cloudsync.channel ORDER BY 1;
+
+SELECT tenant, state, recipient, content_id IS NOT NULL AS content FROM cloudsync.document ORDER BY 1;
+
+-- what is looked for by name or words is one's own
+INSERT INTO cloudsync.words SELECT d.document_id, cloudsync.words_of(d.name, 'letter to ' || d.tenant) FROM cloudsync.document d ON CONFLICT DO NOTHING;
+SET ROLE regress_two_app;
+SET cloudsync.tenant = 'aaa';
+SELECT name, connection, channel, state FROM cloudsync_find('*') f ORDER BY 1;
+SELECT name, connection, channel, state FROM cloudsync_find('letter to bbb.txt') f ORDER BY 1;
+SELECT name FROM cloudsync_search('letter') ORDER BY 1;
+SELECT name FROM cloudsync_search('bbb') ORDER BY 1;
+SET cloudsync.tenant = 'bbb';
+SELECT name, connection, channel, state FROM cloudsync_find('*') f ORDER BY 1;
+SELECT name FROM cloudsync_search('letter') ORDER BY 1;
+RESET ROLE;
+RESET cloudsync.tenant;
 
 -- what the state of things says of problems, when both have one of each kind
 CREATE FUNCTION told(own text, other text) RETURNS TABLE (own_problems bigint, others bigint, lag interval) LANGUAGE sql AS $$
