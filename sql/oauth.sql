@@ -385,7 +385,12 @@ BEGIN
         UPDATE cloudsync.connection c
             SET reason = left(format('consent was not given: %s%s', refusal, ': ' || words), 500)
             WHERE c.connection_id = consent.connection_id AND c.state IN ('pending', 'needs_consent')
-              AND consent.used_at IS NULL;
+              AND consent.used_at IS NULL
+            RETURNING c.* INTO conn;
+        IF FOUND THEN
+            PERFORM cloudsync.note(conn.tenant, 'authorize', conn.name, NULL,
+                                   cloudsync.connection_facts(conn) || '{"consent": "refused"}');
+        END IF;
         RETURN QUERY SELECT c.name, c.state FROM cloudsync.connection c WHERE c.connection_id = consent.connection_id;
         RETURN;
     END IF;

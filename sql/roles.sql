@@ -139,3 +139,21 @@ BEGIN ATOMIC
         SELECT note.tenant, cloudsync.acting_user(), session_user, note.action, note.subject, note.before, note.after
         WHERE note.before IS DISTINCT FROM note.after OR note.before IS NULL;
 END;
+
+-- Whom a role acts for is a setting too, though one that is written directly. A
+-- dump that is being restored carries the audit of that as well: its COPY, by a
+-- superuser, is not noted once more.
+CREATE FUNCTION cloudsync.note_role_tenant() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+    IF current_query() !~* '^\s*copy\M' OR NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = session_user) THEN
+        PERFORM cloudsync.note('', 'set role tenant', coalesce(NEW.role, OLD.role),
+            CASE WHEN OLD IS NOT NULL THEN jsonb_build_object('role', OLD.role, 'tenant', OLD.tenant) END,
+            CASE WHEN NEW IS NOT NULL THEN jsonb_build_object('role', NEW.role, 'tenant', NEW.tenant) END);
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON cloudsync.role_tenant
+    FOR EACH ROW EXECUTE FUNCTION cloudsync.note_role_tenant();
