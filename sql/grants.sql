@@ -127,6 +127,7 @@ DECLARE
         "document": "", "page": "", "words": "", "hook": "",
         "content": "WHERE NOT EXISTS (SELECT FROM cloudsync.staging s WHERE s.content_id = content.content_id)",
         "chunk": "WHERE NOT EXISTS (SELECT FROM cloudsync.staging s WHERE s.content_id = chunk.content_id)",
+        "total": "", "tally": "",
         "run": "WHERE state NOT IN (''queued'', ''running'')",
         "run_file": "WHERE EXISTS (SELECT FROM cloudsync.run r WHERE r.run_id = run_file.run_id AND r.state NOT IN (''queued'', ''running''))"}';
     left_out CONSTANT text[] := '{consent, installation, change, due, backfill, staging, trash_log}';

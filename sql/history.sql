@@ -21,6 +21,7 @@ CREATE TABLE cloudsync.run (
     requested_by text NOT NULL,
     requested_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     not_before timestamptz,
+    due_at timestamptz, -- of a changed dossier: it was to be begun by then (P2)
     started_at timestamptz,
     finished_at timestamptz,
     state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'succeeded', 'partial', 'failed', 'cancelled')),
@@ -47,6 +48,9 @@ CREATE INDEX run_push_queue ON cloudsync.run (connection_id, (origin OPERATOR(pg
 CREATE INDEX run_push_dossier ON cloudsync.run (connection_id, dossiers_id, dossier)
     WHERE kind OPERATOR(pg_catalog.=) 'push' AND state IN ('queued', 'running');
 CREATE INDEX run_channel ON cloudsync.run (channel_id, run_id) WHERE channel_id IS NOT NULL;
+-- What ended, by time: for the report, and for removing what is old (H6).
+CREATE INDEX run_ended ON cloudsync.run (kind, finished_at, run_id) WHERE finished_at IS NOT NULL;
+CREATE INDEX run_shared ON cloudsync.run (shared_run_id) WHERE shared_run_id IS NOT NULL;
 
 CREATE TABLE cloudsync.run_file (
     run_file_id bigserial PRIMARY KEY,
@@ -250,3 +254,57 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_retry(bigint) IS
     'queues a new run like one that failed, ended in part or was cancelled';
+
+/*
+ * Removes one step's worth of runs of a kind that ended longer than `keep` before
+ * `now` (H6), with their files, oldest first and behind the run named: at most so
+ * many runs and files, so that nothing is held for long. Kept, however old: a
+ * run that documents came with, the last one of a channel, and one whose
+ * execution others share as long as they are there. What somebody holds locked is
+ * left for the next time. Gives where to go on; NULL when there is no more.
+ * What else names a run (item.listing, pushed_dossier.last_run_id,
+ * pushed_file.intent_run_id) compares numbers and never looks it up.
+ */
+CREATE FUNCTION cloudsync.remove_history(now timestamptz, kind text, keep interval, max_runs integer, max_files integer,
+    INOUT after_at timestamptz, INOUT after_run bigint, OUT removed bigint)
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    old bigint[];
+    old_until timestamptz;
+    old_until_run bigint;
+    removable bigint[];
+BEGIN
+    removed := 0;
+    SELECT array_agg(o.run_id), max(o.finished_at), (array_agg(o.run_id ORDER BY o.finished_at DESC, o.run_id DESC))[1]
+        INTO old, old_until, old_until_run
+        FROM (SELECT r.run_id, r.finished_at FROM cloudsync.run r
+              WHERE r.kind = remove_history.kind AND r.finished_at < remove_history.now - remove_history.keep
+                AND (r.finished_at, r.run_id) > (remove_history.after_at, remove_history.after_run)
+              ORDER BY r.finished_at, r.run_id LIMIT remove_history.max_runs) o;
+    IF old IS NULL THEN
+        after_at := NULL;
+        RETURN;
+    END IF;
+    removable := ARRAY(
+        SELECT r.run_id FROM cloudsync.run r
+        WHERE r.run_id = ANY (old)
+          AND NOT EXISTS (SELECT FROM cloudsync.channel h WHERE h.last_run_id = r.run_id)
+          AND NOT EXISTS (SELECT FROM cloudsync.document d WHERE d.run_id = r.run_id)
+        FOR UPDATE SKIP LOCKED);
+    removable := ARRAY(
+        SELECT u.run_id FROM unnest(removable) u (run_id)
+        WHERE NOT EXISTS (SELECT FROM cloudsync.run s WHERE s.shared_run_id = u.run_id AND s.run_id <> ALL (removable)));
+    DELETE FROM cloudsync.run_file f WHERE f.run_file_id = ANY (ARRAY(
+        SELECT o.run_file_id FROM cloudsync.run_file o
+        WHERE o.run_id = ANY (removable) LIMIT remove_history.max_files));
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    IF removed >= remove_history.max_files THEN
+        RETURN; -- the rest of them comes first
+    END IF;
+    DELETE FROM cloudsync.run r WHERE r.run_id = ANY (removable);
+    removed := removed + coalesce(cardinality(removable), 0);
+    after_at := old_until;
+    after_run := old_until_run;
+END
+$$;

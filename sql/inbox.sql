@@ -66,6 +66,7 @@ CREATE TABLE cloudsync.document (
 CREATE INDEX document_inbox ON cloudsync.document (tenant, recipient, collected_at) WHERE state OPERATOR(pg_catalog.=) 'waiting';
 CREATE INDEX document_to_read ON cloudsync.document (document_id) WHERE ocr_state OPERATOR(pg_catalog.=) 'pending';
 CREATE INDEX document_channel ON cloudsync.document (channel_id);
+CREATE INDEX document_run ON cloudsync.document (run_id);
 
 -- Functions of the application that run for each document (B3).
 CREATE TABLE cloudsync.hook (

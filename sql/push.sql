@@ -146,6 +146,7 @@ CREATE UNIQUE INDEX pushed_file_path ON cloudsync.pushed_file (destination_id, p
     WHERE path_key IS NOT NULL;
 CREATE INDEX pushed_file_failed ON cloudsync.pushed_file (destination_id, next_try_at)
     WHERE next_try_at IS NOT NULL;
+CREATE INDEX pushed_file_to_trash ON cloudsync.pushed_file (destination_id) WHERE state OPERATOR(pg_catalog.=) 'to_trash';
 
 -- What was moved to the trash, for cloudsync.max_trash a connection and hour.
 CREATE TABLE cloudsync.trash_log (

@@ -14,21 +14,11 @@ CREATE FUNCTION @extschema@.cloudsync_lag(connection text DEFAULT NULL) RETURNS 
 $$
 DECLARE
     wanted bigint;
-    oldest timestamptz;
 BEGIN
     IF cloudsync_lag.connection IS NOT NULL THEN
         wanted := (cloudsync.find_connection(cloudsync_lag.connection)).connection_id;
     END IF;
-    SELECT least(min(waiting.changed_at), min(noted.changed_at)) INTO oldest
-        FROM cloudsync.connection c
-        JOIN cloudsync.push_setting p ON p.connection_id = c.connection_id
-        CROSS JOIN LATERAL (SELECT min(d.changed_at) AS changed_at FROM cloudsync.due d
-                            WHERE d.connection_id = c.connection_id AND NOT d.backfill) waiting
-        LEFT JOIN (SELECT g.tenant, min(g.changed_at) AS changed_at FROM cloudsync.change g GROUP BY g.tenant) noted
-            ON p.auto_sync AND (noted.tenant IS NULL OR noted.tenant = c.tenant)
-        WHERE c.state <> 'disconnected' AND cloudsync.sees(c.tenant)
-          AND (wanted IS NULL OR c.connection_id = wanted);
-    RETURN greatest(clock_timestamp() - oldest, '0'::interval);
+    RETURN (SELECT greatest(clock_timestamp() - min(o.changed_at), '0'::interval) FROM cloudsync.oldest_changes(wanted) o);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_lag(text) IS
@@ -36,8 +26,10 @@ COMMENT ON FUNCTION @extschema@.cloudsync_lag(text) IS
 
 /*
  * What needs a person, most urgent first; no row when all is well. Each arm
- * names the thing, what is wrong with it, and the command to type. What hangs
- * on a suspended copy is not listed besides the suspension.
+ * names the thing, what is wrong with it, and a statement that can be typed as it
+ * stands: one that mends it, or, where nothing but time or the other side can,
+ * one that shows how it stands. What hangs on a suspended copy is not listed
+ * besides the suspension. No arm may read the history as a whole.
  */
 CREATE FUNCTION @extschema@.cloudsync_status() RETURNS TABLE (severity text, subject text, problem text, action text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -46,17 +38,22 @@ $$
 DECLARE
     suspended text := CASE WHEN NOT pg_is_in_recovery() THEN cloudsync.why_suspended() END;
     now timestamptz := clock_timestamp();
+    -- functions in public are found by a usual search_path, those elsewhere are named in full
+    schema text := CASE '@extschema@' WHEN 'public' THEN '' ELSE '@extschema@.' END;
 BEGIN
     IF suspended IS NOT NULL THEN
         RETURN QUERY SELECT 'error', format('database %s', current_database()), format('suspended: %s', suspended),
             CASE WHEN current_setting('cloudsync.enabled') = 'off'
                      THEN 'ALTER SYSTEM SET cloudsync.enabled = on; SELECT pg_reload_conf();'
                  WHEN suspended LIKE 'cloudsync.hosts%'
-                     THEN 'ALTER SYSTEM SET cloudsync.hosts = ...; SELECT pg_reload_conf();'
-                 ELSE 'SELECT cloudsync_resume();' END;
+                     THEN format('ALTER SYSTEM SET cloudsync.hosts = %L; SELECT pg_reload_conf();',
+                                 concat_ws(', ', current_setting('cloudsync.hosts'), substring(suspended FROM '"(.*)"')))
+                 ELSE format('SELECT %scloudsync_resume();', schema) END;
     END IF;
     RETURN QUERY
-    SELECT p.severity, p.subject, p.problem, p.action FROM (
+    SELECT p.severity, p.subject, p.problem,
+           regexp_replace(p.action, '^(SELECT|SELECT \* FROM|CALL) cloudsync_', format('\1 %scloudsync_', schema))
+    FROM (
         SELECT w.severity, w.subject, w.problem, w.action FROM cloudsync.worker_problems() w
             WHERE suspended IS NULL
         UNION ALL SELECT * FROM cloudsync.connection_problems(now) WHERE suspended IS NULL
@@ -70,7 +67,17 @@ $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_status() IS
     'what needs a person, most urgent first, with the command to type; no row when all is well';
 
--- Connections that need consent or fail, and deadlines about to be missed (P14).
+-- The statement that renews a connection: with consent a page to open is its answer.
+CREATE FUNCTION cloudsync.connect_again(c cloudsync.connection) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT format('SELECT * FROM cloudsync_connect(%L, %L%s);', (c).provider, (c).name,
+                  CASE (c).options WHEN '{}' THEN '' ELSE format(', options => %L', (c).options) END)
+           || CASE WHEN EXISTS (SELECT FROM cloudsync.secret s WHERE s.owner_kind = 'connection' AND s.owner_id = (c).connection_id)
+                   THEN '  -- with credentials => ..., where they are others now' ELSE '' END;
+END;
+
+-- Connections that need consent or fail, consents that end, and deadlines about to be missed (C5, P14).
 CREATE FUNCTION cloudsync.connection_problems(now timestamptz)
     RETURNS TABLE (severity text, subject text, problem text, action text)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
@@ -84,12 +91,20 @@ BEGIN
                 WHEN 'locked' THEN 'it is locked'
                 ELSE format('it fails, %s times in a row; tried again at %s', c.failures, date_trunc('second', c.retry_at)) END
                || coalesce(': ' || c.reason, ''),
-           CASE WHEN c.state = 'locked' THEN 'Put the keyring back: see cloudsync.master_key_file and cloudsync.master_key_command. It goes on by itself then.'
-                WHEN c.state IN ('needs_consent', 'pending') THEN format('SELECT * FROM cloudsync_connect(%L, %L, options => %L);', c.provider, c.name, c.options)
+           CASE WHEN c.state = 'locked' THEN 'SELECT pg_reload_conf();  -- once the keyring is back (cloudsync.master_key_file, cloudsync.master_key_command)'
+                WHEN c.state IN ('needs_consent', 'pending') THEN cloudsync.connect_again(c)
                 ELSE format('SELECT * FROM cloudsync_check(%L);', c.name) END
         FROM cloudsync.connection c
         WHERE cloudsync.sees(c.tenant)
           AND (c.state IN ('needs_consent', 'pending', 'locked') OR (c.state = 'active' AND c.failures > 0 AND c.retry_at IS NOT NULL));
+    RETURN QUERY
+    SELECT CASE WHEN c.consent_expires_at < now + interval '3 days' THEN 'error' ELSE 'warning' END,
+           format('connection %s', c.name),
+           format('its consent or its app''s secret ends in %s days, at %s',
+                  ceil(extract(epoch FROM greatest(c.consent_expires_at - now, '0')) / 86400), date_trunc('second', c.consent_expires_at)),
+           cloudsync.connect_again(c)
+        FROM cloudsync.connection c
+        WHERE cloudsync.sees(c.tenant) AND c.state = 'active' AND c.consent_expires_at < now + interval '14 days';
     RETURN QUERY
     SELECT CASE WHEN min(d.due_at) < now THEN 'error' ELSE 'warning' END,
            format('connection %s', c.name),
@@ -178,8 +193,8 @@ BEGIN
     RETURN QUERY
     SELECT 'error', format('channel %s', h.name),
            format('folder %s: %s', quote_literal(f.path), coalesce(f.last_error, 'it is gone')),
-           CASE f.state WHEN 'gone' THEN format('SELECT cloudsync_alter_channel(%L, folders => ...);', h.name)
-                ELSE format('SELECT cloudsync_collect(%L);', h.name) END
+           format('SELECT cloudsync_collect(%L);', h.name) || CASE f.state WHEN 'gone'
+               THEN format('  -- once it is back, or SELECT cloudsync_alter_channel(%L, folders => ...)', h.name) ELSE '' END
         FROM cloudsync.channel_folder f
         JOIN cloudsync.channel h ON h.channel_id = f.channel_id
         JOIN cloudsync.connection c ON c.connection_id = h.connection_id
@@ -190,7 +205,7 @@ BEGIN
            format('SELECT cloudsync_retry(%s);', r.run_id)
         FROM cloudsync.channel h
         JOIN cloudsync.connection c ON c.connection_id = h.connection_id
-        JOIN cloudsync.run r ON r.run_id = h.last_run_id
+        CROSS JOIN LATERAL (SELECT l.* FROM cloudsync.run l WHERE l.run_id = h.last_run_id LIMIT 1) r
         WHERE h.deleted_at IS NULL AND r.state IN ('failed', 'partial') AND c.state = 'active' AND c.failures = 0
           AND cloudsync.sees(h.tenant)
           AND NOT EXISTS (SELECT FROM cloudsync.channel_folder f
@@ -224,15 +239,19 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT 'error', format('table %s', t.name), t.last_error,
-           CASE WHEN t.exists THEN format('SELECT cloudsync_track(...);  -- again, or cloudsync_untrack(%L)', t.name)
-                ELSE format('SELECT cloudsync_untrack(%s);', t.oid) END
+           CASE WHEN t.exists THEN format('SELECT cloudsync_track(%L, %L);', t.dossiers, t.files)
+                ELSE format('SELECT cloudsync_untrack(%s%s);', t.dossiers::oid, coalesce(', ' || t.gone::oid, '')) END
         FROM (
-            SELECT d.dossiers::text, d.dossiers::oid, d.last_error, k.oid IS NOT NULL
+            SELECT d.dossiers::text, d.last_error, k.oid IS NOT NULL, d.dossiers,
+                   (SELECT s.files FROM cloudsync.source s WHERE s.dossiers_id = d.dossiers_id ORDER BY s.source_id LIMIT 1), NULL::regclass
             FROM cloudsync.dossier_table d LEFT JOIN pg_class k ON k.oid = d.dossiers
             UNION ALL
-            SELECT s.files::text, s.files::oid, s.last_error, k.oid IS NOT NULL
-            FROM cloudsync.source s LEFT JOIN pg_class k ON k.oid = s.files
-        ) t (name, oid, last_error, exists)
+            SELECT s.files::text, s.last_error, k.oid IS NOT NULL, d.dossiers, s.files, s.files
+            FROM cloudsync.source s JOIN cloudsync.dossier_table d ON d.dossiers_id = s.dossiers_id
+            LEFT JOIN pg_class k ON k.oid = s.files
+            -- with the dossiers' table gone, that row says it all
+            WHERE EXISTS (SELECT FROM pg_class o WHERE o.oid = d.dossiers)
+        ) t (name, last_error, exists, dossiers, files, gone)
         WHERE t.last_error IS NOT NULL;
     RETURN QUERY
     SELECT 'info', format('table %s', s.files),

@@ -30,7 +30,9 @@ CREATE VIEW cloudsync.activity WITH (security_barrier) AS
     SELECT a.run_id, a.connection_id, a.file, a.bytes_done, a.bytes_total, a.rate, a.eta, a.phase, a.pid
     FROM cloudsync.visible_activity() a;
 COMMENT ON VIEW cloudsync.activity IS 'what moves now, current to a second';
-COMMENT ON COLUMN cloudsync.activity.rate IS 'bytes a second since the run''s start';
+COMMENT ON COLUMN cloudsync.activity.eta IS 'time left at that rate';
+COMMENT ON COLUMN cloudsync.activity.pid IS 'the worker''s process';
+COMMENT ON COLUMN cloudsync.activity.rate IS 'bytes a second, over the last five seconds about';
 
 -- CALL cloudsync_run(): all due work, here and now, by a worker of its own.
 CREATE PROCEDURE @extschema@.cloudsync_run(max_time interval DEFAULT NULL)
@@ -131,41 +133,82 @@ $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_detach() IS
     'suspends a copy of the database that shall never act';
 
--- One line about a run, with a bar while bytes move.
+-- A time as people read it: 0:07, 12:30, 1:02:03, 2 days 01:00.
+CREATE FUNCTION cloudsync.short_time(seconds double precision) RETURNS text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE WHEN s < 3600 THEN format('%s:%s', s / 60, lpad((s % 60)::text, 2, '0'))
+                WHEN s < 86400 THEN format('%s:%s:%s', s / 3600, lpad((s / 60 % 60)::text, 2, '0'), lpad((s % 60)::text, 2, '0'))
+                ELSE format('%s %s %s:%s', s / 86400, CASE WHEN s < 172800 THEN 'day' ELSE 'days' END,
+                            lpad((s / 3600 % 24)::text, 2, '0'), lpad((s / 60 % 60)::text, 2, '0')) END
+    FROM (SELECT ceil(greatest(short_time.seconds, 0))::bigint) t (s);
+END;
+
+-- Why a queued run waits, as far as its connection or the server is the cause; NULL: for its turn.
+CREATE FUNCTION cloudsync.why_queued(run cloudsync.run) RETURNS text
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT coalesce(
+        'nobody serves it: ' || cloudsync.why_waiting(),
+        CASE WHEN c.state <> 'active' THEN format('its connection is %s', replace(c.state, '_', ' ')) || coalesce(': ' || c.reason, '')
+             WHEN c.retry_at > clock_timestamp() AND ((run).origin <> 'manual' OR (run).attempts > 0)
+                 THEN format('its connection is tried again in %s', cloudsync.short_time(extract(epoch FROM c.retry_at - clock_timestamp())))
+                      || coalesce(': ' || c.reason, '')
+             WHEN (run).not_before > clock_timestamp()
+                 THEN format('it begins in %s', cloudsync.short_time(extract(epoch FROM (run).not_before - clock_timestamp()))) END)
+    FROM cloudsync.connection c WHERE c.connection_id = (run).connection_id;
+END;
+
+/*
+ * One line about a run: a bar with rate and time left while it moves, what it
+ * waits for while it is queued, and what came of it when it has ended.
+ */
 CREATE FUNCTION @extschema@.cloudsync_progress(run_id bigint) RETURNS text
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
 DECLARE
-    run cloudsync.run%ROWTYPE;
+    run cloudsync.run;
+    lead cloudsync.run; -- whose execution served it
     moving record;
-    moves boolean := false;
     share double precision;
+    before bigint;
+    about text;
 BEGIN
     SELECT r.* INTO run FROM cloudsync.run r WHERE r.run_id = cloudsync_progress.run_id AND cloudsync.sees(r.tenant);
-    IF NOT FOUND THEN
+    IF run.run_id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('run %s does not exist', cloudsync_progress.run_id);
+            MESSAGE = format('run %s does not exist', coalesce(cloudsync_progress.run_id::text, 'NULL')),
+            HINT = 'The view cloudsync.history lists the runs. A run that was rolled back is not among them.';
     END IF;
-    IF run.state = 'running' THEN
-        SELECT a.* INTO moving FROM cloudsync.activity_rows() a
-            WHERE a.run_id IN (run.run_id, run.shared_run_id) LIMIT 1;
-        moves := FOUND;
+    about := format('%s %s', run.kind, run.run_id);
+    IF run.state = 'queued' THEN
+        SELECT count(*) INTO before FROM cloudsync.run r
+            WHERE r.connection_id = run.connection_id AND r.state IN ('queued', 'running')
+              AND (r.state = 'running', r.origin = 'manual', -r.run_id) > (false, run.origin = 'manual', -run.run_id);
+        RETURN format('%s  queued for %s, ', about, cloudsync.short_time(extract(epoch FROM clock_timestamp() - run.requested_at)))
+            || coalesce(cloudsync.why_queued(run), format('%s %s before it', before, CASE before WHEN 1 THEN 'run' ELSE 'runs' END));
     END IF;
-    IF NOT moves THEN
-        RETURN concat_ws(', ', format('%s %s: %s', run.kind, run.run_id, run.state), format('%s files', run.files_done),
-            CASE WHEN run.files_failed > 0 THEN format('%s failed', run.files_failed) END,
-            CASE WHEN run.bytes_sent + run.bytes_received > 0 THEN pg_size_pretty(run.bytes_sent + run.bytes_received) END,
-            run.error);
+    SELECT r.* INTO STRICT lead FROM cloudsync.run r WHERE r.run_id = coalesce(run.shared_run_id, run.run_id);
+    IF run.state <> 'running' THEN
+        RETURN concat_ws(', ', format('%s  %s', about, run.state),
+            format('%s %s', lead.files_done, CASE lead.files_done WHEN 1 THEN 'file' ELSE 'files' END),
+            CASE WHEN lead.files_skipped > 0 THEN format('%s skipped', lead.files_skipped) END,
+            CASE WHEN lead.files_failed > 0 THEN format('%s failed', lead.files_failed) END,
+            CASE WHEN lead.bytes_sent + lead.bytes_received > 0 THEN pg_size_pretty(lead.bytes_sent + lead.bytes_received) END,
+            'in ' || cloudsync.short_time(extract(epoch FROM run.finished_at - lead.started_at))) || coalesce(': ' || run.error, '');
     END IF;
-    share := least(1, moving.bytes_done / nullif(moving.bytes_total, 0)::double precision);
-    RETURN concat_ws(' ', format('%s %s', run.kind, run.run_id),
-        CASE WHEN share IS NOT NULL THEN format('[%s%s] %s %%', repeat('#', floor(share * 20)::integer),
-            repeat('-', 20 - floor(share * 20)::integer), floor(share * 100)) END,
-        pg_size_pretty(moving.bytes_done), CASE WHEN moving.bytes_total > 0 THEN 'of ' || pg_size_pretty(moving.bytes_total) END,
-        CASE WHEN moving.rate > 0 THEN '(' || pg_size_pretty(moving.rate) || '/s' ||
-            CASE WHEN moving.eta_seconds IS NOT NULL THEN format(', %s s left', ceil(moving.eta_seconds)) ELSE '' END || ')' END,
-        moving.phase, moving.file);
+    SELECT a.* INTO moving FROM cloudsync.activity_rows() a WHERE a.run_id = lead.run_id;
+    IF moving.run_id IS NULL THEN -- just begun, or nobody can see it
+        RETURN concat_ws(', ', format('%s  running for %s', about, cloudsync.short_time(extract(epoch FROM clock_timestamp() - lead.started_at))),
+            format('%s files done', lead.files_done), CASE WHEN lead.files_failed > 0 THEN format('%s failed', lead.files_failed) END);
+    END IF;
+    share := CASE WHEN moving.bytes_total > 0 THEN least(1, moving.bytes_done::double precision / moving.bytes_total) END;
+    RETURN concat_ws('  ', about,
+        CASE WHEN share IS NOT NULL THEN format('[%s%s] %s%%', repeat('#', floor(share * 20)::integer),
+            repeat('-', 20 - floor(share * 20)::integer), lpad(floor(share * 100)::text, 3)) END,
+        pg_size_pretty(moving.bytes_done) || coalesce(' of ' || pg_size_pretty(moving.bytes_total), ''),
+        pg_size_pretty(moving.rate) || '/s', cloudsync.short_time(moving.eta_seconds) || ' left', moving.phase, moving.file);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_progress(bigint) IS
-    'one line about a run, with a bar while bytes move';
+    'one line about a run, with a bar, rate and time left while bytes move; \watch makes it live';

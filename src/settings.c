@@ -29,6 +29,8 @@ int cs_min_free_disk = 10;
 int cs_hook_timeout = 10000;
 int cs_read_timeout = 60000;
 int cs_stability_delay = 10000;
+int cs_history_retention = 400 * 24 * 60;
+int cs_collect_history_retention = -1;
 char *cs_allowed_endpoints = NULL;
 char *cs_ca_file = NULL;
 char *cs_proxy = NULL;
@@ -93,6 +95,16 @@ check_proxy(char **newval, void **extra, GucSource source)
 	}
 	GUC_check_errdetail("The scheme of a proxy is http, https, socks5 or "
 						"socks5h.");
+	return false;
+}
+
+/* A day at least, so that a slip does not empty the history. */
+static bool
+check_retention(int *newval, void **extra, GucSource source)
+{
+	if (*newval == -1 || *newval >= 24 * 60)
+		return true;
+	GUC_check_errdetail("History is kept for a day at least, or for ever (-1).");
 	return false;
 }
 
@@ -274,6 +286,24 @@ define_limit_settings(void)
 #endif
 }
 
+/* How long history is kept (H6). */
+static void
+define_retention_settings(void)
+{
+	DefineCustomIntVariable("cloudsync.history_retention",
+							"Time for which the history of pushes and refreshes "
+							"is kept; -1 for ever.",
+							NULL, &cs_history_retention, 400 * 24 * 60, -1,
+							INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN, check_retention,
+							NULL, NULL);
+	DefineCustomIntVariable("cloudsync.collect_history_retention",
+							"Time for which the history of collections without "
+							"documents is kept; -1 for ever.",
+							NULL, &cs_collect_history_retention, -1, -1,
+							INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN, check_retention,
+							NULL, NULL);
+}
+
 /* How long requests over HTTP may take. */
 static void
 define_time_settings(void)
@@ -308,5 +338,6 @@ cs_define_settings(void)
 	define_network_settings();
 	define_limit_settings();
 	define_time_settings();
+	define_retention_settings();
 	MarkGUCPrefixReserved("cloudsync");
 }

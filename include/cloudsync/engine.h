@@ -170,6 +170,8 @@ extern void cs_engine_recover(int64 connection_id);
  * cs_tell_states: an event for each connection whose state has changed (H4).
  * cs_backfill_step: notes a further step of dossiers that existed.
  * cs_schedule_collections: queues a run for each channel whose time has come.
+ * cs_count_runs: adds what ended to the totals, once a minute.
+ * cs_remove_history: removes a part of what has grown old (H6).
  * cs_next_due: earliest time at which any of this or a claim has work; 
  * DT_NOEND for none.
  * cs_due_connections: connections with work due now, most urgent first
@@ -184,6 +186,8 @@ extern void cs_tell_states(TimestampTz now);
 extern void cs_unlock_connections(TimestampTz now);
 extern bool cs_backfill_step(TimestampTz now);
 extern void cs_schedule_collections(TimestampTz now);
+extern void cs_count_runs(TimestampTz now);
+extern void cs_remove_history(TimestampTz now);
 extern TimestampTz cs_next_due(TimestampTz now);
 extern List *cs_due_connections(TimestampTz now, int max);
 extern int cs_count_unserved(TimestampTz now, int max, bool *any);

@@ -25,6 +25,8 @@ extern int cs_min_free_disk;		  /* percent */
 extern int cs_hook_timeout;			  /* ms */
 extern int cs_read_timeout;			  /* ms */
 extern int cs_stability_delay;		  /* ms: cloudsync.stability_delay */
+extern int cs_history_retention;	  /* minutes; -1: for ever */
+extern int cs_collect_history_retention;
 extern char *cs_allowed_endpoints;	  /* patterns, see reach.h */
 extern char *cs_ca_file;			  /* '': the system's certificates alone */
 extern char *cs_proxy;				  /* '': none */

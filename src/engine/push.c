@@ -85,7 +85,8 @@ find_due(CsPushJob *push, bool backfill, TimestampTz now)
 
 /*
  * All runs of the dossier that are queued share the execution; the due row's
- * generation is what this push answers for.
+ * generation is what this push answers for, and its deadline what the run is
+ * measured by, if it is the first try.
  */
 static void
 take(CsPushJob *push, TimestampTz now)
@@ -98,18 +99,20 @@ take(CsPushJob *push, TimestampTz now)
 	values[2] = CStringGetTextDatum(push->dossier);
 	values[3] = Int64GetDatum(push->job.run_id);
 	values[4] = TimestampTzGetDatum(now);
-	cs_execute("UPDATE cloudsync.run SET state = 'running', "
-			   "started_at = COALESCE(started_at, $5), attempts = attempts OPERATOR(pg_catalog.+) 1, "
-			   "shared_run_id = NULLIF($4, run_id) "
-			   "WHERE connection_id OPERATOR(pg_catalog.=) $1 "
-			   "AND kind OPERATOR(pg_catalog.=) 'push' AND state OPERATOR(pg_catalog.=) 'queued' "
-			   "AND dossiers_id OPERATOR(pg_catalog.=) $2 AND dossier OPERATOR(pg_catalog.=) $3",
-			   5, types, values, NULL, false);
-	if (cs_execute("UPDATE cloudsync.due SET claimed = generation "
+	if (cs_execute("WITH taken AS (UPDATE cloudsync.due d SET claimed = d.generation "
+				   "WHERE d.connection_id OPERATOR(pg_catalog.=) $1 "
+				   "AND d.dossiers_id OPERATOR(pg_catalog.=) $2 AND d.dossier OPERATOR(pg_catalog.=) $3 "
+				   "RETURNING d.generation, CASE WHEN NOT d.backfill AND d.attempts OPERATOR(pg_catalog.=) 0 "
+				   "THEN d.due_at END AS due_at), "
+				   "runs AS (UPDATE cloudsync.run SET state = 'running', "
+				   "started_at = COALESCE(started_at, $5), attempts = attempts OPERATOR(pg_catalog.+) 1, "
+				   "due_at = COALESCE(due_at, (SELECT t.due_at FROM taken t)), "
+				   "shared_run_id = NULLIF($4, run_id) "
 				   "WHERE connection_id OPERATOR(pg_catalog.=) $1 "
-				   "AND dossiers_id OPERATOR(pg_catalog.=) $2 AND dossier OPERATOR(pg_catalog.=) $3 "
-				   "RETURNING generation",
-				   3, types, values, NULL, false) > 0)
+				   "AND kind OPERATOR(pg_catalog.=) 'push' AND state OPERATOR(pg_catalog.=) 'queued' "
+				   "AND dossiers_id OPERATOR(pg_catalog.=) $2 AND dossier OPERATOR(pg_catalog.=) $3) "
+				   "SELECT generation FROM taken",
+				   5, types, values, NULL, false) > 0)
 		push->generation = cs_get_int64(0, 1, 0);
 }
 

@@ -1,7 +1,8 @@
 /*
  * run.c
  *	  The end of a run (H1): its row, those of the runs that shared its
- *	  execution, and the event that says so.
+ *	  execution, its figures for the counters (metrics.sql), and the event that
+ *	  says so.
  */
 #include "postgres.h"
 
@@ -37,7 +38,11 @@ cs_run_end(int64 run_id, const char *kind, const char *state,
 		"files_failed = lead.files_failed "
 		"FROM lead WHERE s.connection_id OPERATOR(pg_catalog.=) lead.connection_id "
 		"AND s.state OPERATOR(pg_catalog.=) 'running' "
-		"AND s.shared_run_id OPERATOR(pg_catalog.=) $1 RETURNING s.run_id) "
+		"AND s.shared_run_id OPERATOR(pg_catalog.=) $1 RETURNING s.run_id), "
+		"counted AS (INSERT INTO cloudsync.tally SELECT connection_id, kind, state, finished_at, "
+		"files_done, files_skipped, files_failed, bytes_sent, bytes_received, requests, "
+		"pg_catalog.date_part('epoch', finished_at OPERATOR(pg_catalog.-) started_at), "
+		"started_at OPERATOR(pg_catalog.<=) due_at FROM lead) "
 		"SELECT run_id FROM lead UNION ALL SELECT run_id FROM shared",
 		4, types, values, nulls, false);
 	for (i = 0; i < n; i++)

@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -20,24 +22,49 @@
 
 PG_FUNCTION_INFO_V1(cloudsync_activity_rows);
 
-/* When a run was first shown by this process, so that its rate can be told. */
-static TimestampTz
-first_seen(const CsJob *job, const CsActivity *old, int n_old, TimestampTz now)
+#define RATE_SECONDS 5.0 /* over which a rate is taken, about */
+
+static const CsActivity *
+find(const CsActivity *rows, int n, int64 run_id)
 {
-	for (int i = 0; i < n_old; i++)
-		if (old[i].run_id == job->run_id)
-			return old[i].started_at;
-	return now;
+	for (int i = 0; i < n; i++)
+		if (rows[i].run_id == run_id)
+			return &rows[i];
+	return NULL;
+}
+
+/*
+ * Bytes a second of late: since the run was first shown by this process, and
+ * after some seconds a mean in which what is older counts ever less. What was
+ * there before (an upload that goes on where it was cut off) does not count.
+ */
+static double
+rate_of(CsActivity *row, const CsActivity *old)
+{
+	double since = (double) (row->at - row->started_at) / USECS_PER_SEC;
+	double elapsed = (double) (row->at - old->at) / USECS_PER_SEC;
+	double now;
+
+	row->bytes_first = Min(row->bytes_first, row->bytes_done);
+	if (since <= 0 || elapsed <= 0)
+		return old->rate;
+	if (since < RATE_SECONDS)
+		return (row->bytes_done - row->bytes_first) / since;
+	now = Max(0, row->bytes_done - old->bytes_done) / elapsed;
+	return old->rate + (now - old->rate) * (1 - exp(-elapsed / RATE_SECONDS));
 }
 
 static void
-fill(CsActivity *row, const CsJob *job, TimestampTz started_at)
+fill(CsActivity *row, const CsJob *job, const CsActivity *old, TimestampTz now)
 {
 	row->run_id = job->run_id;
 	row->connection_id = job->connection->connection_id;
 	row->bytes_done = job->bytes_done;
 	row->bytes_total = job->bytes_total;
-	row->started_at = started_at;
+	row->at = now;
+	row->started_at = old ? old->started_at : now;
+	row->bytes_first = old ? old->bytes_first : job->bytes_done;
+	row->rate = old ? rate_of(row, old) : 0;
 	strlcpy(row->phase, job->phase ? job->phase : "", sizeof(row->phase));
 	strlcpy(row->file, job->file, sizeof(row->file));
 }
@@ -63,7 +90,10 @@ cs_activity_publish(const List *connections)
 			const CsJob *job = lfirst(job_cell);
 
 			if (n < CS_MAX_ACTIVITY)
-				fill(&rows[n++], job, first_seen(job, before, n_before, now));
+			{
+				fill(&rows[n], job, find(before, n_before, job->run_id), now);
+				n++;
+			}
 		}
 	}
 	LWLockAcquire(cs_shared->lock, LW_EXCLUSIVE);
@@ -129,9 +159,9 @@ text_of(const char *string)
 static void
 put_row(ReturnSetInfo *rsinfo, const CsActivity *row, pid_t pid)
 {
-	double seconds =
-		(double) (GetCurrentTimestamp() - row->started_at) / USECS_PER_SEC;
-	double rate = seconds >= 0.5 ? row->bytes_done / seconds : 0;
+	double age = (double) (GetCurrentTimestamp() - row->at) / USECS_PER_SEC;
+	/* a worker for which nothing arrives shows nothing new either */
+	double rate = row->rate * exp(-Max(0, age - 1) / RATE_SECONDS);
 	Datum values[9];
 	bool nulls[9] = {false};
 
@@ -165,10 +195,11 @@ cloudsync_activity_rows(PG_FUNCTION_ARGS)
 	if (cs_shared == NULL)
 	{
 		if (!told)
-			ereport(
-				NOTICE,
-				(errmsg("what workers do can only be seen when cloudsync is "
-						"in shared_preload_libraries")));
+			ereport(NOTICE,
+					(errmsg("what workers do can only be seen when cloudsync "
+							"is preloaded: it is in shared memory"),
+					 errhint("Add cloudsync to shared_preload_libraries and "
+							 "restart the server.")));
 		told = true;
 		return (Datum) 0;
 	}

@@ -252,9 +252,9 @@ problems_without_shmem(ReturnSetInfo *rsinfo)
 	if (waiting)
 		put_problem(rsinfo, "error",
 					"work has waited for an hour and no worker runs",
-					"Add cloudsync to shared_preload_libraries and restart the "
-					"server, or run SELECT cloudsync_start_worker() after each "
-					"restart, or CALL cloudsync_run() regularly.");
+					"CALL cloudsync_run();  -- regularly, or SELECT "
+					"cloudsync_start_worker() after each restart, or add "
+					"cloudsync to shared_preload_libraries");
 }
 
 static void
@@ -279,12 +279,14 @@ problems_with_shmem(ReturnSetInfo *rsinfo)
 		put_problem(rsinfo, scheduler ? "warning" : "error", problem, action);
 	else if (!launcher)
 		put_problem(rsinfo, "error", "the launcher is not running",
-					"If it does not come back within seconds, increase "
-					"max_worker_processes and restart the server.");
+					psprintf("ALTER SYSTEM SET max_worker_processes = %d;  -- "
+							 "and restart the server, if it does not come back "
+							 "within seconds",
+							 cs_more_slots()));
 	else if (!scheduler)
 		put_problem(rsinfo, "error", "no scheduler is running in this database",
-					"If it does not come back within a minute, look into the "
-					"server's log.");
+					"SELECT cloudsync_start_worker();  -- the server's log says "
+					"why, if it ends again");
 }
 
 /* cloudsync.worker_problems(): for cloudsync_status(). */
@@ -298,8 +300,8 @@ cloudsync_worker_problems(PG_FUNCTION_ARGS)
 	why = cs_version_problem();
 	if (why != NULL)
 		put_problem(rsinfo, "error", why,
-					"Run ALTER EXTENSION cloudsync UPDATE, or restart the "
-					"server if it still has the older library loaded.");
+					"ALTER EXTENSION cloudsync UPDATE;  -- or restart the "
+					"server, if it still has the older library loaded");
 	if (RecoveryInProgress())
 		return (Datum) 0;
 	if (cs_shared != NULL)

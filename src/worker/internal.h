@@ -66,7 +66,10 @@ typedef struct CsActivity
 	int64 connection_id;
 	int64 bytes_done;
 	int64 bytes_total;
-	TimestampTz started_at;
+	TimestampTz at;			/* of these figures */
+	TimestampTz started_at; /* first shown by this process, ... */
+	int64 bytes_first;		/* ... with so much done already */
+	double rate;			/* bytes a second, of late */
 	char phase[16];
 	char file[256];
 } CsActivity;
@@ -104,6 +107,7 @@ extern CsDatabase *cs_database_slot(Oid database, bool create);
 extern void cs_database_forget(Oid database);
 extern void cs_problem_set(Oid database, const char *problem,
 						   const char *action);
+extern int cs_more_slots(void);
 extern void cs_process_attach(CsProcessKind kind, Oid database);
 /* Takes the number of workers that left in good order since the last call. */
 extern int cs_take_left_well(CsDatabase *slot);

@@ -208,7 +208,9 @@ start_scheduler(Known *entry, TimestampTz now)
 	cs_problem_set(entry->database,
 				   "the scheduler could not be started: all background worker "
 				   "slots are in use",
-				   "Increase max_worker_processes and restart the server.");
+				   psprintf("ALTER SYSTEM SET max_worker_processes = %d;  -- and "
+							"restart the server",
+							cs_more_slots()));
 	if (!warned_no_slot)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),

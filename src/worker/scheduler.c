@@ -101,7 +101,8 @@ guarded(void (*part)(TimestampTz now), const char *what, TimestampTz now)
 		said_at = now;
 		strlcpy(said, problem, sizeof(said));
 		cs_problem_set(MyDatabaseId, problem,
-					   "The server's log has the details.");
+					   "SELECT pg_current_logfile();  -- the server's log has "
+					   "the details");
 		FreeErrorData(error);
 	}
 	PG_END_TRY();
@@ -132,6 +133,8 @@ cs_schedule_pass(TimestampTz now, bool fold)
 	ok = guarded(cs_tell_states, "telling of connections' states", now) && ok;
 	ok = guarded(backfill, "noting existing dossiers", now) && ok;
 	ok = guarded(cs_schedule_collections, "scheduling collections", now) && ok;
+	ok = guarded(cs_count_runs, "counting runs", now) && ok;
+	ok = guarded(cs_remove_history, "removing old history", now) && ok;
 	cs_lock_release(CS_LOCK_PASS, 0);
 	return ok;
 }
@@ -252,7 +255,9 @@ note_no_slot(Scheduler *scheduler)
 	cs_problem_set(MyDatabaseId,
 				   "no worker can be started: all background worker slots are "
 				   "in use; the scheduler does the work itself, more slowly",
-				   "Increase max_worker_processes and restart the server.");
+				   psprintf("ALTER SYSTEM SET max_worker_processes = %d;  -- and "
+							"restart the server",
+							cs_more_slots()));
 }
 
 static bool

@@ -133,6 +133,13 @@ cs_database_forget(Oid database)
 	LWLockRelease(cs_shared->lock);
 }
 
+/* What max_worker_processes is to become where it was too low. */
+int
+cs_more_slots(void)
+{
+	return max_worker_processes + 8;
+}
+
 /* What the status shall say about a database's workers; NULL: all is well. */
 void
 cs_problem_set(Oid database, const char *problem, const char *action)

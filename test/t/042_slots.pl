@@ -25,7 +25,7 @@ is(scalar_sql($node, 'SELECT count(*) FROM cloudsync.document'), 3, '... as by a
 is(scalar_sql($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'cloudsync worker'"), 0,
 	'there was no room for one');
 is(scalar_sql($node, "SELECT severity || ': ' || action FROM cloudsync_status()"),
-	'warning: Increase max_worker_processes and restart the server.', 'the status says what to do');
+	'warning: ALTER SYSTEM SET max_worker_processes = 11;  -- and restart the server', 'the status says what to do');
 $run = $node->safe_psql('postgres', "SELECT cloudsync_collect('scans')");
 ok(wait_run($node, $run), 'again');
 my @warnings = slurp_file($node->logfile) =~ /WARNING:  cloudsync could not start a worker/g;
