@@ -242,7 +242,7 @@ END;
  * a dossier, file, channel or person.
  */
 CREATE FUNCTION @extschema@.cloudsync_metrics() RETURNS text
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
 DECLARE
     result text;
