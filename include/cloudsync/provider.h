@@ -341,7 +341,9 @@ typedef enum CsStep
 
 typedef struct CsResult
 {
-	CsEntry entry; /* STAT, MKDIR, PUT, MOVE, TRASH: as it is there now */
+	CsEntry entry; /* STAT, MKDIR, PUT, MOVE, TRASH: as it is there now. PUT
+					* without a version: modified is when it had arrived, by
+					* the service's clock, or 0 */
 	bool adopted;  /* PUT: was there already with our bytes; nothing sent */
 	bool made;	   /* MKDIR: it was made just now, so nothing is in it */
 	bool verified; /* PUT, GET: checksum compared, not only size */

@@ -12,6 +12,9 @@
 #include "cloudsync/path.h"
 #include "push_args.h"
 
+/* Between a file's last byte and the answer, by clocks of whole seconds. */
+#define ARRIVAL_US (2 * INT64CONST(1000000))
+
 typedef struct SentKey
 {
 	const char *key; /* of its path, as the provider compares */
@@ -58,6 +61,7 @@ confirm(CsPushFile *file, const CsEntry *entry)
 	if (entry->kind != CS_ENTRY_FILE || entry->version == NULL)
 		return;
 	file->seen_size = entry->size;
+	file->seen_at = entry->modified;
 	file->remote_version = pstrdup(entry->version);
 	if (entry->id != NULL)
 		file->remote_id = pstrdup(entry->id);
@@ -93,6 +97,18 @@ cs_push_confirm_page(CsPushJob *push)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * Is what arrived damaged still what we left, and not somebody's edit since?
+ * Then it was last changed when ours arrived.
+ */
+static bool
+is_as_arrived(const CsPushFile *file)
+{
+	return file->arrived_at > 0 && file->seen_at > 0 &&
+		   file->seen_at <= file->arrived_at &&
+		   file->arrived_at - file->seen_at <= ARRIVAL_US;
+}
+
 /* What the listing of its folder says of a file. */
 static void
 judge(CsPushJob *push, CsPushFile *file, const CsFailure *listing, TimestampTz now)
@@ -107,8 +123,11 @@ judge(CsPushJob *push, CsPushFile *file, const CsFailure *listing, TimestampTz n
 	}
 	file->has_sha256 = false;
 	if (file->remote_version != NULL)
+	{
+		file->damaged = is_as_arrived(file);
 		cs_failure_set(&failure, CS_FAIL_RETRY_LATER, NULL,
 					   "\"%s\" is not what was sent", file->path);
+	}
 	else if (listing != NULL)
 		failure = *listing;
 	else

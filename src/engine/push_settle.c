@@ -151,6 +151,30 @@ retry_wait(int attempts)
 	return cs_jittered(Min(wait_ms, RETRY_LAST_MS));
 }
 
+/*
+ * What arrived damaged is ours: recorded as it stands there, with none of what
+ * was meant to be, so that the next attempt replaces it.
+ */
+static void
+settle_damaged(CsPushJob *push, CsPushFile *file)
+{
+	Args args = {0};
+
+	free_path(push, file->path);
+	add_file(&args, push, file);
+	add_text(&args, file->path);
+	add_text(&args, key_of(push, file->path));
+	add_text(&args, file->plan->wanted);
+	add_text(&args, file->remote_id);
+	add_text(&args, file->remote_version);
+	add(&args, BOOLOID, BoolGetDatum(file->marked), false);
+	execute("UPDATE cloudsync.pushed_file SET path = $6, path_key = $7, wanted = $8, "
+			"remote_id = $9, remote_version = $10, marked = marked OR $11, size = NULL, sha256 = NULL, "
+			"checksum = NULL, remote_checksum = NULL, content_version = NULL, content_tag = NULL "
+			"WHERE " THIS_FILE,
+			&args);
+}
+
 /* See push.h. */
 void
 cs_push_settle_failed(CsPushJob *push, CsPushFile *file, TimestampTz now)
@@ -179,6 +203,8 @@ settle_file(CsPushJob *push, CsPushFile *file, TimestampTz now)
 {
 	const char *error = file->failure.message[0] ? cs_failure_text(&file->failure) : NULL;
 
+	if (file->damaged)
+		settle_damaged(push, file);
 	if (file->state == CS_FILE_FAILED)
 		cs_push_settle_failed(push, file, now);
 	else if (strcmp(file->did, "trash") == 0)

@@ -163,6 +163,7 @@ struct CsConversation
 	bool unconditional; /* it shall not */
 	bool parents_made;	/* once is enough */
 	bool sent_checksum; /* OC-Checksum was in the request */
+	int64 arrived_at;	/* by the server's clock; 0: not said */
 	char *expected;		/* version of what is to be replaced */
 	bool body_known;
 	int64 size;

@@ -192,6 +192,15 @@ parents_made(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	return wd_put_go_on(c, request, result);
 }
 
+/* The server has all of it: what it keeps was last changed now, if not later. */
+static void
+note_arrival(CsConversation *c, const CsResponse *answer)
+{
+	const char *date = cs_http_header(answer, "date");
+
+	c->arrived_at = date != NULL ? cs_http_date(date) : 0;
+}
+
 /* It is at the target now, as far as the server says. */
 static CsStep
 visible(CsConversation *c, const CsResponse *answer, CsRequest *request,
@@ -205,6 +214,7 @@ visible(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	entry.id = id;
 	entry.version = version;
 	entry.size = c->size;
+	entry.modified = c->arrived_at;
 	wd_web_url(c->service, &entry);
 	wd_keep(c, &entry);
 	wd_free(id);
@@ -213,7 +223,11 @@ visible(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	return wd_put_done(c, request, result);
 }
 
-/* The server has received other bytes than were sent: once more, over them. */
+/*
+ * The server has received other bytes than were sent: once more, over them; in
+ * the end they are taken away, so that no later attempt takes them for somebody
+ * else's.
+ */
 static CsStep
 corrupted(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		  CsResult *result)
@@ -222,10 +236,15 @@ corrupted(CsConversation *c, const CsResponse *answer, CsRequest *request,
 
 	if (version == NULL || ++c->tries > 2)
 	{
-		wd_free(version);
-		return wd_put_fail(c, request, result, CS_FAIL_RETRY_LATER,
-						   "arrived with another checksum than it was sent "
-						   "with");
+		cs_failure_set(&c->failure, CS_FAIL_RETRY_LATER, NULL,
+					   "\"%s\" arrived with another checksum than it was sent "
+					   "with",
+					   c->op.path);
+		if (version == NULL)
+			return wd_put_clean_up(c, request, result);
+		wd_ask(c, request, PUT_CLEANED, "DELETE", c->op.path, false);
+		wd_header_own(c, request, "If-Match", version);
+		return CS_STEP_REQUEST;
 	}
 	wd_free(c->expected);
 	c->expected = version;
@@ -244,6 +263,7 @@ straight_sent(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	if (wd_good(answer))
 	{
 		c->looked = false;
+		note_arrival(c, answer);
 		if (answer->size != c->size)
 			return wd_put_fail(c, request, result, CS_FAIL_CHANGED,
 							   "changed in the database while it was read");
@@ -300,6 +320,7 @@ temp_written(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	c->size = answer->size;
 	memcpy(c->sha256, answer->sha256, CS_SHA256_LENGTH);
 	c->temp_written = true;
+	note_arrival(c, answer);
 	if (c->size > WD_LOOK_SIZE)
 		return wd_look(c, request, PUT_TEMP_LOOKED, c->temp_path);
 	return wd_put_go_on(c, request, result);

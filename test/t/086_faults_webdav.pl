@@ -51,20 +51,22 @@ fault("other ETag $_->[0]", 'get', { fault => 'header', header => 'ETag', value 
   foreach [ 'of the file', '"other"', { state => 'succeeded', items => qr/still being written/ } ], [ 'that is none', 'other', { state => 'succeeded' } ];
 for my $where (qw(small large update))
 {
-	fault('kept with a byte flipped', $where, { fault => 'keep_flipped' }, qr/is not what was sent/, etags => 0, beside => 1);
-	fault('kept by half', $where, { fault => 'keep_cut' }, qr/is not what was sent/, etags => 0, beside => 1);
-	fault('kept by half, no checksum', $where, { fault => 'keep_cut' }, qr/is not what was sent/, etags => 0, checksums => 0, beside => 1);
+	fault('kept with a byte flipped', $where, { fault => 'keep_flipped' }, qr/is not what was sent/, etags => 0);
+	fault('kept by half', $where, { fault => 'keep_cut' }, qr/is not what was sent/, etags => 0);
+	fault('kept by half, no checksum', $where, { fault => 'keep_cut' }, qr/is not what was sent/, etags => 0, checksums => 0);
 }
 
 # --- XML and names -----------------------------------------------------------------------------------
 
 for my $case ([ 'entities', 'bomb', 'document type' ], [ 'a file by entity', 'external', 'document type' ], [ 'nesting', 'deep', 'no WebDAV' ],
-	[ 'attributes', 'attributes', 'no WebDAV' ], [ 'no end', 'unclosed', 'no WebDAV' ], [ 'entries without end', 'endless_xml', 'longer than' ])
+	[ 'attributes', 'attributes', 'no WebDAV' ], [ 'no end', 'unclosed', 'no WebDAV' ], [ 'entries without end', 'endless_xml', 'goes on without naming|longer than' ])
 {
 	$faults->add("XML: $case->[0]", collect => 1, fault => { fault => $case->[1], on => '^PROPFIND' }, error => qr/$case->[2]/);
 	$faults->add("XML: $case->[0], below", collect => 1, fault => { fault => $case->[1], on => '^PROPFIND /Inbox/sub' }, error => qr/Inbox.*(?:$case->[2]|took longer)/);
 	$faults->add("XML: $case->[0]", push => 'small', fault => { fault => $case->[1], on => '^PROPFIND' }, state => 'succeeded');
 }
+$faults->add('entries without end in the folder', collect => 1, fault => { fault => 'endless_xml', on => '^PROPFIND /Inbox/$', folder => '/Inbox' },
+	error => qr/more than 3000 entries \(cloudsync\.max_listing\)/);
 my $long = 'x' x 10240;
 my @hostile = (
 	'/{place}/Inbox/..', '/{place}/Inbox/../../etc/passwd', '/{place}/Inbox/%2e%2e', '/{place}/Inbox/%2e%2e%2fout.txt', '/{place}/Inbox/.',

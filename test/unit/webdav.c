@@ -268,7 +268,14 @@ test_nextcloud(void)
 		  psprintf("PUT /d/f.txt if \"v2\" = 201 5 a etag:\"v3\" "
 				   "x-hash-sha256:%s",
 				   hex_of('b', 5)),
+		  "DELETE /d/f.txt if \"v3\" = 204", "FAILED retry later");
+	FRESH("and nothing says which version that is", &op,
+		  psprintf("PUT /d/f.txt new = 201 5 a x-hash-sha256:%s", hex_of('b', 5)),
 		  "FAILED retry later");
+	FRESH("when it arrived, by the server's clock", &op,
+		  "PUT /d/f.txt new = 201 5 a date:Sun,_06_Nov_1994_08:49:37_GMT",
+		  "DONE /d/f.txt");
+	tap_ok(last_result.entry.modified == INT64CONST(784111777000000), "is told");
 	op = large();
 	op.size = 2000000;
 	FRESH("of some size: straight too", &op, "LOOK /d/f.txt = 404",
