@@ -342,6 +342,7 @@ cs_push_sent(CsPushJob *push, CsPushFile *file, const CsResult *result,
 	file->remote_id = result->entry.id ? pstrdup(result->entry.id) : NULL;
 	file->remote_version = result->entry.version ? pstrdup(result->entry.version) : NULL;
 	file->web_url = result->entry.web_url ? pstrdup(result->entry.web_url) : NULL;
+	file->arrived_at = result->entry.modified;
 	file->size = result->size;
 	memcpy(file->sha256, result->sha256, CS_SHA256_LENGTH);
 	file->has_sha256 = true;
@@ -384,6 +385,12 @@ pass_checkpoints(CsPushJob *push)
 	if (files == NIL)
 		return;
 	CS_CRASH_POINT("push.after_write");
+	foreach (cell, files)
+	{
+		/* that one would be begun is recorded, that it was is not yet */
+		if (((CsPushFile *) lfirst(cell))->session != NULL)
+			CS_CRASH_POINT("push.after_begin");
+	}
 	cs_push_checkpoint(push, files);
 	CS_CRASH_POINT("push.after_checkpoint");
 	foreach (cell, files)

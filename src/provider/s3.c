@@ -322,6 +322,27 @@ make_folder(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	return CS_STEP_DONE;
 }
 
+/* An upload that may have been begun, and whose name is not known. */
+static CsStep
+discard_begun(CsConversation *c, const CsResponse *answer, CsRequest *request,
+			  int64 since, const char *key)
+{
+	enum
+	{
+		UPLOADS_LISTED = 1,
+		ORPHAN_ENDED
+	};
+
+	if (answer == NULL)
+		return since > 0 ? cs_s3_ask_uploads(c, request, UPLOADS_LISTED, key)
+						 : CS_STEP_DONE;
+	/* not being allowed to list them is no reason to ask again and again */
+	if (c->phase == UPLOADS_LISTED)
+		(void) cs_s3_read_uploads(c, answer, since, key);
+	return cs_s3_ask_end_orphan(c, request, ORPHAN_ENDED, key) ? CS_STEP_REQUEST
+															   : CS_STEP_DONE;
+}
+
 /* DISCARD: an object appears whole or not at all; an upload in parts is ended.
  */
 static CsStep
@@ -331,11 +352,15 @@ discard(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	char *upload_id;
 	const char *key;
 	int64 part_size;
+	int64 since;
 
+	if (c->op.session == NULL)
+		return CS_STEP_DONE;
+	if (cs_s3_begin_session_parse(c->op.session, &since, &key))
+		return discard_begun(c, answer, request, since, key);
 	if (answer == NULL)
 	{
-		if (c->op.session == NULL ||
-			!cs_s3_session_parse(c->op.session, &part_size, &upload_id, &key))
+		if (!cs_s3_session_parse(c->op.session, &part_size, &upload_id, &key))
 			return CS_STEP_DONE;
 		return cs_s3_ask_abort(c, request, 1, key, upload_id);
 	}

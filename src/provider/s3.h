@@ -17,6 +17,8 @@
 #define S3_MAX_LOOKS 4	/* at a target that changes between looks */
 #define S3_MAX_BREAKS 8 /* of one download, resumed each time */
 #define S3_STRINGS 24	/* of one request */
+#define S3_MAX_UPLOAD_ID 1024
+#define S3_MAX_ORPHANS 8 /* ended by one attempt */
 
 typedef enum S3Can
 {
@@ -123,6 +125,7 @@ struct CsConversation
 	char *last_key;
 	bool is_file[S3_MAX_KEY + 2]; /* is so much of last_key a file's key? */
 	int empty_pages;
+	char *token; /* with which this page was asked for, or NULL */
 	bool incomplete;
 	CsEntry *entries; /* a page */
 	int n_entries;
@@ -159,6 +162,10 @@ struct CsConversation
 	bool body_ended;
 	bool part_checksums; /* the upload takes them */
 	bool doubt;			 /* an ETag is not its part's MD5 */
+	int64 looked_at;	 /* the target, by the service's clock; 0: not said */
+	int64 begun_since;	 /* uploads may have been begun and not recorded */
+	char orphans[S3_MAX_ORPHANS][S3_MAX_UPLOAD_ID + 1];
+	int n_orphans;
 
 	/* GET */
 	int breaks;
@@ -235,7 +242,8 @@ extern CsStep cs_s3_put(CsConversation *c, const CsResponse *answer,
 						CsRequest *request, CsResult *result);
 extern CsStep cs_s3_put_done(CsConversation *c, CsResult *result,
 							 const S3Object *object, bool adopted);
-extern CsStep cs_s3_parts_begin(CsConversation *c, CsRequest *request);
+extern CsStep cs_s3_parts_begin(CsConversation *c, CsRequest *request,
+								CsResult *result);
 extern CsStep cs_s3_parts(CsConversation *c, const CsResponse *answer,
 						  CsRequest *request, CsResult *result);
 extern CsStep cs_s3_move(CsConversation *c, const CsResponse *answer,
@@ -257,6 +265,17 @@ extern char *cs_s3_complete_text(const CsConversation *c);
 /* The ETag that the whole object will have; false: that cannot be said. */
 extern bool cs_s3_expected_etag(const CsConversation *c, char *etag,
 								size_t room);
+
+/* s3_orphan.c: uploads whose begin was lost */
+extern char *cs_s3_begin_session(int64 since, const char *key);
+extern bool cs_s3_begin_session_parse(const char *session, int64 *since,
+									  const char **key);
+extern CsStep cs_s3_ask_uploads(CsConversation *c, CsRequest *request,
+								int phase, const char *key);
+extern bool cs_s3_read_uploads(CsConversation *c, const CsResponse *answer,
+							   int64 since, const char *key);
+extern bool cs_s3_ask_end_orphan(CsConversation *c, CsRequest *request,
+								 int phase, const char *key);
 
 /* s3_xml.c: a listing's document, piece by piece */
 extern void cs_s3_listing_begin(S3Listing *list);

@@ -311,22 +311,21 @@ cs_s3_list_whole(CsConversation *c, const CsResponse *answer, CsResult *result)
 static CsStep
 go_on(CsConversation *c, CsRequest *request, CsResult *result)
 {
-	char *token;
-
 	if (!c->list.truncated)
 	{
 		result->incomplete = c->incomplete;
 		return CS_STEP_DONE;
 	}
 	c->empty_pages = c->list.any ? 0 : c->empty_pages + 1;
-	if (c->empty_pages > MAX_EMPTY_PAGES)
+	if (c->empty_pages > MAX_EMPTY_PAGES ||
+		(c->token != NULL && strcmp(c->token, c->list.token) == 0))
 		return cs_s3_fail(result, CS_FAIL_BROKEN, c->op.path,
 						  "is listed without an end");
-	token = pstrdup(c->list.token);
-	cs_s3_ask_list(c, request, LIST_ANSWERED, c->key, c->op.recursive,
-				   PAGE_KEYS, token, NULL);
-	pfree(token);
-	return CS_STEP_REQUEST;
+	if (c->token != NULL)
+		pfree(c->token);
+	c->token = pstrdup(c->list.token);
+	return cs_s3_ask_list(c, request, LIST_ANSWERED, c->key, c->op.recursive,
+						  PAGE_KEYS, c->token, NULL);
 }
 
 CsStep

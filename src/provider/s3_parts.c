@@ -21,7 +21,10 @@
 
 enum
 {
+	PARTS_UPLOADS_LISTED,
+	PARTS_ORPHAN_ENDED,
 	PARTS_OLD_ENDED,
+	PARTS_BEGINNING,
 	PARTS_LISTED,
 	PARTS_BEGUN,
 	PARTS_RECORDED,
@@ -76,6 +79,7 @@ failed(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	return give_up(c, request, result);
 }
 
+/* Once it is recorded that an upload will be begun. */
 static CsStep
 begin_upload(CsConversation *c, CsRequest *request)
 {
@@ -100,17 +104,37 @@ list_parts(CsConversation *c, CsRequest *request, int after)
 	return CS_STEP_REQUEST;
 }
 
-/* An upload of an earlier attempt goes on, if it is one of this object. */
+static CsStep
+record_beginning(CsConversation *c, CsResult *result)
+{
+	int64 since = c->begun_since > 0 ? c->begun_since : c->looked_at;
+
+	c->session = cs_s3_begin_session(since, c->key);
+	result->size = -1;
+	result->session = c->session;
+	c->phase = PARTS_BEGINNING;
+	return CS_STEP_CHECKPOINT;
+}
+
+/*
+ * An upload of an earlier attempt goes on, if it is one of this object. One whose
+ * begin was lost is ended.
+ */
 CsStep
-cs_s3_parts_begin(CsConversation *c, CsRequest *request)
+cs_s3_parts_begin(CsConversation *c, CsRequest *request, CsResult *result)
 {
 	const char *key;
 	char *upload_id;
 	int64 part_size;
 
+	if (c->op.session != NULL &&
+		cs_s3_begin_session_parse(c->op.session, &c->begun_since, &key) &&
+		c->begun_since > 0)
+		return cs_s3_ask_uploads(c, request, PARTS_UPLOADS_LISTED, key);
+	c->begun_since = 0;
 	if (c->op.session == NULL ||
 		!cs_s3_session_parse(c->op.session, &part_size, &upload_id, &key))
-		return begin_upload(c, request);
+		return record_beginning(c, result);
 	if (strcmp(key, c->key) != 0 || part_size < c->part_size ||
 		part_size > S3_MAX_COPY)
 		return cs_s3_ask_abort(c, request, PARTS_OLD_ENDED, key, upload_id);
@@ -183,6 +207,22 @@ next_part(CsConversation *c, CsRequest *request, CsResult *result)
 	return CS_STEP_REQUEST;
 }
 
+/* Those under way at the key that may be ours. Without an answer, next time. */
+static CsStep
+uploads_listed(CsConversation *c, const CsResponse *answer, CsRequest *request,
+			   CsResult *result)
+{
+	const char *key;
+	int64 since;
+
+	(void) cs_s3_begin_session_parse(c->op.session, &since, &key);
+	if (answer != NULL && cs_s3_read_uploads(c, answer, since, key))
+		c->begun_since = 0;
+	if (cs_s3_ask_end_orphan(c, request, PARTS_ORPHAN_ENDED, key))
+		return CS_STEP_REQUEST;
+	return record_beginning(c, result);
+}
+
 static CsStep
 begun(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	  CsResult *result)
@@ -224,7 +264,7 @@ listed(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	{
 		c->upload_id = NULL;
 		c->n_parts = 0;
-		return begin_upload(c, request);
+		return record_beginning(c, result);
 	}
 	if (answer->error != 0 || answer->status != 200)
 		return failed(c, answer, request, result, "write");
@@ -445,7 +485,13 @@ cs_s3_parts(CsConversation *c, const CsResponse *answer, CsRequest *request,
 {
 	switch (c->phase)
 	{
-		case PARTS_OLD_ENDED: /* whatever came of it */
+		case PARTS_UPLOADS_LISTED:
+			return uploads_listed(c, answer, request, result);
+		case PARTS_ORPHAN_ENDED: /* whatever came of it */
+			return uploads_listed(c, NULL, request, result);
+		case PARTS_OLD_ENDED:
+			return record_beginning(c, result);
+		case PARTS_BEGINNING:
 			return begin_upload(c, request);
 		case PARTS_LISTED:
 			return listed(c, answer, request, result);

@@ -135,7 +135,7 @@ go_on(CsConversation *c, CsRequest *request, CsResult *result)
 	if (c->part_size > 0)
 	{
 		c->step = cs_s3_parts;
-		return cs_s3_parts_begin(c, request);
+		return cs_s3_parts_begin(c, request, result);
 	}
 	if (!c->body_known)
 		return hash_body(c, request, PUT_BODY_HASHED, -1);
@@ -205,10 +205,19 @@ after_loss(CsConversation *c, CsRequest *request, CsResult *result)
 	return CS_STEP_FAILED;
 }
 
+static void
+note_clock(CsConversation *c, const CsResponse *answer)
+{
+	const char *date = cs_http_header(answer, "date");
+
+	c->looked_at = date != NULL ? cs_http_date(date) : 0;
+}
+
 static CsStep
 looked(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	   CsResult *result)
 {
+	note_clock(c, answer);
 	if (answer->error == 0 && answer->status == 200)
 	{
 		cs_s3_object(&c->object, answer);
@@ -446,9 +455,10 @@ must_look(const CsConversation *c)
 	bool is_new = c->op.fresh_folder && c->op.known_version == NULL &&
 				  !c->op.has_intended && c->op.session == NULL;
 
-	if (is_new)
-		return false;
-	return c->part_size > 0 || c->service->conditions != S3_YES;
+	/* a large one is worth the look, which tells the service's time, too */
+	if (c->part_size > 0)
+		return true;
+	return !is_new && c->service->conditions != S3_YES;
 }
 
 static CsStep

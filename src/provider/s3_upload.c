@@ -16,8 +16,6 @@
 #include "lib/stringinfo.h"
 #include "s3.h"
 
-#define MAX_UPLOAD_ID 1024
-
 /* "<part size> <upload id> <key>" */
 char *
 cs_s3_session(int64 part_size, const char *upload_id, const char *key)
@@ -36,7 +34,7 @@ cs_s3_session_parse(const char *session, int64 *part_size, char **upload_id,
 	if (*part_size < 1 || *id != ' ')
 		return false;
 	end = strchr(++id, ' ');
-	if (end == NULL || end == id || end - id > MAX_UPLOAD_ID || end[1] == '\0')
+	if (end == NULL || end == id || end - id > S3_MAX_UPLOAD_ID || end[1] == '\0')
 		return false;
 	*upload_id = pnstrdup(id, end - id);
 	*key = end + 1;

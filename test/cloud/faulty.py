@@ -39,6 +39,7 @@ committed (default: until /clear). What else it takes says faulty_faults.py.
 Requests are kept without their headers, so nothing secret is.
 """
 import argparse
+import email.utils
 import json
 import os
 import re
@@ -68,6 +69,7 @@ class Place:
         self.checksums = told.get("checksums", True)
         self.etags = told.get("etags", True)
         self.uploads = {}
+        self.begun = {}
         self.kind = told.get("kind", "plain")
         self.listener = None
         self.port = None
@@ -165,7 +167,7 @@ class Request:
         self.sock.sendall(self.head_of(answer) + (b"" if self.method == "HEAD" else answer.body))
 
     def head_of(self, answer, length=True):
-        lines = ["HTTP/1.1 %d X" % answer.status]
+        lines = ["HTTP/1.1 %d X" % answer.status, "Date: " + email.utils.formatdate(usegmt=True)]
         lines += ["%s: %s" % h for h in answer.headers]
         if length and not any(n.lower() == "content-length" for n, _ in answer.headers) and answer.status != 204:
             lines.append("Content-Length: %d" % len(answer.body))

@@ -5,6 +5,7 @@ import datetime
 import email.utils
 import hashlib
 import re
+import time
 import urllib.parse
 import uuid
 from xml.sax.saxutils import escape
@@ -121,9 +122,15 @@ def parts(request, query, body):
     if "uploads" in query and request.method == "POST":
         upload = uuid.uuid4().hex
         place.uploads[upload] = {}
+        place.begun[upload] = (request.path[1:], time.time())
         answer = xml("<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>" % upload)
         answer.headers.append(("x-amz-checksum-algorithm", "SHA256"))
         return answer
+    if "uploads" in query and request.method == "GET":
+        rows = ["<Upload><Key>%s</Key><UploadId>%s</UploadId><Initiated>%s</Initiated></Upload>" % (
+            escape(key), upload, iso(begun)) for upload, (key, begun) in place.begun.items()
+            if upload in place.uploads and key.startswith(query.get("prefix", ""))]
+        return xml("<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>%s</ListMultipartUploadsResult>" % "".join(rows))
     if "uploadId" not in query:
         return None
     upload = place.uploads.get(query["uploadId"])
@@ -157,7 +164,7 @@ def parts(request, query, body):
 
 def carry_out(request, body):
     query = dict(urllib.parse.parse_qsl(request.query, keep_blank_values=True))
-    if request.path == "/":
+    if request.path == "/" and "uploads" not in query:
         return listing(request, query) if request.method == "GET" else error(405, "MethodNotAllowed")
     answer = parts(request, query, body)
     if answer is not None:

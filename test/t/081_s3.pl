@@ -205,6 +205,19 @@ push_now(3, 'what there is now is pushed');
 is(scalar(@left = uploads()), 0, 'an abandoned upload is ended');
 ok(!defined content('CloudSync/Large/large.bin'), 'and no object comes of it');
 
+# --- in parts, begun and never heard of ---------------------------------------------------
+sql(qq{INSERT INTO app.dossier_file (id, dossier_id, name, content) VALUES (33, 3, 'large.bin', $large_sql)});
+crash_at($node, 'push.after_begin');
+my $begun = log_offset($node);
+$run = sql(q{SELECT cloudsync_push_dossier('3', 's3')});
+ok($node->wait_for_log(qr/cloudsync worker.*was terminated by signal 9/, $begun), 'the worker is killed as an upload was begun');
+my ($lost) = uploads();
+ok($lost, 'which is there');
+crash_no_more($node);
+ok(wait_run($node, $run), 'it is taken up');
+ok(content('CloudSync/Large/large.bin') eq $large, 'and is there whole');
+is(scalar(@left = uploads()), 0, 'the upload that was never heard of is ended');
+
 # --- contents by address ----------------------------------------------------------------
 my $source = ContentServer->new;
 $source->put('small', 'small by address');

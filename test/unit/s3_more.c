@@ -14,7 +14,9 @@
 #define PART 16777216
 #define UP "?uploadId=u1"
 #define SESSION "16777216 u1 d/big"
-#define BEGUN "POST /d/big?uploads= = 200 x:<R><UploadId>u1</UploadId></R>"
+#define BEGINS "CHECKPOINT -1 - begin 0 d/big"
+#define POSTED "POST /d/big?uploads= = 200 x:<R><UploadId>u1</UploadId></R>"
+#define BEGUN BEGINS, POSTED
 #define PARTS "&uploadId=u1"
 #define LISTED "GET /d/big?max-parts=1000&part-number-marker="
 #define COMPLETE "POST /d/big" UP
@@ -58,7 +60,7 @@ test_parts(void)
 		 BODY3, SENT3, WHOLE,
 		 psprintf("%s new = 200 x:<R><ETag>%s</ETag></R>", COMPLETE, expected),
 		 psprintf("DONE verified /d/big %s 41943040", expected));
-	PLAY("with the parts' checksums, where they are taken", &op, LOOK,
+	PLAY("with the parts' checksums, where they are taken", &op, LOOK, BEGINS,
 		 "POST /d/big?uploads= = 200 a:SHA256 "
 		 "x:<R><UploadId>u1</UploadId></R>",
 		 RECORDED, BODY1, SENT1, BODY2, SENT2, BODY3, SENT3, WHOLE,
@@ -79,9 +81,9 @@ test_parts(void)
 	PLAY("a part is lost, and sent again", &op, LOOK, BEGUN, RECORDED, BODY1,
 		 SEND1 " = lost", SEND1 " = 502", SENT1, BODY2, SEND2 " = lost",
 		 SEND2 " = lost", SEND2 " = lost", "FAILED retry later");
-	PLAY("no upload can be begun", &op, LOOK,
+	PLAY("no upload can be begun", &op, LOOK, BEGINS,
 		 "POST /d/big?uploads= = 403 c:AccessDenied", "FAILED forbidden");
-	PLAY("an upload without a name", &op, LOOK,
+	PLAY("an upload without a name", &op, LOOK, BEGINS,
 		 "POST /d/big?uploads= = 200 x:<R/>", "FAILED broken");
 	PLAY("changed while it is read", &op, LOOK, BEGUN, RECORDED, BODY1, SENT1,
 		 "BODY 16777216+16777216 = bodyfail", "DELETE /d/big" UP " = 204",
@@ -193,6 +195,57 @@ test_resumed(void)
 		 "FAILED changed");
 }
 
+/* 784111777 is 1994-11-06 08:49:37 UTC */
+#define SINCE "784111777000000"
+#define BEGIN_OF(since) "CHECKPOINT -1 - begin " since " d/big"
+#define UPLOADS "GET /?max-uploads=1000&prefix=d%2Fbig&uploads="
+#define UPLOAD(key, id, time)                                                  \
+	"<Upload><Key>" key "</Key><UploadId>" id "</UploadId><Initiator>"         \
+	"<ID>me</ID></Initiator><Initiated>1994-11-06T08:" time                    \
+	".000Z</Initiated></Upload>"
+
+/* The answer to what begins an upload was lost: one may be there. */
+static void
+test_lost_begin(void)
+{
+	CsOp op = big();
+	CsOp gone = {.kind = CS_OP_DISCARD, .path = "/d/.part"};
+
+	AMAZON;
+	PLAY("the begin is lost", &op, "HEAD /d/big = 404 t:37", BEGIN_OF(SINCE),
+		 "POST /d/big?uploads= = lost", "FAILED retry later");
+	op.session = "begin " SINCE " d/big";
+	PLAY("what was begun then is ended", &op, "HEAD /d/big = 404 t:59",
+		 UPLOADS " = 200 x:<ListMultipartUploadsResult>" //
+		 UPLOAD("d/big", "u7", "49:37") UPLOAD("d/big2", "u8", "49:40")
+			 UPLOAD("d/big", "u9", "49:41")
+				 UPLOAD("d/big", "u6", "48:59") "</ListMultipartUploadsResult>",
+		 "DELETE /d/big?uploadId=u9 = 204", "DELETE /d/big?uploadId=u7 = 500",
+		 BEGIN_OF("784111799000000"), POSTED, RECORDED,
+		 "BODY 0+16777216 = bodyfail", "DELETE /d/big" UP " = 204",
+		 "FAILED changed");
+	PLAY("they may not be listed: then later", &op, "HEAD /d/big = 404 t:59",
+		 UPLOADS " = 403 c:AccessDenied", BEGIN_OF(SINCE), POSTED, RECORDED,
+		 "BODY 0+16777216 = bodyfail", "DELETE /d/big" UP " = 204",
+		 "FAILED changed");
+	PLAY("nonsense is no list", &op, "HEAD /d/big = 404 t:59",
+		 UPLOADS " = 200 x:<html>", BEGIN_OF(SINCE), POSTED, RECORDED,
+		 "BODY 0+16777216 = bodyfail", "DELETE /d/big" UP " = 204",
+		 "FAILED changed");
+	op.session = "begin 0 d/big";
+	PLAY("nor is anything ended without knowing since when", &op,
+		 "HEAD /d/big = 404 t:37", BEGIN_OF(SINCE), POSTED, RECORDED,
+		 "BODY 0+16777216 = bodyfail", "DELETE /d/big" UP " = 204",
+		 "FAILED changed");
+	gone.session = "begin " SINCE " d/big";
+	PLAY("the file is not wanted any more", &gone,
+		 UPLOADS " = 200 x:<ListMultipartUploadsResult>" //
+		 UPLOAD("d/big", "u7", "49:37") "</ListMultipartUploadsResult>",
+		 "DELETE /d/big?uploadId=u7 = 204", "DONE");
+	PLAY("and nothing was begun", &gone,
+		 UPLOADS " = 200 x:<ListMultipartUploadsResult/>", "DONE");
+}
+
 static void
 test_last_look(void)
 {
@@ -205,7 +258,7 @@ test_last_look(void)
 		 psprintf("DONE verified /d/big %s 41943040", expected));
 	PLAY("somebody was faster", &op, UNTIL, WHOLE, "HEAD /d/big = 200 e:w n:9",
 		 "DELETE /d/big" UP " = 204", "FAILED conflict");
-	PLAY("no checksums", &op, LOOK, "POST /d/big?uploads= = 501", BEGUN,
+	PLAY("no checksums", &op, LOOK, BEGINS, "POST /d/big?uploads= = 501", POSTED,
 		 RECORDED, "BODY 0+16777216 = bodyfail", "DELETE /d/big" UP " = 204",
 		 "FAILED changed");
 	op.known_version = "v1";
@@ -384,6 +437,7 @@ main(void)
 	test_parts();
 	test_lost_end();
 	test_resumed();
+	test_lost_begin();
 	test_last_look();
 	test_move();
 	test_move_by_bytes();

@@ -10,7 +10,7 @@
  *			  e:v1 ETag (e:MDa: 32 times a), n:5 Content-Length, s:a checksum of
  *			  32 letters a, k:aws:kms encryption, r:eu-west-1 bucket's region,
  *			  b:5 bytes of the body, h:a its SHA-256, p:a the part's, m:a the
- *			  MD5 that is 32 times a, a:SHA256 parts' checksums, w:7 seconds to wait, g:5 range from there,
+ *			  MD5 that is 32 times a, t:37 the Date in that second, a:SHA256 parts' checksums, w:7 seconds to wait, g:5 range from there,
  *			  c:Code an error document, x:... the rest is a document,
  *			  d:... the rest is the object's bytes
  *		  or lost, refused (never arrived), broke (with e: n: b: as far as
@@ -223,6 +223,10 @@ fill_word(CsResponse *response, char *word)
 			break;
 		case 'm':
 			memset(response->md5, digit * 17, sizeof(response->md5));
+			break;
+		case 't':
+			add_header(response, "date",
+					   psprintf("Sun, 06 Nov 1994 08:49:%s GMT", value));
 			break;
 		case 'w':
 			response->retry_after_ms = atoi(value) * 1000;
