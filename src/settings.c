@@ -40,6 +40,7 @@ int cs_connect_timeout = 10000;
 int cs_response_timeout = 60000;
 int cs_low_speed_time = 60000;
 int cs_transfer_timeout = 6 * 3600 * 1000;
+int cs_max_listing = 5000000;
 #ifdef CLOUDSYNC_CRASH_POINTS
 char *cs_crash_point = NULL;
 #endif
@@ -255,6 +256,11 @@ define_limit_settings(void)
 							"Largest document that is collected.", NULL,
 							&cs_max_document_size_mb, 1024, 1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("cloudsync.max_listing",
+							"Entries that the listing of one folder may have; 0 "
+							"for no limit.",
+							NULL, &cs_max_listing, 5000000, 0, INT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("cloudsync.min_free_disk",
 							"Percentage of free disk below which collecting "
 							"pauses.",

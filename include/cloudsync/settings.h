@@ -35,6 +35,7 @@ extern char *cs_master_key_command;	  /* '': the file */
 extern int cs_connect_timeout;		  /* ms */
 extern int cs_response_timeout;		  /* ms: to the first byte */
 extern int cs_low_speed_time;		  /* ms below 1 KiB/s; 0: no limit */
+extern int cs_max_listing;			  /* entries of one; 0: no limit */
 extern int cs_transfer_timeout;		  /* ms in all; 0: no limit */
 #ifdef CLOUDSYNC_CRASH_POINTS
 extern char *cs_crash_point; /* cloudsync.crash_point: kill -9 here */

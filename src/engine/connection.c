@@ -210,6 +210,9 @@ cs_connection_endpoint(CsConnection *connection, bool create,
 		connection->endpoint =
 			cs_endpoint_open_local(cs_local_root, connection->tenant,
 								   connection->local_path, create, failure);
+	if (connection->endpoint != NULL)
+		cs_endpoint_set_limits(connection->endpoint, connection->bytes_per_second,
+							   connection->requests_per_second);
 	MemoryContextSwitchTo(old);
 	return connection->endpoint;
 }

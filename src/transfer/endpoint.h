@@ -7,6 +7,7 @@
 #define CLOUDSYNC_ENDPOINT_H
 
 #include "cloudsync/transfer.h"
+#include "pace.h"
 
 struct CsEndpoint
 {
@@ -14,6 +15,7 @@ struct CsEndpoint
 	void (*close_http)(struct CsHttpPlace *place);
 	CsService *service; /* over HTTP, or NULL */
 	int root;			/* O_PATH descriptor */
+	CsPace pace;		/* of a local folder: bytes alone */
 	char *data_directory;
 	char *local_root;
 	char *tenant;

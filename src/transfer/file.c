@@ -52,52 +52,6 @@ keep_string(CsFileTask *task, const char *string)
 #endif
 }
 
-/*
- * Calls of the body's functions; what they leave in memory goes at once, so
- * that a long body does not add up.
- */
-static int64
-body_read(CsFileTask *task, CsFailure *failure)
-{
-	int64 n;
-#ifndef FRONTEND
-	MemoryContext old = MemoryContextSwitchTo(task->scratch);
-#endif
-
-	n = task->body->read(task->body, task->offset, task->buffer, CS_FILE_SLICE,
-						 failure);
-#ifndef FRONTEND
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(task->scratch);
-#endif
-	return n;
-}
-
-static bool
-body_write(CsFileTask *task, int64 n, CsFailure *failure)
-{
-	bool ok;
-#ifndef FRONTEND
-	MemoryContext old = MemoryContextSwitchTo(task->scratch);
-#endif
-
-	ok = task->body->write(task->body, task->buffer, n, failure);
-#ifndef FRONTEND
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(task->scratch);
-#endif
-	return ok;
-}
-
-void
-cs_file_body_failed(CsFileTask *task, const CsFailure *failure)
-{
-	task->body_failure = *failure;
-	task->response.error = ECANCELED;
-	task->response.body_failure = &task->body_failure;
-	task->response.detail = task->body_failure.message;
-}
-
 static void
 close_file(CsFileTask *task)
 {
@@ -230,34 +184,17 @@ finish_write(CsFileTask *task)
 	return true;
 }
 
-/* Reads the next piece of the body into the buffer. False: it failed. */
-static bool
-read_body(CsFileTask *task, int64 *n)
-{
-	CsFailure failure = {0};
-
-	*n = body_read(task, &failure);
-	task->body_waits = *n == CS_BODY_WAIT;
-	if (task->body_waits || (*n >= 0 && *n <= CS_FILE_SLICE))
-		return true;
-	if (failure.failure_class == CS_FAIL_NONE)
-		cs_failure_set(&failure, CS_FAIL_BROKEN, NULL,
-					   "the content could not be read");
-	cs_file_body_failed(task, &failure);
-	return false;
-}
-
 static bool
 slice_write(CsFileTask *task)
 {
 	int64 n;
 
-	if (!read_body(task, &n))
+	if (!cs_file_read_body(task, cs_file_room(task, CS_FILE_SLICE), &n))
 	{
 		close_file(task);
 		return true;
 	}
-	if (task->body_waits)
+	if (task->body_waits || task->wake_at > 0)
 		return false;
 	if (n == 0)
 		return finish_write(task);
@@ -298,7 +235,7 @@ slice_hash_body(CsFileTask *task)
 
 	if (task->offset >= end)
 		n = 0;
-	else if (!read_body(task, &n))
+	else if (!cs_file_read_body(task, CS_FILE_SLICE, &n))
 		return true;
 	if (task->body_waits)
 		return false;
@@ -387,6 +324,14 @@ room_for(const CsFileTask *task)
 	return Min(task->body->room(task->body), CS_FILE_SLICE);
 }
 
+/* And is not too much for the connection's pace; 0: it rests. */
+static int64
+paced_room(CsFileTask *task, int64 room)
+{
+	return task->request.kind == CS_REQ_FILE_READ ? cs_file_room(task, room)
+												  : room;
+}
+
 static bool
 slice_read(CsFileTask *task)
 {
@@ -395,9 +340,14 @@ slice_read(CsFileTask *task)
 
 	if ((task->body_waits = room <= 0))
 		return false;
+	room = paced_room(task, room);
+	if (room == 0)
+		return false;
 	do
 		n = pread(task->fd, task->buffer, room, task->offset);
 	while (n < 0 && errno == EINTR);
+	if (task->request.kind == CS_REQ_FILE_READ)
+		cs_file_give_back(task, room - Max(n, 0));
 	/* A file that grows as fast as it is read would never end. */
 	if (n == 0 || (n > 0 && task->offset + n > (int64) task->before.stx_size))
 	{
@@ -416,7 +366,7 @@ slice_read(CsFileTask *task)
 		CsFailure failure = {0};
 
 		task->delivered = true;
-		if (!body_write(task, n, &failure))
+		if (!cs_file_write_body(task, n, &failure))
 		{
 			close_file(task);
 			cs_file_body_failed(task, &failure);
@@ -508,6 +458,7 @@ cs_file_begin(CsFileTask *task, const CsRequest *request)
 	task->response.quota_bytes = -1;
 	task->request = *request;
 	task->body_waits = false;
+	task->wake_at = 0;
 	task->offset = -1; /* not begun */
 }
 

@@ -12,6 +12,7 @@
 
 #include "cloudsync/hash.h"
 #include "cloudsync/transfer.h"
+#include "pace.h"
 
 #define CS_FILE_SLICE (1024 * 1024) /* bytes read, written or hashed a slice   \
 									 */
@@ -40,6 +41,8 @@ typedef struct CsFileTask
 	struct statx before;
 	bool delivered;	  /* bytes were given to body->write */
 	bool body_waits;  /* the body has nothing yet, or no room */
+	CsPace *pace;	  /* of the endpoint, or NULL */
+	int64 wake_at;	  /* the pace lets no bytes go until then; 0: it does */
 	char *unfinished; /* a file written and not yet renamed or removed */
 	CsFailure body_failure;
 #ifndef FRONTEND
@@ -66,6 +69,17 @@ extern bool cs_file_unlink(CsFileTask *task, int folder, const char *name);
 extern bool cs_file_rename(CsFileTask *task, int folder, const char *name);
 /* Answers with errno. */
 extern bool cs_file_answer_errno(CsFileTask *task);
+/*
+ * file_body.c: the clock of paces; so many of the bytes wanted may go now (0:
+ * none until wake_at), and so many of them did not; a piece of the body into the
+ * buffer (false: it failed, and is answered), and from it.
+ */
+extern int64 cs_file_now(void);
+extern int64 cs_file_room(CsFileTask *task, int64 wanted);
+extern void cs_file_give_back(CsFileTask *task, int64 bytes);
+extern bool cs_file_read_body(CsFileTask *task, int64 room, int64 *n);
+extern bool cs_file_write_body(CsFileTask *task, int64 n, CsFailure *failure);
+
 /* file.c: the file at path is no longer unfinished. */
 extern void cs_file_forget_unfinished(CsFileTask *task, const char *path);
 

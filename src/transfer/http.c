@@ -86,9 +86,21 @@ cs_http_begin(CsHttpTask *task, const CsRequest *request)
 	prepare(task);
 }
 
+/* Texts, either way, are too short to be held up; what follows them waits. */
+static void
+count_texts(CsHttpTask *task)
+{
+	int64 bytes = (int64) task->text_len;
+
+	if (task->request.send == CS_SEND_TEXT)
+		bytes += task->sent;
+	cs_pace_spent(&task->place->pace, bytes, cs_http_now());
+}
+
 static CsHttpSlice
 answered(CsHttpTask *task)
 {
+	count_texts(task);
 	task->phase = CS_HTTP_IDLE;
 	cs_http_answer(task);
 	return CS_HTTP_ANSWERED;
@@ -266,6 +278,9 @@ hand_on(CsHttpTask *task)
 		return again > 0 ? sleep_until(task, again) : CS_HTTP_MORE;
 	}
 	n = Min(task->end - task->start, TAKE_PIECE);
+	n = cs_pace_bytes(&task->place->pace, n, cs_http_now(), &again);
+	if (n == 0)
+		return sleep_until(task, again);
 	task->start += n;
 	task->received += n;
 	step = task->take(task->owner, task->buffer + task->start - n, (int64) n);

@@ -138,6 +138,9 @@ not_connected(CsHttpTask *task, const char *words)
 {
 	const char *host = task->origin.host;
 	int port = task->origin.port;
+	const char *by = task->http->settings.proxy[0] != '\0'
+						 ? " through cloudsync.proxy"
+						 : "";
 
 	task->response.error = EHOSTUNREACH;
 	switch (task->code)
@@ -149,9 +152,9 @@ not_connected(CsHttpTask *task, const char *words)
 		case CURLE_OPERATION_TIMEDOUT:
 			task->response.error = ETIMEDOUT;
 			fail(task, CS_FAIL_UNREACHABLE, words,
-				 "no connection to %s:%d within %g s "
+				 "no connection to %s:%d%s within %g s "
 				 "(cloudsync.connect_timeout)",
-				 host, port, task->http->settings.connect_timeout / 1000.0);
+				 host, port, by, task->http->settings.connect_timeout / 1000.0);
 			break;
 		case CURLE_PEER_FAILED_VERIFICATION:
 			fail(task, CS_FAIL_UNREACHABLE, words,
@@ -162,8 +165,8 @@ not_connected(CsHttpTask *task, const char *words)
 			fail(task, CS_FAIL_RETRY_LATER, words, "out of memory");
 			break;
 		default:
-			fail(task, CS_FAIL_UNREACHABLE, words, "no connection to %s:%d",
-				 host, port);
+			fail(task, CS_FAIL_UNREACHABLE, words, "no connection to %s:%d%s",
+				 host, port, by);
 			break;
 	}
 }

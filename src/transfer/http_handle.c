@@ -68,6 +68,9 @@ set_always(CsHttp *http, CsHttpHandle *handle)
 	SET(CURLOPT_PATH_AS_IS, 1L); /* the path is signed as it stands */
 	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	SET(CURLOPT_NOPROXY, "");
+	/* What a proxy says before the service is no answer of the service. */
+	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	SET(CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
 	/* Content is taken as it is sent: nothing is inflated. */
 	SET(CURLOPT_ACCEPT_ENCODING, NULL);
 	SET(CURLOPT_FAILONERROR, 0L);
@@ -128,8 +131,10 @@ set_method(CsHttpTask *task)
 		SET(CURLOPT_CUSTOMREQUEST, request->method);
 	SET(CURLOPT_UPLOAD_BUFFERSIZE,
 		length < 0 || length > SEND_LARGE ? SEND_LARGE : SEND_SMALL);
-	SET(CURLOPT_BUFFERSIZE,
-		request->into == CS_INTO_BODY ? RECEIVE_LARGE : RECEIVE_SMALL);
+	/* refused while it has one, which it keeps after a stream of HTTP/2 */
+	(void) curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
+							request->into == CS_INTO_BODY ? RECEIVE_LARGE
+														  : RECEIVE_SMALL);
 	return NULL;
 }
 

@@ -278,7 +278,7 @@ void
 cs_endpoint_set_limits(CsEndpoint *endpoint, int64 bytes_per_second,
 					   double requests_per_second)
 {
-	if (endpoint->http != NULL)
-		cs_pace_set(&endpoint->http->pace, bytes_per_second,
-					requests_per_second);
+	cs_pace_set(endpoint->http != NULL ? &endpoint->http->pace
+									   : &endpoint->pace,
+				bytes_per_second, requests_per_second);
 }

@@ -12,47 +12,13 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "lib/ilist.h"
 #include "portability/instr_time.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
 #include "cloudsync/settings.h"
 #include "cloudsync/transfer.h"
-#include "endpoint.h"
-#include "file.h"
-#include "http.h"
-
-struct CsLoop
-{
-	MemoryContext context;
-	dlist_head running; /* transfers that can go on, the next one first */
-	dlist_head waiting; /* that are running, and wait for the network */
-	dlist_head stopped; /* and not taken by cs_loop_take_stopped yet */
-	dlist_head taken;
-	int n_running;
-	int epoll_fd;
-	CsHttp *http; /* made when it is first needed */
-	void (*recover)(void);
-	char *buffer;	 /* for one slice */
-	bool keep_files; /* the loop goes: transfers remove nothing */
-};
-
-typedef struct CsTransferPrivate
-{
-	dlist_node node;
-	CsTransfer *transfer;
-	CsLoop *loop; /* NULL once it is gone */
-	MemoryContext context;
-	MemoryContextCallback callback;
-	const CsProvider *provider;
-	CsConversation *conversation;
-	CsFileTask task; /* one of the two, by the endpoint */
-	CsHttpTask web;
-	bool over_http;
-	CsRequest request;
-	bool asking; /* a request is being carried out */
-} CsTransferPrivate;
+#include "loop.h"
 
 static void
 close_loop(void *arg)
@@ -62,6 +28,7 @@ close_loop(void *arg)
 	if (loop->http != NULL)
 		cs_http_destroy(loop->http);
 	loop->http = NULL;
+	cs_loop_close_timer(loop);
 	if (loop->epoll_fd >= 0)
 	{
 		close(loop->epoll_fd);
@@ -83,6 +50,7 @@ cs_loop_create(void (*recover)(void))
 	loop->recover = recover;
 	loop->buffer = palloc(CS_FILE_SLICE);
 	loop->epoll_fd = -1;
+	loop->timer_fd = -1;
 	dlist_init(&loop->running);
 	dlist_init(&loop->waiting);
 	dlist_init(&loop->stopped);
@@ -132,6 +100,7 @@ release_transfer(void *arg)
 		cs_http_close(&priv->web);
 	else
 		cs_file_close(&priv->task, !priv->loop->keep_files);
+	cs_loop_rest_no_more(priv);
 	dlist_delete(&priv->node);
 	if (priv->transfer->state == CS_TRANSFER_RUNNING)
 		priv->loop->n_running--;
@@ -167,6 +136,10 @@ ask(CsTransfer *transfer, const CsResponse *answer)
 									   &priv->request, &transfer->result);
 
 	MemoryContextSwitchTo(old);
+	if ((step == CS_STEP_REQUEST && !cs_loop_listing_goes_on(transfer, 0)) ||
+		(step == CS_STEP_PAGE &&
+		 !cs_loop_listing_goes_on(transfer, transfer->result.n_entries)))
+		step = CS_STEP_FAILED;
 	switch (step)
 	{
 		case CS_STEP_REQUEST:
@@ -197,11 +170,16 @@ static CsStep
 take(void *owner, const char *buf, int64 len)
 {
 	CsTransferPrivate *priv = owner;
+	CsTransfer *transfer = priv->transfer;
 	MemoryContext old = MemoryContextSwitchTo(priv->context);
 	CsStep step = priv->provider->take(priv->conversation, buf, len,
-									   &priv->transfer->result);
+									   &transfer->result);
 
 	MemoryContextSwitchTo(old);
+	if ((step == CS_STEP_REQUEST && !cs_loop_answer_goes_on(transfer, len)) ||
+		(step == CS_STEP_PAGE &&
+		 !cs_loop_listing_goes_on(transfer, transfer->result.n_entries)))
+		return CS_STEP_FAILED;
 	return step;
 }
 
@@ -215,6 +193,7 @@ attach(CsTransferPrivate *priv, CsEndpoint *endpoint, CsBody *body,
 	if (endpoint->http == NULL)
 	{
 		cs_file_init(&priv->task, endpoint->root, body, loop->buffer);
+		priv->task.pace = &endpoint->pace;
 		return cs_endpoint_refresh(endpoint, failure);
 	}
 	priv->over_http = true;
@@ -248,6 +227,8 @@ cs_transfer_start(CsLoop *loop, const CsProvider *provider,
 	transfer->priv = priv;
 	transfer->owner = owner;
 	transfer->state = CS_TRANSFER_RUNNING;
+	if (op->kind == CS_OP_LIST)
+		priv->listing = pstrdup(op->path);
 	priv->conversation = provider->begin(endpoint->service, op);
 	dlist_push_tail(&loop->running, &priv->node);
 	loop->n_running++;
@@ -356,6 +337,8 @@ work(CsTransfer *transfer)
 	}
 	else if (priv->task.body_waits)
 		wait(priv);
+	else if (priv->task.wake_at > 0)
+		cs_loop_rest(priv);
 	transfer->bytes_done = priv->task.done;
 }
 
@@ -504,6 +487,7 @@ cs_loop_turn(CsLoop *loop, int64 budget_us)
 	{
 		if (loop->http != NULL)
 			work_network(loop);
+		cs_loop_wake_rested(loop);
 		time_left = work_round(loop, start, budget_us);
 	} while (time_left && (!dlist_is_empty(&loop->running) ||
 						   (loop->http != NULL && cs_http_arm(loop->http))));

@@ -20,6 +20,9 @@
 #define GROW_AFTER 16
 #define LIMIT_GONE 64 /* a limit this high is none */
 #define PIECE_MIN 16384
+#define BURST(rate) Max((rate) / 4, (double) PIECE_MIN)
+/* Bytes that may have gone too soon before requests wait for them, too. */
+#define DEBT_MAX PIECE_MIN
 /* The longest pause that is believed. */
 #define PAUSE_MAX (3600 * SECOND)
 /* Requests that may start at once after a rest: a fifth of a second's worth. */
@@ -32,6 +35,27 @@ cs_pace_set(CsPace *pace, int64 bytes_per_second, double requests_per_second)
 	pace->requests_per_second = Max(requests_per_second, 0);
 }
 
+/* What the time since the last look is worth, saved up to a quarter second. */
+static void
+refill(CsPace *pace, int64 now)
+{
+	double rate = (double) pace->bytes_per_second;
+
+	if (rate == 0)
+		return;
+	pace->bytes += rate * (double) (now - pace->bytes_since) / SECOND;
+	pace->bytes = Min(pace->bytes, BURST(rate));
+	pace->bytes_since = now;
+}
+
+/* When there will be so many bytes. */
+static int64
+time_of(const CsPace *pace, double bytes, int64 now)
+{
+	return now + 1 +
+		   (int64) ((bytes - pace->bytes) / (double) pace->bytes_per_second * SECOND);
+}
+
 int64
 cs_pace_start(CsPace *pace, CsPaceTicket *ticket, int64 now)
 {
@@ -39,6 +63,9 @@ cs_pace_start(CsPace *pace, CsPaceTicket *ticket, int64 now)
 		return pace->not_before;
 	if (pace->limit > 0 && pace->running >= pace->limit)
 		return PG_INT64_MAX;
+	refill(pace, now);
+	if (pace->bytes_per_second > 0 && pace->bytes < -DEBT_MAX)
+		return time_of(pace, -DEBT_MAX, now);
 	if (pace->requests_per_second > 0)
 	{
 		/* A rest is worth a few at once, but no more. */
@@ -94,23 +121,20 @@ cs_pace_end(CsPace *pace, CsPaceTicket *ticket, int64 now, bool success,
 int64
 cs_pace_bytes(CsPace *pace, int64 wanted, int64 now, int64 *again)
 {
-	double rate = (double) pace->bytes_per_second;
-	double burst = Max(rate / 4, (double) PIECE_MIN);
 	int64 granted;
 
 	if (pace->bytes_per_second == 0 || wanted == 0)
 		return wanted;
-	pace->bytes += rate * (double) (now - pace->bytes_since) / SECOND;
-	pace->bytes = Min(pace->bytes, burst);
-	pace->bytes_since = now;
+	refill(pace, now);
 	if (pace->bytes <= 0)
 	{
 		/* When there is enough for a piece worth the effort. */
-		*again = now + (int64) ((PIECE_MIN - pace->bytes) / rate * SECOND) + 1;
+		*again = time_of(pace, PIECE_MIN, now);
 		return 0;
 	}
 	/* What is let go beyond what there is, is waited for by the next. */
-	granted = Min(wanted, Max((int64) burst / 2, PIECE_MIN));
+	granted = Min(wanted, Max((int64) BURST((double) pace->bytes_per_second) / 2,
+							  PIECE_MIN));
 	pace->bytes -= (double) granted;
 	return granted;
 }
@@ -120,4 +144,13 @@ cs_pace_give_back(CsPace *pace, int64 bytes)
 {
 	if (pace->bytes_per_second > 0)
 		pace->bytes += (double) bytes;
+}
+
+void
+cs_pace_spent(CsPace *pace, int64 bytes, int64 now)
+{
+	if (pace->bytes_per_second == 0)
+		return;
+	refill(pace, now);
+	pace->bytes -= (double) bytes;
 }

@@ -48,6 +48,8 @@ extern void cs_pace_end(CsPace *pace, CsPaceTicket *ticket, int64 now,
  */
 extern int64 cs_pace_bytes(CsPace *pace, int64 wanted, int64 now,
 						   int64 *again);
+/* So many went without being asked about: what comes next waits for them. */
+extern void cs_pace_spent(CsPace *pace, int64 bytes, int64 now);
 /* So many of them did not go after all. */
 extern void cs_pace_give_back(CsPace *pace, int64 bytes);
 

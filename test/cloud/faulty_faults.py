@@ -34,7 +34,9 @@ server.
     in what is kept
       keep_flipped, keep_cut           the content is damaged, the answer good
     in XML
-      bomb, external, deep, attributes, unclosed, endless_xml
+      bomb, external, deep, attributes, unclosed
+      endless_xml      in the "folder" that is listed, or another
+      more_pages       S3: page after page, with the "same" token or not
       entries         what is in "hrefs" (WebDAV) or "keys" (S3) stands in the
                       listing besides; raw_keys: as written, not encoded
 """
@@ -220,10 +222,11 @@ def endless_body(fault, request):
 
 
 def endless_xml(fault, request):
-    """A listing whose entries never end."""
+    """A listing whose entries never end, in another folder than was asked for or
+    in that one."""
     chunked(fault, request, lambda body: b"")
     protocol = request.server.protocol
-    start, entry = xml_start(protocol), xml_entry(request, "/endless/name%d").encode()
+    start, entry = xml_start(protocol), xml_entry(request, fault.get("folder", "/endless") + "/name%d").encode()
     request.sock.sendall(b"%x\r\n%s\r\n" % (len(start), start))
     for n in range(10**9):
         piece = b"".join(entry % (100 * n + i) for i in range(100))
@@ -349,6 +352,15 @@ def attributes(fault, request):
 def unclosed(fault, request):
     answer = true_answer(fault, request)
     answer.body = answer.body[: len(answer.body) // 2]
+    request.send(answer)
+
+
+def more_pages(fault, request):
+    """S3: each page says that there is another, with the same token or a new one."""
+    answer = true_answer(fault, request)
+    fault["page"] = fault.get("page", 0) + (0 if fault.get("same") else 1)
+    answer.body = answer.body.replace(b"<IsTruncated>false</IsTruncated>",
+        b"<IsTruncated>true</IsTruncated><NextContinuationToken>0%d</NextContinuationToken>" % fault["page"])
     request.send(answer)
 
 

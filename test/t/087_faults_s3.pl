@@ -46,7 +46,8 @@ fault('answer lost', 'complete', { fault => 'lost', after => 1 }, undef, state =
 fault('answer lost to a gateway', 'complete', { fault => 'status', status => 502, after => 1, times => 1 }, undef, state => 'succeeded');
 fault('reset in the middle of the request', 'part', { fault => 'reset_request' }, qr/broke off|closed the connection/);
 fault('not available', 'part', { fault => 'status', status => 503 }, qr/is not available/);
-fault('reset in the middle of the answer', 'begin', { fault => 'reset_response' }, qr/broke off|closed the connection/, uploads => 1);
+fault('reset in the middle of the answer', 'begin', { fault => 'reset_response' }, qr/broke off|closed the connection/);
+fault('answer lost', 'begin', { fault => 'lost', after => 1 }, qr/broke off|closed the connection/);
 fault('conflict', 'complete', { fault => 'status', status => 412 }, qr/being changed/);
 fault('error under a 200', 'complete', { fault => 'status', status => 200, text => '<Error><Code>InternalError</Code></Error>', type => 'application/xml' }, qr/internal error/);
 
@@ -67,12 +68,16 @@ for my $where (qw(small large update))
 # --- XML and names -----------------------------------------------------------------------------------------
 
 for my $case ([ 'entities', 'bomb', 'document type' ], [ 'a file by entity', 'external', 'document type' ], [ 'nesting', 'deep', 'makes no sense' ],
-	[ 'attributes', 'attributes', 'makes no sense' ], [ 'no end', 'unclosed', 'makes no sense' ], [ 'entries without end', 'endless_xml', 'took longer|more keys' ])
+	[ 'attributes', 'attributes', 'makes no sense' ], [ 'no end', 'unclosed', 'makes no sense' ], [ 'entries without end', 'endless_xml', 'goes on without naming|took longer|more keys' ])
 {
 	$faults->add("XML: $case->[0]", collect => 1, fault => { fault => $case->[1], on => '^GET /\?' }, error => qr/$case->[2]/);
 	# the folder is listed only to spare looks at its files
 	$faults->add("XML: $case->[0]", push => 'small', fault => { fault => $case->[1], on => '^GET /\?' }, state => 'succeeded');
 }
+$faults->add('entries without end in the folder', collect => 1, fault => { fault => 'endless_xml', on => '^GET /\?', folder => '/Inbox' },
+	error => qr/more than 3000 entries \(cloudsync\.max_listing\)/);
+$faults->add('pages without end', collect => 1, fault => { fault => 'more_pages', on => '^GET /\?' }, error => qr/listed without an end|more than 3000 entries/);
+$faults->add('the same page for ever', collect => 1, fault => { fault => 'more_pages', on => '^GET /\?', same => 1 }, error => qr/listed without an end/, most => 4);
 my $long = 'x' x 10240;
 my @hostile = (
 	'Inbox/..', 'Inbox/../../etc/passwd', 'Inbox/%2e%2e/up.txt', 'Inbox/./here.txt', 'Inbox//double.txt', '/etc/passwd', 'etc/passwd', 'Inboxes/other.txt',

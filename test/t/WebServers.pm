@@ -4,6 +4,12 @@
 #
 #	my $apache = WebServers->apache(user => 'u', password => 'p');
 #	$apache->url, $apache->folder (its files), $apache->requests (lines of its log)
+#	WebServers->nginx(tls => 'certificate and key.pem', http2 => 1);
+#	WebServers->proxy: a forward proxy
+#
+# log: the format of the log's lines, in the server's words. Apache: modules (more
+# of them), digest, users => { name => password }, extra (of the server's
+# configuration). nginx: extra (of the location's), also => [ [ port, pem ], ... ].
 #
 # Each ends with the program that started it, by its process id.
 package WebServers;
@@ -61,7 +67,7 @@ sub new
 	return $self;
 }
 
-sub url { my $self = shift; return "http://127.0.0.1:$self->{port}$self->{path}"; }
+sub url { my $self = shift; return ($self->{tls} ? 'https' : 'http') . "://127.0.0.1:$self->{port}$self->{path}"; }
 sub folder { my $self = shift; return "$self->{base}/files"; }
 
 sub write_file
@@ -123,21 +129,21 @@ sub apache
 	my ($class, %options) = @_;
 	my $self = $class->new('apache', %options);
 	my $base = $self->{base};
-	my @modules = qw(mpm_event authn_core authz_core authz_user authn_file auth_basic auth_digest
-	  dav dav_fs dav_lock);
+	my @modules = (qw(mpm_event authn_core authz_core authz_user authn_file auth_basic auth_digest
+	  dav dav_fs dav_lock), @{ $options{modules} // [] });
+	my $log = $options{log} // '%m %U %s';
+	my %users = %{ $options{users} // ($options{user} ? { $options{user} => $options{password} } : {}) };
 	my $modules = join("\n", map { "LoadModule ${_}_module /usr/lib/apache2/modules/mod_$_.so" } @modules);
 	my $auth = '';
-	if ($options{user} && $options{digest})
+	if (%users && $options{digest})
 	{
 		require Digest::MD5;
-		write_file("$base/users",
-			"$options{user}:files:" . Digest::MD5::md5_hex("$options{user}:files:$options{password}") . "\n");
+		write_file("$base/users", join '', map { "$_:files:" . Digest::MD5::md5_hex("$_:files:$users{$_}") . "\n" } sort keys %users);
 		$auth = "AuthType Digest\nAuthName files\nAuthUserFile $base/users\nRequire valid-user";
 	}
-	elsif ($options{user})
+	elsif (%users)
 	{
-		my $hash = crypt($options{password}, '$6$saltsalt$');
-		write_file("$base/users", "$options{user}:$hash\n");
+		write_file("$base/users", join '', map { "$_:" . crypt($users{$_}, '$6$saltsalt$') . "\n" } sort keys %users);
 		$auth = "AuthType Basic\nAuthName files\nAuthUserFile $base/users\nRequire valid-user";
 	}
 	$auth ||= 'Require all granted';
@@ -151,7 +157,7 @@ PidFile $base/apache.pid
 DefaultRuntimeDir $base/tmp
 ErrorLog $base/error.log
 $modules
-LogFormat "%m %U %s" lines
+LogFormat "$log" lines
 TransferLog $base/none.log
 CustomLog $base/access.log lines
 DocumentRoot $base/files
@@ -170,6 +176,32 @@ EOC
 	return $self->start(program('apache2'), '-f', "$base/apache.conf", '-DFOREGROUND');
 }
 
+# A forward proxy; what it is asked for is in its log.
+sub proxy
+{
+	my ($class, %options) = @_;
+	my $self = $class->new('proxy', %options);
+	my $base = $self->{base};
+	my $modules = join("\n", map { "LoadModule ${_}_module /usr/lib/apache2/modules/mod_$_.so" }
+		  qw(mpm_event authn_core authz_core proxy proxy_http proxy_connect));
+	write_file("$base/apache.conf", <<"EOC");
+ServerRoot $base
+ServerName 127.0.0.1
+Listen 127.0.0.1:$self->{port}
+PidFile $base/apache.pid
+DefaultRuntimeDir $base/tmp
+ErrorLog $base/error.log
+$modules
+LogFormat "%r %>s [%{Authorization}i]" lines
+CustomLog $base/access.log lines
+StartServers 1
+ThreadsPerChild 64
+ProxyRequests On
+AllowCONNECT 1-65535
+EOC
+	return $self->start(program('apache2'), '-f', "$base/apache.conf", '-DFOREGROUND');
+}
+
 sub nginx
 {
 	my ($class, %options) = @_;
@@ -177,6 +209,22 @@ sub nginx
 	my $base = $self->{base};
 	my $temp = join(' ', map { "${_}_temp_path $base/tmp/$_;" } qw(client_body proxy fastcgi uwsgi scgi));
 	my $extra = $options{extra} // '';
+	my $log = $options{log} // '$request_method $uri $status';
+	my $location = <<"EOC";
+		location / {
+			root $base/files;
+			dav_methods PUT DELETE MKCOL COPY MOVE;
+			dav_ext_methods PROPFIND OPTIONS;
+			$extra
+		}
+EOC
+	my $servers = '';
+	foreach ([ $self->{port}, $options{tls}, $options{http2} ], @{ $options{also} // [] })
+	{
+		my ($port, $pem, $http2) = @$_;
+		my $tls = $pem ? "ssl_certificate $pem; ssl_certificate_key $pem;" : '';
+		$servers .= "server { listen 127.0.0.1:$port" . ($pem ? ' ssl' : '') . ($http2 ? ' http2' : '') . "; $tls\n$location }\n";
+	}
 	write_file("$base/nginx.conf", <<"EOC");
 load_module /usr/lib/nginx/modules/ngx_http_dav_ext_module.so;
 daemon off;
@@ -186,19 +234,11 @@ error_log $base/error.log;
 events { worker_connections 256; }
 http {
 	$temp
-	log_format lines '\$request_method \$uri \$status';
+	log_format lines '$log';
 	access_log $base/access.log lines;
 	keepalive_requests 1000000;
 	client_max_body_size 0;
-	server {
-		listen 127.0.0.1:$self->{port};
-		location / {
-			root $base/files;
-			dav_methods PUT DELETE MKCOL COPY MOVE;
-			dav_ext_methods PROPFIND OPTIONS;
-			$extra
-		}
-	}
+	$servers
 }
 EOC
 	return $self->start(program('nginx'), '-e', "$base/error.log", '-c', "$base/nginx.conf", '-p', $base);

@@ -1,4 +1,4 @@
-/* sources: src/transfer/[efw]*.c src/provider/[a-z]*.c src/base/[a-z]*.c */
+/* sources: src/transfer/[efw]*.c src/transfer/pace.c src/provider/[a-z]*.c src/base/[a-z]*.c */
 /*
  * File requests on a real folder: what conversations ask for is done there,
  * nothing leaves the folder, and no descriptor stays open.

@@ -87,6 +87,34 @@ test_bytes(void)
 		   "a very low limit lets something go");
 }
 
+/* Bytes that nobody asked about, as listings are, with each request. */
+static void
+test_spent(void)
+{
+	CsPace pace = {0};
+	int64 now = 5000 * SECOND;
+	int64 end = now + 20 * SECOND;
+	int64 sum = 0;
+
+	cs_pace_set(&pace, 1000000, 0);
+	while (now < end)
+	{
+		CsPaceTicket ticket = {0};
+		int64 at = cs_pace_start(&pace, &ticket, now);
+
+		if (at != 0)
+		{
+			now = at;
+			continue;
+		}
+		sum += 100000;
+		cs_pace_spent(&pace, 100000, now);
+		cs_pace_end(&pace, &ticket, now, true, false, -1);
+	}
+	tap_ok(sum > 19500000 && sum < 20600000,
+		   "requests wait for what was spent before");
+}
+
 static void
 test_overload(void)
 {
@@ -132,6 +160,7 @@ main(void)
 {
 	test_requests();
 	test_bytes();
+	test_spent();
 	test_overload();
 	return tap_done();
 }

@@ -1,4 +1,4 @@
-/* sources: src/transfer/[efw]*.c src/provider/[a-z]*.c src/base/[a-z]*.c */
+/* sources: src/transfer/[efw]*.c src/transfer/pace.c src/provider/[a-z]*.c src/base/[a-z]*.c */
 /*
  * Renaming never replaces what is there, also on file systems that do not know
  * RENAME_NOREPLACE, and on those that have no links either. Such file systems
