@@ -53,6 +53,11 @@ CREATE TABLE cloudsync.connection (
     token_due_at timestamptz,
     account_checked boolean NOT NULL DEFAULT true,
     revoke boolean NOT NULL DEFAULT false, -- disconnected, and to be revoked
+    -- other credentials (secrets of kind 'renewal') or options that are checked
+    -- before they replace these: the options, when next, and why they were refused
+    renewal jsonb,
+    renewal_at timestamptz,
+    renewal_refused text,
     bytes_per_second bigint,
     requests_per_second real,
     max_bytes_per_day bigint,
@@ -67,6 +72,7 @@ CREATE UNIQUE INDEX connection_name ON cloudsync.connection (tenant, name)
     WHERE state OPERATOR(pg_catalog.<>) 'disconnected';
 CREATE INDEX connection_untold ON cloudsync.connection (connection_id) WHERE state IS DISTINCT FROM told_state;
 CREATE INDEX connection_token ON cloudsync.connection (token_due_at) WHERE token_due_at IS NOT NULL;
+CREATE INDEX connection_renewal ON cloudsync.connection (renewal_at) WHERE renewal_at IS NOT NULL;
 CREATE INDEX connection_account ON cloudsync.connection (account_id);
 
 /*
@@ -214,7 +220,14 @@ BEGIN
                              old.name, old_account, old.provider, coalesce(account_name, 'one that is not known yet'), cloudsync_connect.provider),
             HINT = 'Choose another name for the other account, or cloudsync_disconnect this connection first.';
     END IF;
-    IF by_token THEN
+    IF by_token AND old.state IN ('active', 'disabled') AND old.account_checked
+       AND cloudsync_connect.credentials IS DISTINCT FROM '{}'
+       AND EXISTS (SELECT FROM cloudsync.account a WHERE a.account_id = old.account_id AND a.known)
+       AND EXISTS (SELECT FROM cloudsync.secret s WHERE s.owner_kind IN ('connection', 'token') AND s.owner_id = old.connection_id) THEN
+        RETURN QUERY SELECT r.connection_id, r.state, r.authorize_url
+            FROM cloudsync.try_renewal(old, cloudsync_connect.credentials, cloudsync_connect.options) r;
+        RETURN;
+    ELSIF by_token THEN
         RETURN QUERY SELECT r.connection_id, r.state, r.authorize_url
             FROM cloudsync.renew(old, cloudsync_connect.credentials, cloudsync_connect.options) r;
         RETURN;
@@ -266,7 +279,7 @@ BEGIN
     old := cloudsync.find_connection(cloudsync_disconnect.connection, true);
 
     UPDATE cloudsync.connection c SET state = 'disconnected', reason = NULL, failures = 0, retry_at = NULL, token_due_at = NULL,
-            consent_expires_at = NULL
+            consent_expires_at = NULL, renewal = NULL, renewal_at = NULL, renewal_refused = NULL
         WHERE c.connection_id = old.connection_id RETURNING c.* INTO new;
     UPDATE cloudsync.run r
         SET state = 'cancelled', finished_at = clock_timestamp(), error = 'the connection was disconnected'
@@ -287,6 +300,7 @@ BEGIN
     IF NOT FOUND THEN
         DELETE FROM cloudsync.secret s WHERE s.owner_kind IN ('connection', 'token') AND s.owner_id = old.connection_id;
     END IF;
+    DELETE FROM cloudsync.secret s WHERE s.owner_kind IN ('renewal', 'renewal token') AND s.owner_id = old.connection_id;
 
     PERFORM cloudsync.note(own, 'disconnect', old.name, cloudsync.connection_facts(old), cloudsync.connection_facts(new));
     PERFORM cloudsync.wake(true);

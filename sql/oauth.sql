@@ -129,6 +129,8 @@ BEGIN
         CASE WHEN old.app_id IS NOT NULL THEN cloudsync.app_facts(old) END,
         cloudsync.app_facts(new) || CASE WHEN fresh THEN '{"client_secret": "renewed"}' ELSE '{}' END::jsonb);
     -- what failed for the application's sake is tried again
+    UPDATE cloudsync.connection c SET consent_expires_at = new.secret_expires_at
+        WHERE c.provider = new.provider AND (c.tenant = own OR own = '') AND c.consent_expires_at = old.secret_expires_at;
     UPDATE cloudsync.connection c SET state = 'active', reason = NULL, failures = 0, retry_at = NULL,
             token_due_at = clock_timestamp(), revision = c.revision + 1
         WHERE c.provider = new.provider AND c.state = 'needs_consent' AND (c.tenant = own OR own = '')
@@ -247,7 +249,8 @@ $$;
 /*
  * cloudsync_connect of a connection that exists and works by tokens: renewed by
  * other credentials, or by consent where none are stored. Whether they are of the
- * same account is known once the service was asked.
+ * same account is known once the service was asked: what works stays in force
+ * until then (try_renewal), what does not is replaced at once.
  */
 CREATE FUNCTION cloudsync.renew(old cloudsync.connection, credentials jsonb, options jsonb)
     RETURNS TABLE (connection_id bigint, state text, authorize_url text)
@@ -258,9 +261,12 @@ DECLARE
     fresh boolean := cloudsync.set_credentials(old, renew.credentials);
     stored boolean := EXISTS (SELECT FROM cloudsync.secret s WHERE s.owner_kind = 'connection' AND s.owner_id = (old).connection_id);
     other boolean := (old).options <> renew.options;
+    -- what was refused is tried again with other options, or if somebody gives it once more
+    again boolean := stored AND (old).state = 'needs_consent' AND (other OR renew.credentials IS NOT NULL);
     new cloudsync.connection;
     page text;
 BEGIN
+    DELETE FROM cloudsync.secret s WHERE s.owner_kind IN ('renewal', 'renewal token') AND s.owner_id = (old).connection_id;
     IF fresh THEN
         PERFORM cloudsync.forget_consents((old).connection_id);
     END IF;
@@ -274,10 +280,13 @@ BEGIN
             failures = 0,
             retry_at = NULL,
             reason = NULL,
+            renewal = NULL,
+            renewal_at = NULL,
+            renewal_refused = NULL,
             state = CASE WHEN c.state = 'disabled' THEN c.state
                          WHEN fresh AND NOT stored THEN 'pending'
-                         WHEN fresh THEN 'active' ELSE c.state END
-        WHERE c.connection_id = (old).connection_id AND (other OR fresh)
+                         WHEN fresh OR again THEN 'active' ELSE c.state END
+        WHERE c.connection_id = (old).connection_id AND (other OR fresh OR again)
         RETURNING c.* INTO new;
     IF new.connection_id IS NOT NULL THEN
         PERFORM cloudsync.note(new.tenant, 'renew', new.name, cloudsync.connection_facts(old),
@@ -290,6 +299,115 @@ BEGIN
     END IF;
     PERFORM cloudsync.wake(true);
     RETURN QUERY SELECT new.connection_id, new.state, page;
+END
+$$;
+
+/*
+ * The same where what is stored works: others are checked by a worker first, of
+ * whose word renewal_taken and renewal_refused are told. Asked for what is in
+ * force, it has nothing checked any more.
+ */
+CREATE FUNCTION cloudsync.try_renewal(old cloudsync.connection, credentials jsonb, options jsonb)
+    RETURNS TABLE (connection_id bigint, state text, authorize_url text)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+DECLARE
+    -- neither account nor tokens depend on them
+    harmless CONSTANT text[] := '{redirect_uri, export}';
+    others boolean := try_renewal.credentials IS NOT NULL
+        AND NOT cloudsync.is_secret('connection', (old).connection_id, (old).tenant, try_renewal.credentials);
+    new cloudsync.connection;
+    fresh boolean;
+    page text;
+BEGIN
+    IF others THEN
+        fresh := cloudsync.keep_secret('renewal', (old).connection_id, (old).tenant, try_renewal.credentials);
+        DELETE FROM cloudsync.secret s
+            WHERE s.owner_kind = 'renewal token' AND s.owner_id = (old).connection_id AND fresh;
+    ELSE
+        DELETE FROM cloudsync.secret s
+            WHERE s.owner_kind IN ('renewal', 'renewal token') AND s.owner_id = (old).connection_id;
+        fresh := FOUND;
+    END IF;
+    IF others OR (old).options - harmless <> try_renewal.options - harmless THEN
+        UPDATE cloudsync.connection c
+            SET renewal = try_renewal.options, renewal_at = clock_timestamp(), renewal_refused = NULL,
+                revision = c.revision + 1, failures = 0, retry_at = NULL
+            WHERE c.connection_id = (old).connection_id AND (fresh OR c.renewal IS DISTINCT FROM try_renewal.options)
+            RETURNING c.* INTO new;
+    ELSE
+        UPDATE cloudsync.connection c
+            SET options = try_renewal.options, renewal = NULL, renewal_at = NULL, renewal_refused = NULL,
+                revision = c.revision + 1
+            WHERE c.connection_id = (old).connection_id
+              AND (c.options <> try_renewal.options OR c.renewal IS NOT NULL OR c.renewal_refused IS NOT NULL)
+            RETURNING c.* INTO new;
+    END IF;
+    IF new.connection_id IS NOT NULL THEN
+        PERFORM cloudsync.note(new.tenant, 'renew', new.name, cloudsync.connection_facts(old),
+            cloudsync.connection_facts(new) || jsonb_build_object('options', try_renewal.options)
+            || CASE WHEN new.renewal IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('renewal', 'to be checked') END);
+        PERFORM cloudsync.wake(true);
+    END IF;
+    IF try_renewal.credentials IS NULL
+       AND NOT EXISTS (SELECT FROM cloudsync.secret s WHERE s.owner_kind = 'connection' AND s.owner_id = (old).connection_id) THEN
+        old.options := try_renewal.options;
+        page := cloudsync.ask_consent(old);
+    END IF;
+    RETURN QUERY SELECT (old).connection_id, (old).state, page;
+END
+$$;
+
+-- A worker checked what was to be renewed: it is, unless the service named another
+-- account (the problem says which) or somebody changed something meanwhile.
+CREATE FUNCTION cloudsync.renewal_taken(connection_id bigint, revision integer, account text, shown text, scopes text,
+        consent_end timestamptz, OUT taken boolean, OUT problem text)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+DECLARE
+    conn cloudsync.connection;
+    fresh boolean;
+BEGIN
+    SELECT c.* INTO STRICT conn FROM cloudsync.connection c WHERE c.connection_id = renewal_taken.connection_id FOR NO KEY UPDATE;
+    taken := conn.revision = renewal_taken.revision AND conn.renewal_at IS NOT NULL;
+    IF NOT taken THEN
+        RETURN;
+    END IF;
+    problem := cloudsync.settle_account(conn.connection_id, renewal_taken.account, renewal_taken.shown);
+    taken := problem IS NULL;
+    IF NOT taken THEN
+        RETURN;
+    END IF;
+    DELETE FROM cloudsync.secret s WHERE s.owner_kind IN ('renewal', 'renewal token') AND s.owner_id = conn.connection_id;
+    fresh := FOUND;
+    IF fresh THEN
+        PERFORM cloudsync.forget_consents(conn.connection_id);
+    END IF;
+    UPDATE cloudsync.connection c
+        SET options = c.renewal, renewal = NULL, renewal_at = NULL, renewal_refused = NULL,
+            revision = c.revision + 1, failures = 0, retry_at = NULL, reason = NULL,
+            scopes = CASE WHEN fresh THEN renewal_taken.scopes ELSE c.scopes END,
+            consent_expires_at = CASE WHEN fresh THEN renewal_taken.consent_end ELSE c.consent_expires_at END,
+            token_due_at = clock_timestamp() + interval '7 days',
+            state = CASE c.state WHEN 'needs_consent' THEN 'active' ELSE c.state END
+        WHERE c.connection_id = conn.connection_id;
+END
+$$;
+
+CREATE FUNCTION cloudsync.renewal_refused(connection_id bigint, revision integer, why text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+BEGIN
+    UPDATE cloudsync.connection c SET renewal = NULL, renewal_at = NULL, renewal_refused = renewal_refused.why
+        WHERE c.connection_id = renewal_refused.connection_id AND c.revision = renewal_refused.revision
+          AND c.renewal_at IS NOT NULL;
+    IF FOUND THEN
+        DELETE FROM cloudsync.secret s
+            WHERE s.owner_kind IN ('renewal', 'renewal token') AND s.owner_id = renewal_refused.connection_id;
+    END IF;
 END
 $$;
 

@@ -98,12 +98,24 @@ BEGIN
         WHERE cloudsync.sees(c.tenant)
           AND (c.state IN ('needs_consent', 'pending', 'locked') OR (c.state = 'active' AND c.failures > 0 AND c.retry_at IS NOT NULL));
     RETURN QUERY
-    SELECT CASE WHEN c.consent_expires_at < now + interval '3 days' THEN 'error' ELSE 'warning' END,
-           format('connection %s', c.name),
-           format('its consent or its app''s secret ends in %s days, at %s',
-                  ceil(extract(epoch FROM greatest(c.consent_expires_at - now, '0')) / 86400), date_trunc('second', c.consent_expires_at)),
+    SELECT 'warning', format('connection %s', c.name),
+           format('other credentials were refused, and those from before hold: %s', c.renewal_refused),
            cloudsync.connect_again(c)
         FROM cloudsync.connection c
+        WHERE cloudsync.sees(c.tenant) AND c.renewal_refused IS NOT NULL AND c.state <> 'disconnected';
+    RETURN QUERY
+    SELECT CASE WHEN c.consent_expires_at <= now THEN 'error' ELSE 'warning' END,
+           format('connection %s', c.name),
+           format(CASE WHEN c.consent_expires_at <= now THEN '%1$s ended at %3$s' ELSE '%1$s ends in %2$s days, at %3$s' END,
+                  CASE WHEN a.app_id IS NULL THEN 'its consent or certificate' ELSE 'its application''s secret' END,
+                  ceil(extract(epoch FROM c.consent_expires_at - now) / 86400), date_trunc('second', c.consent_expires_at)),
+           CASE WHEN a.app_id IS NULL THEN cloudsync.connect_again(c)
+                ELSE format('SELECT cloudsync_register_app(%L, %L, :''client_secret'', %L);  -- with its "secret_expires_at"', c.provider, a.client_id,
+                            jsonb_strip_nulls(jsonb_build_object('redirect_uri', a.redirect_uri))) END
+        FROM cloudsync.connection c
+        LEFT JOIN LATERAL (SELECT o.* FROM cloudsync.app o
+                           WHERE o.provider = c.provider AND o.tenant IN (c.tenant, '') ORDER BY o.tenant = '' LIMIT 1) a
+            ON a.secret_expires_at = c.consent_expires_at
         WHERE cloudsync.sees(c.tenant) AND c.state = 'active' AND c.consent_expires_at < now + interval '14 days';
     RETURN QUERY
     SELECT CASE WHEN min(d.due_at) < now THEN 'error' ELSE 'warning' END,

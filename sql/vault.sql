@@ -6,7 +6,7 @@
 -- One secret of each connection (or registered application), as ciphertext
 -- bound to its row. pg_dump carries it as it is.
 CREATE TABLE cloudsync.secret (
-    owner_kind text NOT NULL CHECK (owner_kind IN ('connection', 'app', 'token', 'consent')),
+    owner_kind text NOT NULL CHECK (owner_kind IN ('connection', 'app', 'token', 'consent', 'renewal', 'renewal token')),
     owner_id bigint NOT NULL,
     tenant text NOT NULL,
     -- the fingerprint of the key that it is encrypted by
@@ -24,6 +24,9 @@ CREATE FUNCTION cloudsync.hide_statement() RETURNS void
 -- Stores the owner's secret, in place of its former one; false: it is the same.
 CREATE FUNCTION cloudsync.keep_secret(owner_kind text, owner_id bigint, tenant text, secret jsonb) RETURNS boolean
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'cloudsync_keep_secret';
+-- Is it the owner's secret, as it is stored?
+CREATE FUNCTION cloudsync.is_secret(owner_kind text, owner_id bigint, tenant text, secret jsonb) RETURNS boolean
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'cloudsync_is_secret';
 CREATE FUNCTION cloudsync.rotate_secrets() RETURNS integer
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'cloudsync_rotate_secrets';
 

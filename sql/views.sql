@@ -9,7 +9,9 @@ CREATE VIEW cloudsync.providers AS
 COMMENT ON VIEW cloudsync.providers IS 'kinds of storage service: how to authenticate, options and credentials keys with help';
 
 CREATE VIEW cloudsync.connections WITH (security_barrier) AS
-    SELECT c.connection_id, c.name AS connection, c.provider, CASE WHEN a.known THEN coalesce(a.shown, a.account) END AS account, c.state, c.reason,
+    SELECT c.connection_id, c.name AS connection, c.provider, CASE WHEN a.known THEN coalesce(a.shown, a.account) END AS account, c.state,
+           coalesce(c.reason, 'other credentials were refused, and those from before hold: ' || c.renewal_refused,
+               CASE WHEN c.renewal IS NOT NULL THEN 'other credentials are being checked' END) AS reason,
            c.scopes, p.root, p.auto_sync, c.options, c.created_by, c.created_at, c.last_used_at,
            c.consent_expires_at
     FROM cloudsync.connection c

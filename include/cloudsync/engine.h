@@ -35,6 +35,11 @@ typedef struct CsConnection
 	bool account_checked;	/* the service said that its tokens are of it */
 	TimestampTz token_due_at;
 	struct CsTokenKeeper *keeper; /* of its tokens; NULL: it has none */
+	const char *given_kind; /* of cloudsync.secret: its credentials, */
+	const char *token_kind; /* and what came of them */
+	struct CsConnection *renewal; /* as it is to be, once the service has said
+								   * that it is of the same account; or NULL */
+	struct CsConnection *renews;  /* of such a one: what it is to take the place of */
 	int64 bytes_per_second; /* 0: no limit */
 	double requests_per_second;
 	CsEndpoint *endpoint;	/* opened on first use, see cs_connection_endpoint */

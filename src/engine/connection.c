@@ -19,6 +19,7 @@
 #include "cloudsync/settings.h"
 #include "cloudsync/wake.h"
 #include "credentials.h"
+#include "token.h"
 
 /* Backoff of a connection that fails: doubled from the first to the last. */
 #define BACKOFF_FIRST_MS 5000
@@ -43,12 +44,14 @@ copy_text(uint64 row, int column, MemoryContext context)
 }
 
 /* What is read of a connection, and the options as the provider takes them. */
-#define COLUMNS                                                                \
+#define COLUMNS_BY(options)                                                    \
 	"SELECT c.account_id, c.tenant, c.name, c.provider, "                      \
-	"c.options OPERATOR(pg_catalog.->>) 'path', c.revision, "                  \
+	options " OPERATOR(pg_catalog.->>) 'path', c.revision, "                   \
 	"c.bytes_per_second, c.requests_per_second::pg_catalog.float8, "           \
-	"o.key, o.value, c.state, c.revoke, c.account_checked, c.token_due_at FROM cloudsync.connection c LEFT JOIN LATERAL "            \
-	"pg_catalog.jsonb_each_text(c.options) o ON true "
+	"o.key, o.value, c.state, c.revoke, c.account_checked, c.token_due_at, "   \
+	"c.renewal_at FROM cloudsync.connection c LEFT JOIN LATERAL "              \
+	"pg_catalog.jsonb_each_text(" options ") o ON true "
+#define COLUMNS COLUMNS_BY("c.options")
 
 /* The rows of the query above in a context of its own; NULL if there are none. */
 static CsConnection *
@@ -88,6 +91,8 @@ make_connection(int64 connection_id, uint64 rows)
 	connection->revoke = cs_get_bool(0, 12, false);
 	connection->account_checked = cs_get_bool(0, 13, true);
 	connection->token_due_at = cs_get_timestamptz(0, 14, DT_NOEND);
+	connection->given_kind = "connection";
+	connection->token_kind = "token";
 	connection->options =
 		MemoryContextAllocZero(context, sizeof(CsOption) * (rows + 1));
 	for (uint64 i = 0; i < rows && cs_get_text(i, 9) != NULL; i++)
@@ -104,21 +109,34 @@ read_connection(int64 connection_id, TimestampTz now)
 {
 	Oid types[2] = {INT8OID, TIMESTAMPTZOID};
 	Datum values[2] = {Int64GetDatum(connection_id), TimestampTzGetDatum(now)};
+	CsConnection *connection;
 
-	return make_connection(
+	connection = make_connection(
 		connection_id,
 		cs_execute(COLUMNS
 				   "WHERE c.connection_id OPERATOR(pg_catalog.=) $1 "
 				   "AND (c.state OPERATOR(pg_catalog.=) 'active' "
 				   "OR (c.token_due_at OPERATOR(pg_catalog.<=) $2 "
-				   "AND (c.revoke OR c.state OPERATOR(pg_catalog.=) 'pending'))) "
+				   "AND (c.revoke OR c.state OPERATOR(pg_catalog.=) 'pending')) "
+				   "OR (c.renewal_at OPERATOR(pg_catalog.<=) $2 "
+				   "AND c.state OPERATOR(pg_catalog.=) 'needs_consent')) "
 				   "AND (c.retry_at IS NULL OR c.retry_at OPERATOR(pg_catalog.<=) $2 "
+				   "OR c.state OPERATOR(pg_catalog.=) 'needs_consent' "
 				   "OR EXISTS (SELECT FROM cloudsync.run r "
 				   "WHERE r.connection_id OPERATOR(pg_catalog.=) c.connection_id "
 				   "AND r.state OPERATOR(pg_catalog.=) 'queued' "
 				   "AND r.origin OPERATOR(pg_catalog.=) 'manual' "
 				   "AND r.attempts OPERATOR(pg_catalog.=) 0))",
 				   2, types, values, NULL, true));
+	if (connection != NULL && cs_get_timestamptz(0, 15, DT_NOEND) <= now)
+		connection->renewal = make_connection(
+			connection_id,
+			cs_execute(COLUMNS_BY("c.renewal")
+					   "WHERE c.connection_id OPERATOR(pg_catalog.=) $1 AND c.renewal IS NOT NULL",
+					   1, types, values, NULL, true));
+	if (connection != NULL && connection->renewal != NULL)
+		cs_renewal_begin(connection->renewal, connection);
+	return connection;
 }
 
 /* Its keys are not there: it is locked, and its work waits, not even claimed. */
@@ -150,6 +168,12 @@ cs_connection_open(int64 connection_id, CsLoop *loop)
 		return NULL;
 	connection->loop = loop;
 	cs_token_open(connection, true);
+	if (connection->renewal != NULL)
+	{
+		connection->renewal->loop = loop;
+		cs_token_open(connection->renewal, true);
+		connection->renewal->keeper->job.ready = true;
+	}
 	if (!connection->is_active || !is_locked(connection))
 		return connection;
 	cs_connection_close(connection);
@@ -235,6 +259,8 @@ cs_connection_close(CsConnection *connection)
 {
 	ListCell *cell;
 
+	if (connection->renewal != NULL)
+		cs_connection_close(connection->renewal);
 	cs_token_close(connection);
 	if (connection->endpoint != NULL)
 		cs_endpoint_close(connection->endpoint);
@@ -263,17 +289,19 @@ drop_endpoint(CsConnection *connection)
 static void
 note_success(CsConnection *connection, TimestampTz now)
 {
-	Oid types[2] = {INT8OID, TIMESTAMPTZOID};
-	Datum values[2] = {Int64GetDatum(connection->connection_id),
-					   TimestampTzGetDatum(now)};
+	Oid types[3] = {INT8OID, TIMESTAMPTZOID, INT4OID};
+	Datum values[3] = {Int64GetDatum(connection->connection_id),
+					   TimestampTzGetDatum(now),
+					   Int32GetDatum(connection->revision)};
 
 	cs_execute("UPDATE cloudsync.connection SET failures = 0, retry_at = NULL, "
 			   "reason = NULL, last_used_at = $2 "
 			   "WHERE connection_id OPERATOR(pg_catalog.=) $1 "
+			   "AND revision OPERATOR(pg_catalog.=) $3 "
 			   "AND (failures OPERATOR(pg_catalog.<>) 0 OR retry_at IS NOT NULL "
 			   "OR reason IS NOT NULL OR last_used_at IS NULL "
 			   "OR last_used_at OPERATOR(pg_catalog.<) ($2 OPERATOR(pg_catalog.-) interval '1 minute'))",
-			   2, types, values, NULL, false);
+			   3, types, values, NULL, false);
 }
 
 /* The state that a failure leads to; NULL: it stays as it is. */
@@ -293,7 +321,8 @@ state_after(const CsFailure *failure)
 
 /*
  * Consent is asked of a person, keys are waited for; everything else is tried
- * again later.
+ * again later. What began with former options or credentials says nothing of
+ * those that there are now.
  */
 static void
 note_failure(CsConnection *connection, const CsFailure *failure,
@@ -307,10 +336,12 @@ note_failure(CsConnection *connection, const CsFailure *failure,
 	StringInfoData reason;
 
 	values[0] = Int64GetDatum(connection->connection_id);
-	if (cs_execute("SELECT failures FROM cloudsync.connection "
+	if (cs_execute("SELECT failures, revision FROM cloudsync.connection "
 				   "WHERE connection_id OPERATOR(pg_catalog.=) $1 FOR UPDATE",
-				   1, types, values, NULL, false) > 0)
-		failures = cs_get_int64(0, 1, 0);
+				   1, types, values, NULL, false) == 0 ||
+		cs_get_int64(0, 2, 0) != connection->revision)
+		return;
+	failures = cs_get_int64(0, 1, 0);
 	while (failures-- > 0 && wait_ms < BACKOFF_LAST_MS)
 		wait_ms *= 2;
 	wait_ms = Min(wait_ms, BACKOFF_LAST_MS);

@@ -252,10 +252,14 @@ settle_consent(CsConnection *connection, const CsTokens *tokens,
 		cs_commit(); /* nothing was changed */
 		return false;
 	}
-	cs_execute("DELETE FROM cloudsync.secret WHERE owner_kind OPERATOR(pg_catalog.=) 'connection' "
-			   "AND owner_id OPERATOR(pg_catalog.=) $1",
-			   1, types, values, NULL, false);
-	cs_execute("UPDATE cloudsync.connection SET consent_expires_at = NULL "
+	/* other credentials that were being checked came before this */
+	cs_execute("WITH former AS (DELETE FROM cloudsync.secret WHERE owner_kind IN ('connection', 'renewal', 'renewal token') "
+			   "AND owner_id OPERATOR(pg_catalog.=) $1 RETURNING owner_kind) "
+			   "UPDATE cloudsync.connection SET consent_expires_at = NULL, renewal_refused = NULL, "
+			   "renewal = CASE WHEN r.given THEN NULL ELSE renewal END, "
+			   "renewal_at = CASE WHEN r.given THEN NULL ELSE renewal_at END "
+			   "FROM (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0 AS given FROM former "
+			   "WHERE owner_kind OPERATOR(pg_catalog.=) 'renewal') r "
 			   "WHERE connection_id OPERATOR(pg_catalog.=) $1",
 			   1, types, values, NULL, false);
 	cs_token_store(connection, tokens, NULL, 0, GetCurrentTimestamp());

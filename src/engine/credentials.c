@@ -21,7 +21,8 @@ cs_credentials_open(CsConnection *connection, CsSecret *secret,
 					CsFailure *failure)
 {
 	CsSecretOwner owner = {.tenant = connection->tenant,
-						   .kind = connection->provider->oauth != NULL ? "token" : "connection",
+						   .kind = connection->provider->oauth != NULL ? connection->token_kind
+																	   : connection->given_kind,
 						   .id = connection->connection_id};
 	CsSealed sealed = {0};
 	CsKeyring *ring;
@@ -59,7 +60,9 @@ cs_credentials_access(CsConnection *connection, const CsSecret *secret,
 		TimestampTz expires_at;
 
 		access->auth = CS_AUTH_TOKEN;
-		access->secret = cs_token_stored(&secrets, now, &expires_at);
+		access->secret = cs_renewal_shares(connection)
+							 ? NULL /* one that came by the new options is asked for */
+							 : cs_token_stored(&secrets, now, &expires_at);
 		cs_token_open(connection, false);
 		if (access->secret != NULL)
 			cs_token_given(connection, access->secret, expires_at, now);

@@ -33,6 +33,10 @@
 #define TOKENS \
 	"c.token_due_at IS NOT NULL AND (c.revoke OR c.state IN ('active', 'pending'))"
 
+/* Those whose other credentials are to be checked (renewal.c). */
+#define RENEWALS \
+	"c.renewal_at IS NOT NULL AND c.state IN ('active', 'needs_consent')"
+
 /*
  * See engine.h. The backoff does not hold up what somebody has just asked for by
  * hand, nor the queueing of collections.
@@ -60,7 +64,9 @@ cs_next_due(TimestampTz now)
 		"WHERE h.deleted_at IS NULL AND h.next_collect_at IS NOT NULL), "
 		"(SELECT pg_catalog.min(h.retry_at) FROM cloudsync.channel h "
 		"WHERE h.deleted_at IS NULL AND h.retry_at IS NOT NULL), "
-		"(SELECT pg_catalog.min(GREATEST(c.token_due_at, c.retry_at)) FROM cloudsync.connection c WHERE " TOKENS "))",
+		"(SELECT pg_catalog.min(GREATEST(c.token_due_at, c.retry_at)) FROM cloudsync.connection c WHERE " TOKENS "), "
+		"(SELECT pg_catalog.min(GREATEST(c.renewal_at, CASE c.state WHEN 'active' THEN c.retry_at END)) "
+		"FROM cloudsync.connection c WHERE " RENEWALS "))",
 		0, NULL, NULL, NULL, true);
 	result = cs_get_timestamptz(0, 1, DT_NOEND);
 	cs_commit();
@@ -182,9 +188,11 @@ cs_due_connections(TimestampTz now, int max)
 		"r.origin OPERATOR(pg_catalog.=) 'manual' AND r.attempts OPERATOR(pg_catalog.=) 0 AS fresh "
 		"FROM cloudsync.run r WHERE r.state OPERATOR(pg_catalog.=) 'queued' "
 		"UNION ALL SELECT d.connection_id, CASE WHEN d.backfill THEN 2 ELSE 1 END, d.start_at, false FROM waiting d "
-		"UNION ALL SELECT c.connection_id, 0, c.token_due_at, false FROM cloudsync.connection c WHERE " TOKENS ") w "
+		"UNION ALL SELECT c.connection_id, 0, c.token_due_at, false FROM cloudsync.connection c WHERE " TOKENS " "
+		"UNION ALL SELECT c.connection_id, 0, c.renewal_at, c.state OPERATOR(pg_catalog.=) 'needs_consent' "
+		"FROM cloudsync.connection c WHERE " RENEWALS ") w "
 		"JOIN cloudsync.connection c ON c.connection_id OPERATOR(pg_catalog.=) w.connection_id "
-		"WHERE (c.state OPERATOR(pg_catalog.=) 'active' OR " TOKENS ") "
+		"WHERE (c.state OPERATOR(pg_catalog.=) 'active' OR " TOKENS " OR " RENEWALS ") "
 		"AND w.at OPERATOR(pg_catalog.<=) $1 "
 		"AND (w.fresh OR c.retry_at IS NULL OR c.retry_at OPERATOR(pg_catalog.<=) $1) "
 		"GROUP BY c.connection_id "

@@ -72,8 +72,8 @@ cs_keeper_end(CsConnection *connection)
 	keeper->locked = false;
 }
 
-static void
-end_about(CsConnection *connection)
+void
+cs_keeper_end_about(CsConnection *connection)
 {
 	CsTokenKeeper *keeper = connection->keeper;
 
@@ -91,7 +91,7 @@ cs_token_close(CsConnection *connection)
 {
 	if (connection->keeper == NULL)
 		return;
-	end_about(connection);
+	cs_keeper_end_about(connection);
 	cs_keeper_end(connection);
 }
 
@@ -140,6 +140,11 @@ no_token(CsConnection *connection, const CsFailure *why, TimestampTz now)
 	CsTokenKeeper *keeper = connection->keeper;
 	CsFailure failure = *why;
 
+	if (connection->renews != NULL)
+	{
+		cs_renewal_failed(connection, why, now);
+		return;
+	}
 	/* what an administrator must mend stops the connection too */
 	if (failure.failure_class == CS_FAIL_FORBIDDEN)
 		failure.failure_class = CS_FAIL_NEEDS_CONSENT;
@@ -155,10 +160,19 @@ no_token(CsConnection *connection, const CsFailure *why, TimestampTz now)
 	cs_commit();
 	if (failure.failure_class == CS_FAIL_NEEDS_CONSENT)
 		connection->is_active = false;
-	end_about(connection);
+	cs_keeper_end_about(connection);
 }
 
 /* ---- beginning to talk ---- */
+
+/* Does this process hold the lock already, for the connection or its renewal? */
+static bool
+kin_talks(const CsConnection *connection)
+{
+	const CsConnection *kin = connection->renews != NULL ? connection->renews : connection->renewal;
+
+	return kin != NULL && kin->keeper->locked;
+}
 
 /* The lock is had, or tried for again soon. */
 bool
@@ -166,7 +180,7 @@ cs_keeper_lock(CsConnection *connection, TimestampTz now)
 {
 	CsTokenKeeper *keeper = connection->keeper;
 
-	keeper->locked = cs_token_lock(connection->connection_id);
+	keeper->locked = !kin_talks(connection) && cs_token_lock(connection->connection_id);
 	if (!keeper->locked)
 		keeper->wake_at = TimestampTzPlusMilliseconds(now, LOCK_AGAIN_MS);
 	return keeper->locked;
@@ -211,7 +225,9 @@ ask_token(CsConnection *connection, TimestampTz now, CsFailure *failure)
 
 	if (!cs_token_secrets(connection, &keeper->secrets, failure))
 		return false;
-	stored = cs_token_stored(&keeper->secrets, now, &expires_at);
+	stored = cs_renewal_shares(connection)
+				 ? NULL
+				 : cs_token_stored(&keeper->secrets, now, &expires_at);
 	if (stored != NULL && !is_last(keeper, stored))
 	{
 		give_token(connection, stored, expires_at, now);
@@ -248,10 +264,68 @@ begin_token(CsConnection *connection, TimestampTz now)
 
 /* ---- what came of it ---- */
 
+static bool
+same_bytes(const CsSecret *a, const CsSecret *b)
+{
+	return a->length == b->length &&
+		   (a->length == 0 || memcmp(a->bytes, b->bytes, a->length) == 0);
+}
+
+/* Are the credentials that were asked with still those of the connection? */
+static bool
+still_given(CsConnection *connection)
+{
+	const CsTokenSecrets *used = &connection->keeper->secrets;
+	const char *refresh = cs_token_refresh(used);
+	const char *stored;
+	CsTokenSecrets secrets;
+	CsFailure failure;
+	bool same;
+
+	if (!cs_token_secrets(connection, &secrets, &failure))
+		return false;
+	stored = cs_token_refresh(&secrets);
+	same = same_bytes(&used->given, &secrets.given) &&
+		   (refresh == NULL ? stored == NULL
+							: stored != NULL && strcmp(refresh, stored) == 0);
+	cs_token_secrets_forget(&secrets);
+	return same;
+}
+
+/*
+ * Tokens of credentials that others took the place of meanwhile are not stored
+ * among those; the requests that wait end with them.
+ */
+static void
+store(CsConnection *connection, const CsTokens *tokens, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	Oid types[] = {INT8OID};
+	Datum values[] = {Int64GetDatum(connection->connection_id)};
+	int64 revision = connection->revision;
+	int64 found;
+
+	for (;;)
+	{
+		cs_begin("storing tokens");
+		cs_execute("SELECT revision FROM cloudsync.connection "
+				   "WHERE connection_id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
+				   1, types, values, NULL, false);
+		found = cs_get_int64(0, 1, 0);
+		if (found == revision)
+			cs_token_store(connection, tokens, cs_token_refresh(&keeper->secrets),
+						   keeper->certificate_end, now);
+		cs_commit();
+		if (found == revision || !still_given(connection))
+			break;
+		revision = found;
+	}
+	cs_make_durable();
+}
+
 static void
 token_came(CsConnection *connection, const CsTokens *tokens, TimestampTz now)
 {
-	CsTokenKeeper *keeper = connection->keeper;
 	char *missing = cs_token_scope_missing(connection, tokens);
 	CsFailure failure = {0};
 	TimestampTz expires_at = cs_token_end(tokens, now);
@@ -268,11 +342,7 @@ token_came(CsConnection *connection, const CsTokens *tokens, TimestampTz now)
 	}
 	CS_CRASH_POINT("token.after_answer");
 	/* stored, durably, before anybody uses the new one */
-	cs_begin("storing tokens");
-	cs_token_store(connection, tokens, cs_token_refresh(&keeper->secrets),
-				   keeper->certificate_end, now);
-	cs_commit();
-	cs_make_durable();
+	store(connection, tokens, now);
 	CS_CRASH_POINT("token.after_store");
 	old = MemoryContextSwitchTo(connection->context);
 	token = pstrdup(tokens->access_token);
@@ -314,12 +384,20 @@ about_ended(CsConnection *connection, TimestampTz now)
 		cs_transfer_continue(keeper->about);
 		return;
 	}
-	if (done && cs_account_settle(connection, result->account, result->account_name, now, &failure))
+	if (connection->renews != NULL)
 	{
-		end_about(connection);
+		if (done)
+			cs_renewal_settle(connection, result->account, result->account_name, now);
+		else
+			cs_renewal_failed(connection, &failure, now);
 		return;
 	}
-	end_about(connection);
+	if (done && cs_account_settle(connection, result->account, result->account_name, now, &failure))
+	{
+		cs_keeper_end_about(connection);
+		return;
+	}
+	cs_keeper_end_about(connection);
 	cs_keeper_wait(keeper, &failure, now);
 	cs_begin("noting a failure");
 	cs_connection_note(connection, &failure, now);
@@ -395,15 +473,12 @@ about_wanted(const CsConnection *connection)
 		   connection->endpoint != NULL;
 }
 
-/* See engine.h. */
-void
-cs_token_turn(CsConnection *connection, TimestampTz now)
+static void
+turn(CsConnection *connection, TimestampTz now)
 {
 	CsTokenKeeper *keeper = connection->keeper;
 	CsFailure failure = {0};
 
-	if (keeper == NULL)
-		return;
 	keeper->job.ready = false;
 	if (keeper->talk != NULL && keeper->talk->state != CS_TRANSFER_RUNNING)
 		talk_ended(connection, now);
@@ -435,13 +510,26 @@ cs_token_turn(CsConnection *connection, TimestampTz now)
 
 /* See engine.h. */
 void
+cs_token_turn(CsConnection *connection, TimestampTz now)
+{
+	if (connection->keeper == NULL)
+		return;
+	turn(connection, now);
+	if (connection->renewal != NULL)
+		turn(connection->renewal, now);
+}
+
+/* See engine.h. */
+void
 cs_token_failed(CsConnection *connection, const ErrorData *error, TimestampTz now)
 {
 	CsFailure failure = {0};
 
 	cs_failure_set(&failure, CS_FAIL_RETRY_LATER, error->detail, "%s", error->message);
+	if (connection->renewal != NULL)
+		cs_token_failed(connection->renewal, error, now);
 	cs_keeper_end(connection);
-	end_about(connection);
+	cs_keeper_end_about(connection);
 	cs_keeper_wait(connection->keeper, &failure, now);
 	if (connection->endpoint != NULL)
 		cs_endpoint_refuse_token(connection->endpoint, &failure);
@@ -463,20 +551,19 @@ cs_token_busy(const CsConnection *connection)
 
 	if (keeper == NULL)
 		return false;
+	if (connection->renewal != NULL && cs_token_busy(connection->renewal))
+		return true;
 	return keeper->talk != NULL || keeper->about != NULL ||
 		   (keeper->duties && (connection->revoke || connection->is_pending) &&
 			keeper->wake_at != DT_NOEND);
 }
 
-/* See engine.h. */
-TimestampTz
-cs_token_next(const CsConnection *connection, TimestampTz now)
+static TimestampTz
+next_of(const CsConnection *connection, TimestampTz now)
 {
 	const CsTokenKeeper *keeper = connection->keeper;
 	bool waiting;
 
-	if (keeper == NULL)
-		return DT_NOEND;
 	if (keeper->job.ready)
 		return now;
 	if (keeper->talk != NULL)
@@ -487,4 +574,18 @@ cs_token_next(const CsConnection *connection, TimestampTz now)
 	if (token_wanted(connection, now) || about_wanted(connection))
 		return waiting ? keeper->wake_at : now;
 	return connection->jobs != NIL ? keeper->renew_at : DT_NOEND;
+}
+
+/* See engine.h. */
+TimestampTz
+cs_token_next(const CsConnection *connection, TimestampTz now)
+{
+	TimestampTz next;
+
+	if (connection->keeper == NULL)
+		return DT_NOEND;
+	next = next_of(connection, now);
+	if (connection->renewal != NULL)
+		next = Min(next, next_of(connection->renewal, now));
+	return next;
 }

@@ -93,6 +93,20 @@ extern void cs_device_done(CsConnection *connection, const CsDevice *device,
 extern void cs_device_failed(CsConnection *connection, const CsDevice *device,
 							 const CsFailure *failure);
 
+/*
+ * renewal.c: other credentials or options of a connection, checked before they
+ * take the place of those that are in force (C2). _begin: in a transaction.
+ * _failed: what went wrong is tried again, or refuses them. _settle: the service
+ * said whose account they are of.
+ */
+extern void cs_renewal_begin(CsConnection *renewal, CsConnection *connection);
+/* Of a renewal: are its credentials those that are in force? */
+extern bool cs_renewal_shares(const CsConnection *connection);
+extern void cs_renewal_failed(CsConnection *renewal, const CsFailure *failure,
+							  TimestampTz now);
+extern void cs_renewal_settle(CsConnection *renewal, const char *account,
+							  const char *shown, TimestampTz now);
+
 /* What a keeper is talking about with the token server. */
 typedef enum CsTokenStep
 {
@@ -130,6 +144,7 @@ struct CsTokenKeeper
 extern bool cs_keeper_talk(CsConnection *connection, CsTokenStep step,
 						   const CsGrant *grant, CsFailure *failure);
 extern void cs_keeper_end(CsConnection *connection);
+extern void cs_keeper_end_about(CsConnection *connection);
 extern void cs_keeper_wait(CsTokenKeeper *keeper, const CsFailure *failure,
 						   TimestampTz now);
 extern bool cs_keeper_lock(CsConnection *connection, TimestampTz now);

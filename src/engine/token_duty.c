@@ -24,7 +24,7 @@ cs_keeper_forget(CsConnection *connection)
 	Datum values[] = {Int64GetDatum(connection->connection_id)};
 
 	cs_begin("forgetting tokens");
-	cs_execute("DELETE FROM cloudsync.secret WHERE owner_kind IN ('connection', 'token') "
+	cs_execute("DELETE FROM cloudsync.secret WHERE owner_kind IN ('connection', 'token', 'renewal', 'renewal token') "
 			   "AND owner_id OPERATOR(pg_catalog.=) $1",
 			   1, types, values, NULL, false);
 	cs_execute("UPDATE cloudsync.connection SET revoke = false, token_due_at = NULL "

@@ -39,8 +39,8 @@ cs_token_secrets(CsConnection *connection, CsTokenSecrets *secrets,
 {
 	MemoryContext context = CurrentMemoryContext;
 	CsSecretOwner owners[3] = {
-		{connection->tenant, "connection", connection->connection_id},
-		{connection->tenant, "token", connection->connection_id},
+		{connection->tenant, connection->given_kind, connection->connection_id},
+		{connection->tenant, connection->token_kind, connection->connection_id},
 		{NULL, "app", 0}};
 	CsSealed sealed[3] = {0};
 	Oid types[] = {TEXTOID, TEXTOID};
@@ -302,10 +302,11 @@ void
 cs_token_store(CsConnection *connection, const CsTokens *tokens,
 			   const char *former, int64 certificate_end, TimestampTz now)
 {
-	CsSecretOwner owner = {connection->tenant, "token", connection->connection_id};
+	CsSecretOwner owner = {connection->tenant, connection->token_kind, connection->connection_id};
 	CsSecret secret = {0};
 	TimestampTz end = cs_token_end(tokens, now);
 	TimestampTz consent_end = DT_NOEND;
+	bool apart = connection->renews != NULL && !cs_renewal_shares(connection);
 	Oid types[] = {INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
 	Datum values[6];
 	char nulls[] = "      ";
@@ -315,13 +316,21 @@ cs_token_store(CsConnection *connection, const CsTokens *tokens,
 		cs_secret_add(&secret, "expires_at", psprintf(INT64_FORMAT, end));
 	cs_secret_add(&secret, "refresh_token",
 				  tokens->refresh_token != NULL ? tokens->refresh_token : former);
-	cs_secret_store(&owner, &secret);
-	cs_secret_forget(&secret);
-
 	if (tokens->refresh_expires_in > 0)
 		consent_end = TimestampTzPlusMilliseconds(now, tokens->refresh_expires_in * 1000);
 	else if (certificate_end > 0)
 		consent_end = now + (certificate_end - unix_seconds(now)) * USECS_PER_SEC;
+	if (apart)
+	{
+		/* the connection's own are told of it when they are these (renewal.c) */
+		cs_secret_add(&secret, "scope", tokens->scope);
+		if (consent_end != DT_NOEND)
+			cs_secret_add(&secret, "consent_end", psprintf(INT64_FORMAT, consent_end));
+	}
+	cs_secret_store(&owner, &secret);
+	cs_secret_forget(&secret);
+	if (apart)
+		return;
 	connection->token_due_at = TimestampTzPlusMilliseconds(now, KEEP_ALIVE_MS);
 	values[0] = Int64GetDatum(connection->connection_id);
 	nulls[1] = tokens->scope == NULL ? 'n' : ' ';

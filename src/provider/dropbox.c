@@ -47,6 +47,10 @@ static const CsProviderKey options[] = {
 	 "What paths begin at: home (the member's own folder, as if not given), "
 	 "root (the team's space) or a namespace's number.",
 	 false, CS_KEY_TEXT},
+	{"select_user",
+	 "Member (dbmid:...) for whom it acts, where the refresh token is a whole "
+	 "team's.",
+	 false, CS_KEY_TEXT},
 	{NULL},
 };
 
@@ -159,6 +163,22 @@ read_root(DbxService *service, const char *value)
 	return true;
 }
 
+/* The value of Dropbox-API-Select-User. False: it can be no member's id. */
+static bool
+read_member(DbxService *service, const char *value)
+{
+	if (value == NULL)
+		return true;
+	if (strncmp(value, "dbmid:", 6) != 0 || strlen(value) > 100 ||
+		strspn(value + 6, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+						  "abcdefghijklmnopqrstuvwxyz0123456789_-") !=
+			strlen(value + 6) ||
+		value[6] == '\0')
+		return false;
+	service->member = pstrdup(value);
+	return true;
+}
+
 static CsService *
 open_service(const CsOption *list, CsFailure *failure)
 {
@@ -181,6 +201,9 @@ open_service(const CsOption *list, CsFailure *failure)
 	if (!read_root(service, option(list, "path_root")))
 		return bad_option(failure, "path_root",
 						  "must be home, root or a namespace's number");
+	if (!read_member(service, option(list, "select_user")))
+		return bad_option(failure, "select_user",
+						  "must be a team member's id, which begins with dbmid:");
 	service->head.url = api;
 	service->head.more_urls[0] = content;
 	service->content = content;

@@ -26,6 +26,7 @@ typedef struct DbxService
 	CsService head; /* url: of the API's host */
 	char *content;	/* host for what carries bytes */
 	char *root;		/* value of Dropbox-API-Path-Root, or NULL */
+	char *member;	/* value of Dropbox-API-Select-User, or NULL */
 	bool team_root; /* it is the account's root, to be asked for */
 
 	/* learnt of the service on the way */

@@ -40,7 +40,9 @@ static const struct
 	{"user_suspended", CS_FAIL_UNREACHABLE, "the account is suspended", NULL},
 	{"route_access_denied", CS_FAIL_FORBIDDEN,
 	 "the app may not use this part of the service", NULL},
-	{"invalid_select_user", CS_FAIL_BROKEN, "the member is not known", NULL},
+	{"invalid_select_user", CS_FAIL_NEEDS_CONSENT,
+	 "the member of the option \"select_user\" is not of the team",
+	 "Connect again under the same name with another member's id."},
 	{"invalid_select_admin", CS_FAIL_BROKEN, "the member is not known", NULL},
 	/* 403 */
 	{"feature", CS_FAIL_QUOTA,

@@ -58,6 +58,8 @@ ask(CsConversation *c, CsRequest *request, int phase, const char *host,
 	header(c, request, "content-type", type);
 	if (c->service->root != NULL)
 		header(c, request, "dropbox-api-path-root", c->service->root);
+	if (c->service->member != NULL)
+		header(c, request, "dropbox-api-select-user", c->service->member);
 	request->send = CS_SEND_TEXT;
 	request->text = "";
 	request->into = CS_INTO_MEMORY;

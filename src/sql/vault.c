@@ -16,6 +16,7 @@
 #include "cloudsync/vault.h"
 
 PG_FUNCTION_INFO_V1(cloudsync_keep_secret);
+PG_FUNCTION_INFO_V1(cloudsync_is_secret);
 PG_FUNCTION_INFO_V1(cloudsync_rotate_secrets);
 
 /* A string as it is, anything else as JSON text. */
@@ -96,8 +97,9 @@ is_stored(const CsSecretOwner *owner, const CsSecret *secret)
 	return same;
 }
 
-Datum
-cloudsync_keep_secret(PG_FUNCTION_ARGS)
+/* Is it what is stored? If not, it is from now on, if it is to be kept. */
+static bool
+compare(PG_FUNCTION_ARGS, bool keep)
 {
 	CsSecretOwner owner = {.kind = text_to_cstring(PG_GETARG_TEXT_PP(0)),
 						   .id = PG_GETARG_INT64(1),
@@ -110,7 +112,7 @@ cloudsync_keep_secret(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		same = is_stored(&owner, &secret);
-		if (!same)
+		if (!same && keep)
 			cs_secret_store(&owner, &secret);
 	}
 	PG_FINALLY();
@@ -119,7 +121,19 @@ cloudsync_keep_secret(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 	SPI_finish();
-	PG_RETURN_BOOL(!same);
+	return same;
+}
+
+Datum
+cloudsync_keep_secret(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(!compare(fcinfo, true));
+}
+
+Datum
+cloudsync_is_secret(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare(fcinfo, false));
 }
 
 Datum

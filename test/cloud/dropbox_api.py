@@ -61,6 +61,7 @@ from dropbox_args import PATH_ROOT, ROUTES, Invalid, check
 from dropbox_tree import Problem, Tree, key_of
 from oauth import basic
 
+MEMBER = "dbmid:AAHhy7WsR0x-u4ZCqiDl5Fz5zvuL3kmspwU"  # of the team, the only one
 TOKEN = ("/oauth2/token", "/1/oauth2/token")  # the latter of old, still used by rclone
 STYLES = {"rpc": ("application/json", "application/json; charset=utf-8", "text/plain; charset=dropbox-cors-hack"),
           "upload": ("application/octet-stream", "text/plain; charset=dropbox-cors-hack"),
@@ -249,12 +250,26 @@ class DropboxApi(Part):
             raise Refusal(self.error(401, {".tag": "user_suspended"}))
         if why:
             raise Refusal(self.error(401, {".tag": "expired_access_token" if why == "expired" else "invalid_access_token"}))
+        if getattr(token.grant, "team", False):
+            return self.member(call, route, token)
         for name in ("Select-User", "Select-Admin"):
             if "Dropbox-API-" + name in call.headers:
                 raise self.bad(call, 'HTTP header "Dropbox-API-%s" is only for team tokens' % name)
         if route.scope is not None and route.scope not in token.scopes:
             raise Refusal(self.error(401, {".tag": "missing_scope", "required_scope": route.scope}))
         return self.account(token.user)
+
+    def member(self, call, route, token):
+        """The account of the team's member for whom a team's token acts."""
+        told = call.headers.getall("Dropbox-API-Select-User", [])
+        if not told:
+            raise self.bad(call, "This API function operates on a single Dropbox account, but the OAuth 2 access token "
+                                 "you provided is for an entire Dropbox Business team.")
+        if told != [MEMBER]:
+            raise Refusal(self.error(401, {".tag": "invalid_select_user"}))
+        if route.scope is not None and route.scope not in token.scopes:
+            raise Refusal(self.error(401, {".tag": "missing_scope", "required_scope": route.scope}))
+        return self.account(next(user for user in self.authority.users.values() if user.extra.get("team")))
 
     # --- arguments ---
 
@@ -370,7 +385,7 @@ class DropboxApi(Part):
             told["team"] = {"id": "dbtid:AAFdgehTzw7WlXhZJsbGCLePe8RvQGYDr-I", "name": "Example team", "sharing_policies": {
                 "shared_folder_member_policy": {".tag": "anyone"}, "shared_folder_join_policy": {".tag": "from_anyone"},
                 "shared_link_create_policy": {".tag": "default_public"}}, "office_addin_policy": {".tag": "disabled"}}
-            told["team_member_id"] = "dbmid:AAHhy7WsR0x-u4ZCqiDl5Fz5zvuL3kmspwU"
+            told["team_member_id"] = MEMBER
         return Answer(200, told)
 
     # --- acts ---

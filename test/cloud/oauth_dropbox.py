@@ -5,6 +5,9 @@ Apps at the start: "dbxapp00cloudsync" (secret; full access; redirects to
 https://app.example.com/cloudsync/done and http://localhost:8017/done). Users:
 anna@example.com, and bert@example.org whose account has a team space.
 
+act grant takes team => true: for a whole team, whose tokens act for a member by the
+header Dropbox-API-Select-User alone.
+
 No rotation of refresh tokens; without redirect_uri the code is shown; state is
 for redirects only; a grant by PKCE needs no secret, others do.
 """
@@ -41,6 +44,12 @@ class DropboxAuthority(Authority):
 
     def add_app(self, app):
         self.apps[app.client_id] = app
+
+    def act_grant(self, told):
+        """team: what an administrator of a team consents to, for all its members."""
+        given = super().act_grant(told)
+        self.refresh[given["refresh_token"]].team = bool(told.get("team"))
+        return given
 
     def new_user_id(self):
         return "dbid:AAH4f99T0taONIb-" + secret("")[12:32]

@@ -11,67 +11,19 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use CloudsyncTest;
+use OAuthTest;
 use TestCloud;
 
 plan skip_all => TestCloud::missing() if TestCloud::missing();
 
-my $cloud = TestCloud->start;
-my $node = new_cluster('oauth', conf => $cloud->conf . <<'CONF');
+my ($node, $cloud) = oauth_cluster('oauth', <<'CONF');
 log_min_messages = debug1
 log_min_error_statement = debug1
 log_statement = none
-restart_after_crash = on
 CONF
-create_extension($node);
 
 my $drive = 'https://www.googleapis.com/auth/drive';
 my $web = 'web.apps.googleusercontent.com';
-
-sub sql { return scalar_sql($node, $_[0]) }
-
-# The error that a statement ends in, with detail and hint.
-sub refused
-{
-	my ($statement, $like, $what) = @_;
-	my ($status, $out, $err) = $node->psql('postgres', $statement);
-	like($err, $like, $what);
-	return;
-}
-
-sub options
-{
-	my (%more) = @_;
-	my %all = (
-		api_endpoint => $cloud->url('google', 'api'), token_endpoint => $cloud->url('google', 'oauth') . '/token',
-		authorize_endpoint => $cloud->url('google', 'accounts') . '/o/oauth2/v2/auth',
-		revoke_endpoint => $cloud->url('google', 'oauth') . '/revoke', %more);
-	return "'{" . join(', ', map { qq{"$_": "$all{$_}"} } sort keys %all) . "}'";
-}
-
-sub microsoft
-{
-	my (%more) = @_;
-	my %all = (api_endpoint => $cloud->url('graph', 'api') . '/v1.0', login_endpoint => $cloud->url('graph', 'login'), %more);
-	return "'{" . join(', ', map { qq{"$_": "$all{$_}"} } sort keys %all) . "}'";
-}
-
-sub quoted { my ($text) = @_; $text =~ s/'/''/g; return "'$text'"; }
-
-# Connects by consent: id, state and address.
-sub ask
-{
-	my ($provider, $name, $options) = @_;
-	return split /\|/, sql("SELECT connection_id, state, authorize_url FROM cloudsync_connect('$provider', '$name', options => $options)");
-}
-
-sub facts
-{
-	my ($name) = @_;
-	return sql("SELECT concat_ws('|', state, account, scopes, reason) FROM cloudsync.connections WHERE connection = '$name' AND state <> 'disconnected'");
-}
-
-sub authorize { my ($url) = @_; return sql('SELECT concat_ws(\'|\', connection, state) FROM cloudsync_authorize(' . quoted($url) . ')'); }
-sub tokens { my ($mark) = @_; return $cloud->count({ service => 'google', route => 'token', since => $mark }); }
 
 sub google_consent
 {
@@ -254,8 +206,8 @@ sub clients
 	is(sql(q{SELECT state FROM cloudsync_check('Client')}), 'active', 'and works');
 	$cloud->act('graph', change_app => { app => $app, client_secret => 'another' });
 	sql(qq{SELECT cloudsync_connect('onedrive', 'Client', '{"client_secret": "m~CloudSecret+3/="}', @{[microsoft(%where)]})});
-	ok($node->poll_query_until('postgres', q{SELECT state = 'needs_consent' AND reason ~ 'client secret is wrong' FROM cloudsync.connections WHERE connection = 'Client'}),
-		'a wrong secret is named');
+	ok($node->poll_query_until('postgres', q{SELECT state = 'active' AND reason ~ 'client secret is wrong' FROM cloudsync.connections WHERE connection = 'Client'}),
+		'a wrong secret is named, and is not taken');
 	return;
 }
 
@@ -279,9 +231,7 @@ sub device
 sub shown_code
 {
 	return unless sql(q{SELECT count(*) FROM cloudsync.providers WHERE provider = 'dropbox'});
-	my $options = "'" . JSON::PP->new->canonical->encode({ api_endpoint => $cloud->url('dropbox', 'api'),
-			content_endpoint => $cloud->url('dropbox', 'content'), notify_endpoint => $cloud->url('dropbox', 'notify'),
-			www_endpoint => $cloud->url('dropbox', 'www') }) . "'";
+	my $options = dropbox();
 	sql(q{SELECT cloudsync_register_app('dropbox', 'dbxapp00cloudsync')});
 	my ($id, $state, $url) = ask('dropbox', 'Box', $options);
 	unlike($url, qr/state=|redirect_uri/, 'a code that is shown needs no state');

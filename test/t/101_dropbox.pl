@@ -171,4 +171,22 @@ is(scalar(keys %{ remote('/Cabinet/Large') }), 1, 'and is there once');
 like(sql(q{SELECT concat_ws('|', state, account, used_bytes > 40000000, quota_bytes > 0) FROM cloudsync_check('Box')}), qr/^active\|anna\@example\.com\|t\|t$/, 'checked');
 like(sql(q{SELECT string_agg(name || ' ' || kind, ',' ORDER BY name) FROM cloudsync_browse('Box', '/Cabinet')}), qr/Drei folder,Large folder/, 'browsed');
 
+# --- a whole team's token, which acts for a member -----------------------------------------------------
+
+my $team = $cloud->act('dropbox', grant => { app => 'dbxapp00cloudsync', user => 'anna@example.com', team => JSON::PP::true,
+		scopes => [qw(account_info.read files.metadata.read files.content.read files.content.write)] });
+my %endpoints = map { ("${_}_endpoint" => $cloud->url('dropbox', $_)) } qw(api content notify www);
+sql(q{SELECT cloudsync_register_app('dropbox', 'dbxapp00cloudsync', 'dbxCloudSecret1')});
+my $connect = sub {
+	my (%more) = @_;
+	my $options = JSON::PP->new->canonical->encode({ %endpoints, %more });
+	return sql(qq{SELECT state FROM cloudsync_connect('dropbox', 'Team', '{"refresh_token": "$team->{refresh_token}"}', '$options')});
+};
+$connect->(select_user => 'dbmid:AAHhy7WsR0x-u4ZCqiDl5Fz5zvuL3kmspwX');
+ok(wait_for($node, q{SELECT state = 'needs_consent' AND reason ~ 'select_user' FROM cloudsync.connections WHERE connection = 'Team'}), 'a team\'s token: a member that is none is named');
+$connect->(select_user => 'dbmid:AAHhy7WsR0x-u4ZCqiDl5Fz5zvuL3kmspwU', path_root => 'root');
+ok(wait_for($node, q{SELECT account = 'bert@example.org' FROM cloudsync.connections WHERE connection = 'Team'}), 'acting for a member, it is the member\'s account')
+  or diag(sql(q{SELECT state, reason FROM cloudsync.connections WHERE connection = 'Team'}));
+like(sql(q{SELECT string_agg(name, ',' ORDER BY name) FROM cloudsync_browse('Team')}), qr/Projects/, 'and the team\'s space');
+
 done_testing();

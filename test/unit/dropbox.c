@@ -46,6 +46,10 @@ test_options(void)
 		   "refused: option \"path_root\" must be home, root or a namespace's "
 		   "number",
 		   "no header within a header");
+	tap_is(opened("select_user", "dbmid:AAH\r\nX: y"),
+		   "refused: option \"select_user\" must be a team member's id, which "
+		   "begins with dbmid:",
+		   "nor in a member's id");
 	tap_is(oauth->authorize_url(none),
 		   "https://www.dropbox.com/oauth2/authorize", "consent page");
 	tap_is(oauth->token_url(none), "https://api.dropboxapi.com/oauth2/token",
@@ -171,6 +175,11 @@ test_stat(void)
 		 "\"namespace_id\",\"namespace_id\":\"123\"} = 422 " ERROR(
 			 TAG("no_permission")),
 		 "FAILED unreachable");
+	open_with("select_user", "dbmid:AAH_-1");
+	PLAY("for a member of the team", &id,
+		 "API files/get_metadata {\"path\":\"id:1\"} for dbmid:AAH_-1 = 401 " ERROR(
+			 TAG("invalid_select_user")),
+		 "FAILED needs consent");
 }
 
 #define TEAM_ROOT(n) " root {\".tag\":\"root\",\"root\":\"" n "\"}"

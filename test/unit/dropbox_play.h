@@ -135,6 +135,9 @@ say_request(const CsRequest *request)
 	if (header_of(request, "dropbox-api-path-root") != NULL)
 		appendStringInfo(&text, " root %s",
 						 header_of(request, "dropbox-api-path-root"));
+	if (header_of(request, "dropbox-api-select-user") != NULL)
+		appendStringInfo(&text, " for %s",
+						 header_of(request, "dropbox-api-select-user"));
 	if (request->wait_ms > 0)
 		appendStringInfo(&text, " wait %d", (int) (request->wait_ms / 1000));
 	return with_hashes(text.data, true);

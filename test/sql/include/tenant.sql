@@ -1,6 +1,7 @@
 -- For two_tenants.sql: what the session's tenant, :mark, has: the connection named
 -- :connection, two dossiers pushed to it, and a document collected from there.
 SELECT state FROM cloudsync_connect('local', :'connection');
+SELECT cloudsync_register_app('dropbox', 'app-of-' || :'mark');
 SELECT cloudsync_set_push(:'connection', auto_sync => false, root => '/Out ' || :'mark');
 SELECT cloudsync_set_procedure_folder(:'connection', 'proc of ' || :'mark', 'Proc of ' || :'mark');
 SELECT cloudsync_add_recipient('ann of ' || :'mark') > 0 AS recipient;
