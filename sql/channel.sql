@@ -276,13 +276,22 @@ BEGIN
 END;
 $$;
 
--- Writes a checked channel's folders; true if they changed.
+/*
+ * Writes a checked channel's folders; true if they changed. Items stay with
+ * their folder, whatever its number is now; those of a folder that is not
+ * collected any more get a number that no folder has, and the next listing finds
+ * them gone.
+ */
 CREATE FUNCTION cloudsync.set_channel_folders(channel_id bigint, folders text[]) RETURNS boolean
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF ARRAY(SELECT f.path FROM cloudsync.channel_folder f WHERE f.channel_id = set_channel_folders.channel_id ORDER BY f.folder_no) = folders THEN
         RETURN false;
     END IF;
+    UPDATE cloudsync.item i SET folder_no = coalesce(n.no, 1000000)
+        FROM cloudsync.channel_folder f LEFT JOIN unnest(folders) WITH ORDINALITY n (path, no) ON n.path = f.path
+        WHERE i.channel_id = set_channel_folders.channel_id AND f.channel_id = i.channel_id AND f.folder_no = i.folder_no
+          AND i.folder_no <> coalesce(n.no, 1000000);
     DELETE FROM cloudsync.channel_folder f WHERE f.channel_id = set_channel_folders.channel_id;
     INSERT INTO cloudsync.channel_folder (channel_id, folder_no, path)
         SELECT set_channel_folders.channel_id, f.no, f.path FROM unnest(folders) WITH ORDINALITY f (path, no);

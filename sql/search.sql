@@ -55,7 +55,7 @@ END;
  * hold is left out.
  */
 CREATE FUNCTION cloudsync.words_of(name text, body text) RETURNS tsvector
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
 DECLARE
     result tsvector := coalesce(cloudsync.name_words(words_of.name), '');
     rest text := cloudsync.plain_punctuation(words_of.body);
@@ -112,8 +112,7 @@ CREATE FUNCTION cloudsync.headline(document_id bigint, name text, looked_for tsq
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
 DECLARE
     blank constant text := E' \n\r\t\f';
-    any_word constant tsquery := (SELECT string_agg(m[1], ' | ')
-        FROM regexp_matches(querytree(headline.looked_for), $re$('(?:[^']|'')*')$re$, 'g') m)::tsquery;
+    any_word tsquery;
     pages constant integer := (SELECT count(*) FROM cloudsync.page p WHERE p.document_id = headline.document_id);
     look_at integer := 100000;
     page text;
@@ -129,6 +128,8 @@ BEGIN
             chosen := page;
             EXIT;
         END IF;
+        any_word := coalesce(any_word, (SELECT string_agg(m[1], ' | ')::tsquery
+            FROM regexp_matches(querytree(headline.looked_for), $re$('(?:[^']|'')*')$re$, 'g') m));
         words := to_tsvector('cloudsync.document_words', page);
         IF words @@ headline.looked_for THEN
             chosen := page;

@@ -155,14 +155,17 @@ COMMENT ON VIEW cloudsync.files IS 'each file at each connection that pushes, wi
 CREATE VIEW cloudsync.folders WITH (security_barrier) AS
     SELECT c.name AS connection, c.provider, h.name AS channel, f.path AS folder_name, h.last_synced_at, h.synced_by,
            h.auto_collect AS auto_sync, COALESCE(n.items, 0) AS items, COALESCE(n.collected, 0) AS collected,
-           f.state, f.last_error
+           f.state, f.last_error, COALESCE(n.by_state, '{}') AS by_state
     FROM cloudsync.channel_folder f
     JOIN cloudsync.channel h ON h.channel_id = f.channel_id
     JOIN cloudsync.connection c ON c.connection_id = h.connection_id
     LEFT JOIN (
-        SELECT i.channel_id, i.folder_no, pg_catalog.count(*) FILTER (WHERE i.state <> 'gone') AS items,
-               pg_catalog.count(*) FILTER (WHERE i.state = 'collected') AS collected
-        FROM cloudsync.item i GROUP BY i.channel_id, i.folder_no
+        SELECT s.channel_id, s.folder_no, pg_catalog.sum(s.items) FILTER (WHERE s.state <> 'gone')::bigint AS items,
+               pg_catalog.sum(s.items) FILTER (WHERE s.state = 'collected')::bigint AS collected,
+               pg_catalog.jsonb_object_agg(s.state, s.items) FILTER (WHERE s.state IS NOT NULL) AS by_state
+        FROM (SELECT i.channel_id, i.folder_no, i.state, pg_catalog.count(*) AS items
+              FROM cloudsync.item i GROUP BY i.channel_id, i.folder_no, i.state) s
+        GROUP BY s.channel_id, s.folder_no
     ) n ON n.channel_id = f.channel_id AND n.folder_no = f.folder_no
     WHERE h.deleted_at IS NULL AND cloudsync.sees(h.tenant);
 COMMENT ON VIEW cloudsync.folders IS 'connected folders: the folders of each channel, and when they were last looked at';

@@ -20,10 +20,10 @@ static const struct
 {
 	uint32 character;
 	const char *plain;
-} letters[] = {{0x00C6, "ae"}, {0x00D8, "o"},  {0x00DF, "ss"}, {0x00E6, "ae"},
-			   {0x00F8, "o"},  {0x0110, "d"},  {0x0111, "d"},  {0x0131, "i"},
-			   {0x0141, "l"},  {0x0142, "l"},  {0x0152, "oe"}, {0x0153, "oe"},
-			   {0x1E9E, "ss"}, {0x2018, "'"},  {0x2019, "'"}};
+} letters[] = {{0x00C6, "ae"}, {0x00D8, "o"}, {0x00DF, "ss"}, {0x00E6, "ae"},
+			   {0x00F8, "o"},  {0x0110, "d"}, {0x0111, "d"},  {0x0131, "i"},
+			   {0x0141, "l"},  {0x0142, "l"}, {0x0152, "oe"}, {0x0153, "oe"},
+			   {0x1E9E, "ss"}, {0x2018, "'"}, {0x2019, "'"}};
 
 /* Room for what one character becomes: U+FDFA decomposes to 18. */
 #define ROOM (18 * 4)

@@ -14,6 +14,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "nodes/value.h"
 #include "tsearch/ts_cache.h"
@@ -30,6 +31,19 @@ PG_FUNCTION_INFO_V1(cloudsync_name_keys);
 
 #define MAX_VARIANTS 3
 
+/* How many words of a text are remembered, and how long they may be. */
+#define REMEMBERED 4096
+#define LONGEST_WORD 28
+#define LONGEST_LEXEME 24
+
+/* What was made of a word: the same words come again and again in a text. */
+typedef struct Remembered
+{
+	char word[LONGEST_WORD]; /* "" where nothing is remembered */
+	char lexemes[MAX_VARIANTS][LONGEST_LEXEME];
+	int n;
+} Remembered;
+
 typedef struct Words
 {
 	/* a word that means nothing in either language is left out, not only one
@@ -37,12 +51,14 @@ typedef struct Words
 	bool either;
 	Oid french;
 	Oid english;
+	Remembered *remembered; /* by hash, REMEMBERED of them; NULL for queries */
 } Words;
 
 static Oid
 stemmer(char *name)
 {
-	return get_ts_dict_oid(list_make2(makeString("pg_catalog"), makeString(name)), false);
+	return get_ts_dict_oid(
+		list_make2(makeString("pg_catalog"), makeString(name)), false);
 }
 
 static bool
@@ -68,11 +84,14 @@ cloudsync_words_init(PG_FUNCTION_ARGS)
 		if (strcmp(option->defname, "either") != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("option \"%s\" of the dictionary is not known", option->defname)));
+					 errmsg("option \"%s\" of the dictionary is not known",
+							option->defname)));
 		words->either = defGetBoolean(option);
 	}
 	words->french = stemmer("french_stem");
 	words->english = stemmer("english_stem");
+	if (!words->either)
+		words->remembered = palloc0(sizeof(Remembered) * REMEMBERED);
 	PG_RETURN_POINTER(words);
 }
 
@@ -83,10 +102,9 @@ stem(Oid dictionary, char *word)
 	TSDictionaryCacheEntry *entry = lookup_ts_dictionary_cache(dictionary);
 	TSLexeme *found;
 
-	found = (TSLexeme *) DatumGetPointer(
-		FunctionCall4(&entry->lexize, PointerGetDatum(entry->dictData),
-					  PointerGetDatum(word), Int32GetDatum((int32) strlen(word)),
-					  PointerGetDatum(NULL)));
+	found = (TSLexeme *) DatumGetPointer(FunctionCall4(
+		&entry->lexize, PointerGetDatum(entry->dictData), PointerGetDatum(word),
+		Int32GetDatum((int32) strlen(word)), PointerGetDatum(NULL)));
 	return found != NULL ? found[0].lexeme : NULL;
 }
 
@@ -105,10 +123,41 @@ add(TSLexeme *lexemes, int *n, char *lexeme)
 }
 
 /*
- * A word with accents is stemmed with them, since French endings have some, and
- * without: whoever leaves them out, as capitals do, finds it and is found. No
- * lexeme has any.
+ * What is made of a word; n 0: nothing. A word with accents is stemmed with
+ * them, since French endings have some, and without: whoever leaves them out, as
+ * capitals do, finds it and is found. No lexeme has any.
  */
+static int
+make_lexemes(const Words *words, char *word, TSLexeme *lexemes)
+{
+	char *plain = cs_plain(word, strlen(word));
+	bool accents = !is_ascii(word);
+	char *french = stem(words->french, accents ? word : plain);
+	char *english = stem(words->english, plain);
+	int n = 0;
+
+	if (words->either && (french == NULL || english == NULL))
+		return 0;
+	if (french != NULL)
+		add(lexemes, &n, cs_plain(french, strlen(french)));
+	if (accents)
+		add(lexemes, &n, stem(words->french, plain));
+	add(lexemes, &n, english);
+	return n;
+}
+
+static void
+remember(Remembered *place, const char *word, const TSLexeme *lexemes, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (strlen(lexemes[i].lexeme) >= LONGEST_LEXEME)
+			return;
+	strlcpy(place->word, word, LONGEST_WORD);
+	for (int i = 0; i < n; i++)
+		strlcpy(place->lexemes[i], lexemes[i].lexeme, LONGEST_LEXEME);
+	place->n = n;
+}
+
 Datum
 cloudsync_words_lexize(PG_FUNCTION_ARGS)
 {
@@ -116,20 +165,26 @@ cloudsync_words_lexize(PG_FUNCTION_ARGS)
 	const char *given = (char *) PG_GETARG_POINTER(1);
 	int32 len = PG_GETARG_INT32(2);
 	TSLexeme *result = palloc0(sizeof(TSLexeme) * (MAX_VARIANTS + 1));
-	char *word = pnstrdup(given, len);
-	char *plain = cs_plain(given, (size_t) len);
-	bool accents = !is_ascii(word);
-	char *french = stem(words->french, accents ? word : plain);
-	char *english = stem(words->english, plain);
+	Remembered *place = NULL;
+	char *word;
 	int n = 0;
 
-	if (words->either && (french == NULL || english == NULL))
+	if (words->remembered != NULL && len > 0 && len < LONGEST_WORD &&
+		memchr(given, '\0', (size_t) len) == NULL)
+		place =
+			&words->remembered[hash_bytes((const unsigned char *) given, len) %
+							   REMEMBERED];
+	if (place != NULL && strncmp(place->word, given, (size_t) len) == 0 &&
+		place->word[len] == '\0')
+	{
+		while (n < place->n)
+			add(result, &n, pstrdup(place->lexemes[n]));
 		PG_RETURN_POINTER(result);
-	if (french != NULL)
-		add(result, &n, cs_plain(french, strlen(french)));
-	if (accents)
-		add(result, &n, stem(words->french, plain));
-	add(result, &n, english);
+	}
+	word = pnstrdup(given, (Size) len);
+	n = make_lexemes(words, word, result);
+	if (place != NULL)
+		remember(place, word, result, n);
 	PG_RETURN_POINTER(result);
 }
 

@@ -8,6 +8,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use CloudsyncTest;
+use FolderTest;
 use WebServers;
 
 my @kinds = grep { WebServers::have($_) } qw(apache nginx rclone);
@@ -152,6 +153,8 @@ INSERT INTO app.dossier_file (id, dossier_id, name, content)
 		4, "$kind: their bytes are those that were sent");
 	$run = collect("mail $kind");
 	is(sql("SELECT files_done FROM cloudsync.history WHERE run_id = $run"), 0, "$kind: nothing twice");
+
+	connected_folders($node, connection => $kind, put => sub { write_file("$files$_[0]", $_[1]) }) if $kind eq 'apache';
 
 	# --- a wrong password, and a server that is down --------------------------------------------
 	if ($kind ne 'nginx')

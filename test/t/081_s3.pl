@@ -9,6 +9,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use CloudsyncTest;
+use FolderTest;
 use ContentServer;
 use SwiftServer;
 
@@ -261,6 +262,7 @@ is(of_run($run, 'files_done'), 3, 'each file');
 is(join(',', keys_of('Moved')), '', 'they are not where they were');
 is(join(',', keys_of('Done')), 'Done/m 1.txt,Done/m 2.txt,Done/m 3.txt', 'but where they were to be moved');
 is(of_run(collect('moved', 'an emptied folder is an empty one'), 'files_done'), 0, 'nothing twice');
+connected_folders($node, connection => 's3', put => sub { put(substr($_[0], 1), $_[1]) });
 
 $node->stop;
 my $log = slurp_file($node->logfile);

@@ -11,6 +11,7 @@ use Test::More;
 
 use CloudsyncTest;
 use DropboxTest;
+use FolderTest;
 use TestCloud;
 
 plan skip_all => TestCloud::missing() if TestCloud::missing();
@@ -115,5 +116,7 @@ is(sql(q{SELECT count(*) FROM cloudsync.items WHERE channel = 'Large'}), 100_000
 is(collect('nothing new among 100,000', undef, 'Large'), 1, 'one request for nothing new among 100,000');
 $cloud->act('dropbox', add => { path => "/Large/new$_.pdf", content => "new $_" }) foreach 1 .. 10;
 is(collect('ten among 100,000', undef, 'Large'), 11, 'and eleven for ten that are new');
+
+connected_folders($node, connection => 'Box', put => sub { $cloud->act('dropbox', add => { path => $_[0], content => $_[1] }) });
 
 done_testing();

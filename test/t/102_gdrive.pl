@@ -10,6 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use CloudsyncTest;
+use FolderTest;
 use TestCloud;
 
 plan skip_all => TestCloud::missing() if TestCloud::missing();
@@ -184,5 +185,6 @@ is(sql(q{SELECT state FROM cloudsync.items WHERE name = 'two.pdf'}), 'gone', 'on
 $cloud->fault({ service => 'google', route => 'changes.list', kind => 'bad_token', status => 410 });
 is(collect_now(), '', 'a cursor that is refused: all is listed anew, and nothing collected twice');
 
+connected_folders($node, connection => 'Drive', put => sub { act('add', path => $_[0], text => $_[1]) });
 is(sql('SELECT count(*) FROM cloudsync_status()'), 0, 'all is well') or diag(sql('SELECT subject, problem FROM cloudsync_status()'));
 done_testing();

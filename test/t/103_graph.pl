@@ -12,6 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use CloudsyncTest;
+use FolderTest;
 use TestCloud;
 
 plan skip_all => TestCloud::missing() if TestCloud::missing();
@@ -292,6 +293,7 @@ foreach my $provider (qw(onedrive sharepoint))
 	rewriting();
 	sessions();
 	collecting();
+	connected_folders($node, connection => $row, put => sub { act('add', path => $_[0], text => $_[1]) });
 }
 clients();
 unlike(slurp_file($node->logfile), qr/CloudSecret/, 'no secret is in the log');
