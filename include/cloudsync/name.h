@@ -24,7 +24,10 @@ typedef enum CsNameKind
  * separators, characters that turn the writing direction, bytes that are not
  * UTF-8 and what the provider forbids become '-', one for one. "", "." and ".."
  * become "_". Names that cloudsync uses itself (".trash", ".cloudsync-...")
- * have their dot replaced. Making a name of a name changes nothing.
+ * have their dot replaced. A name that the provider keeps for itself gets a '-'
+ * behind its stem ("CON-.txt"); one that begins with a dot, or with or within
+ * which something stands that it does not take, has that character replaced
+ * ("-lock", "-$a.docx", "a-vti_b"). Making a name of a name changes nothing.
  */
 extern char *cs_name_make(const char *text, CsNameKind kind,
 						  const CsNameRules *rules);

@@ -142,6 +142,8 @@ typedef struct CsOp
 
 	/* PUT, MOVE, TRASH: checksum of an earlier attempt's intent, or NULL */
 	const char *intended_checksum;
+	int64 since; /* PUT: nothing of ours was sent to path before that, by our
+				  * clock (microseconds since 1970); 0: not known */
 
 	const struct CsGrant *grant; /* TOKEN */
 
@@ -391,6 +393,8 @@ typedef struct CsService
 	const char *account;	  /* the account that the options stand for (C2);
 							   * NULL: only ABOUT can tell (CsResult) */
 	const char *region;		  /* for signatures, or NULL */
+	const char *client_id;	  /* set by who opened it: as which application it
+							   * knows us (OAuth); or NULL */
 	bool http2;				  /* worth it with this service */
 } CsService;
 
@@ -434,6 +438,12 @@ typedef struct CsNameRules
 	bool ignore_case;		 /* two names that differ in case are one */
 	bool ignore_normal_form; /* two names that differ in NFC/NFD are one */
 	bool trim_ends;			 /* no space at either end, no dot at the end */
+	/*
+	 * What is refused in whatever case, ended by NULL: "name", "name.*" (also
+	 * with anything behind a dot), "start*", "*within*"; with a '/' behind it, of
+	 * folders alone. ASCII. NULL: none
+	 */
+	const char *const *reserved;
 } CsNameRules;
 
 typedef struct CsProvider

@@ -218,6 +218,76 @@ normal_text(const char *text, CsNameKind kind)
 	return normal;
 }
 
+/* --- names that a provider keeps for itself ------------------------------------ */
+
+/* A '-' in place of a name's first dot, or behind the name's stem. */
+static void
+mark_stem(StringInfo buf, int max)
+{
+	int stem = (int) strcspn(buf->data, ".");
+
+	if (stem == 0)
+		buf->data[0] = '-';
+	else if (buf->len < max)
+	{
+		appendStringInfoChar(buf, '-');
+		memmove(buf->data + stem + 1, buf->data + stem,
+				(size_t) (buf->len - 1 - stem));
+		buf->data[stem] = '-';
+	}
+	else
+		buf->data[stem - 1] = '-'; /* no room for one more */
+}
+
+/* Is the name that word, of n bytes, or with any: that and a dot behind it? */
+static bool
+is_word(const StringInfo buf, const char *word, size_t n, bool any)
+{
+	return pg_strncasecmp(buf->data, word, n) == 0 &&
+		   (buf->data[n] == '\0' || (any && buf->data[n] == '.'));
+}
+
+/* One pattern of rules->reserved, of n bytes. */
+static void
+avoid(StringInfo buf, const char *pattern, size_t n, int max)
+{
+	if (n > 2 && pattern[0] == '*') /* *within* */
+	{
+		for (int i = 0; buf->len - i >= (int) n - 2; i++)
+		{
+			if (pg_strncasecmp(buf->data + i, pattern + 1, n - 2) == 0)
+				buf->data[i] = '-';
+		}
+	}
+	else if (n > 2 && strncmp(pattern + n - 2, ".*", 2) == 0) /* name.* */
+	{
+		if (is_word(buf, pattern, n - 2, true))
+			mark_stem(buf, max);
+	}
+	else if (n > 1 && pattern[n - 1] == '*') /* start* */
+	{
+		if (pg_strncasecmp(buf->data, pattern, n - 1) == 0)
+			buf->data[0] = '-';
+	}
+	else if (is_word(buf, pattern, n, false))
+		mark_stem(buf, max);
+}
+
+static void
+avoid_reserved(StringInfo buf, CsNameKind kind, const CsNameRules *rules)
+{
+	if (rules->reserved == NULL)
+		return;
+	for (const char *const *r = rules->reserved; *r != NULL; r++)
+	{
+		size_t n = strlen(*r);
+		bool folders = n > 1 && (*r)[n - 1] == '/';
+
+		if (!folders || kind == CS_NAME_FOLDER)
+			avoid(buf, *r, folders ? n - 1 : n, limit_of(rules));
+	}
+}
+
 char *
 cs_name_make(const char *text, CsNameKind kind, const CsNameRules *rules)
 {
@@ -232,6 +302,7 @@ cs_name_make(const char *text, CsNameKind kind, const CsNameRules *rules)
 	cut(&buf, kind, limit_of(rules));
 	if (rules->trim_ends)
 		trim_ends(&buf);
+	avoid_reserved(&buf, kind, rules);
 
 	if (buf.len == 0 || strcmp(buf.data, ".") == 0 ||
 		strcmp(buf.data, "..") == 0)

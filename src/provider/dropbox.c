@@ -529,6 +529,11 @@ take(CsConversation *c, const char *buf, int64 len, CsResult *result)
 						   "was given bytes that nobody asked for");
 }
 
+/* Refused as disallowed_name; so is "Icon\r", whose end is a '-' by then. */
+static const char *const reserved[] = {
+	"desktop.ini",	 "thumbs.db",	   ".DS_Store", ".dropbox",
+	".dropbox.attr", ".dropbox.cache", NULL};
+
 const CsProvider cs_provider_dropbox = {
 	.name = "dropbox",
 	.title = "Dropbox",
@@ -554,7 +559,8 @@ const CsProvider cs_provider_dropbox = {
 			  .forbidden = "\\",
 			  .ignore_case = true,
 			  .ignore_normal_form = true,
-			  .trim_ends = true},
+			  .trim_ends = true,
+			  .reserved = reserved},
 	.open = open_service,
 	.oauth = &oauth,
 	.begin = begin,

@@ -427,6 +427,19 @@ take(CsConversation *c, const char *buf, int64 len, CsResult *result)
 				   "was given bytes that nobody asked for");
 }
 
+/*
+ * Names that Windows or SharePoint keep for themselves, and sequences that some
+ * calls have been seen to refuse. "Forms", refused at a library's root alone, is
+ * the customer's where it stands deeper.
+ */
+static const char *const reserved[] = {
+	"CON.*",  "PRN.*",	"AUX.*",  "NUL.*",	"COM0.*", "COM1.*",
+	"COM2.*", "COM3.*", "COM4.*", "COM5.*", "COM6.*", "COM7.*",
+	"COM8.*", "COM9.*", "LPT0.*", "LPT1.*", "LPT2.*", "LPT3.*",
+	"LPT4.*", "LPT5.*", "LPT6.*", "LPT7.*", "LPT8.*", "LPT9.*",
+	".lock",  "desktop.ini", "~$*", "~*/", "*_vti_*", "*&#*", "*%0a*",
+	NULL};
+
 /* Graph, and where it sends for contents and uploads. */
 #define HOSTS                                                                  \
 	"graph.microsoft.com, graph.microsoft.us, dod-graph.microsoft.us, "        \
@@ -449,7 +462,7 @@ take(CsConversation *c, const char *buf, int64 len, CsResult *result)
 #define NAMES                                                                  \
 	{                                                                          \
 		.max_name_bytes = 255, .forbidden = "\"*:<>?|", .ignore_case = true,   \
-		.trim_ends = true                                                      \
+		.trim_ends = true, .reserved = reserved                                \
 	}
 
 const CsProvider cs_provider_onedrive = {
