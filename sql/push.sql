@@ -135,6 +135,7 @@ CREATE TABLE cloudsync.pushed_file (
     intent_sha256 bytea,
     intent_checksum text,
     intent_session text, -- of an upload that was cut off and can be gone on with
+    intent_at timestamptz, -- when the first attempt to leave something at intent_path began
     attempts integer NOT NULL DEFAULT 0,
     next_try_at timestamptz,
     last_error text,

@@ -34,6 +34,7 @@ typedef struct CsConnection
 	bool revoke;			/* was ended, and its tokens are to be */
 	bool account_checked;	/* the service said that its tokens are of it */
 	TimestampTz token_due_at;
+	char *client_id; /* of the application that asks; NULL: none */
 	struct CsTokenKeeper *keeper; /* of its tokens; NULL: it has none */
 	const char *given_kind; /* of cloudsync.secret: its credentials, */
 	const char *token_kind; /* and what came of them */

@@ -59,6 +59,7 @@ typedef struct CsRecord
 	uint8 intent_sha256[CS_SHA256_LENGTH];
 	char *intent_checksum;
 	char *intent_session;
+	TimestampTz intent_at; /* 0: not known */
 	int attempts;
 	bool trash_confirmed;
 	bool taken;			/* by a row of the application */

@@ -178,6 +178,7 @@ typedef struct CsPushJob
 	TimestampTz surveyed_at; /* DT_NOEND: the survey came to nothing */
 	List *unconfirmed; /* sent, and to be looked for */
 	HTAB *sent_keys;   /* of them, while a folder is listed */
+	TimestampTz intents_since; /* nothing was sent before that; 0: nothing yet */
 	int unsettled;
 	TimestampTz unsettled_since;
 	/* counters */

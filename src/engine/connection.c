@@ -49,7 +49,11 @@ copy_text(uint64 row, int column, MemoryContext context)
 	options " OPERATOR(pg_catalog.->>) 'path', c.revision, "                   \
 	"c.bytes_per_second, c.requests_per_second::pg_catalog.float8, "           \
 	"o.key, o.value, c.state, c.revoke, c.account_checked, c.token_due_at, "   \
-	"c.renewal_at FROM cloudsync.connection c LEFT JOIN LATERAL "              \
+	"c.renewal_at, (SELECT a.client_id FROM cloudsync.app a "                  \
+	"WHERE a.provider OPERATOR(pg_catalog.=) c.provider "                      \
+	"AND a.tenant IN (c.tenant, '') "                                          \
+	"ORDER BY a.tenant OPERATOR(pg_catalog.=) '' LIMIT 1) "                    \
+	"FROM cloudsync.connection c LEFT JOIN LATERAL "                           \
 	"pg_catalog.jsonb_each_text(" options ") o ON true "
 #define COLUMNS COLUMNS_BY("c.options")
 
@@ -93,6 +97,7 @@ make_connection(int64 connection_id, uint64 rows)
 	connection->token_due_at = cs_get_timestamptz(0, 14, DT_NOEND);
 	connection->given_kind = "connection";
 	connection->token_kind = "token";
+	connection->client_id = copy_text(0, 16, context);
 	connection->options =
 		MemoryContextAllocZero(context, sizeof(CsOption) * (rows + 1));
 	for (uint64 i = 0; i < rows && cs_get_text(i, 9) != NULL; i++)
@@ -212,6 +217,7 @@ open_service(CsConnection *connection, CsFailure *failure)
 	if (connection->service == NULL ||
 		!cs_credentials_open(connection, &secret, failure))
 		return NULL;
+	connection->service->client_id = connection->client_id;
 	cs_credentials_access(connection, &secret, &access);
 	endpoint = cs_endpoint_open_http(connection->service, &access, failure);
 	cs_secret_forget(&secret);

@@ -60,9 +60,12 @@ cs_push_write_intents_of(CsPushJob *push, List *files)
 	add_dossier(&args, push);
 	add_int64(&args, push->job.run_id, false);
 	add_columns(&args, columns, lengthof(columns));
+	if (push->intents_since == 0)
+		push->intents_since = GetCurrentTimestamp();
+	add_time(&args, push->intents_since);
 	execute("INSERT INTO cloudsync.pushed_file AS f (destination_id, dossiers_id, dossier, source_id, file_key, "
-			"state, intent_run_id, intent_path, intent_temp, intent_size, intent_sha256, intent_checksum) "
-			"SELECT $1, $2, $3, i.source_id, i.file_key, 'sending', $4, i.path, i.temp, i.size, i.sha256, i.checksum "
+			"state, intent_run_id, intent_path, intent_temp, intent_size, intent_sha256, intent_checksum, intent_at) "
+			"SELECT $1, $2, $3, i.source_id, i.file_key, 'sending', $4, i.path, i.temp, i.size, i.sha256, i.checksum, $12 "
 			"FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), "
 			"pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11)) "
 			"AS i (source_id, file_key, path, temp, size, sha256, checksum) "
@@ -75,6 +78,8 @@ cs_push_write_intents_of(CsPushJob *push, List *files)
 			"intent_checksum = CASE WHEN excluded.intent_sha256 IS NOT NULL THEN excluded.intent_checksum "
 			"WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path THEN f.intent_checksum END, "
 			"intent_session = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path THEN f.intent_session END, "
+			"intent_at = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path "
+			"THEN COALESCE(f.intent_at, $12) ELSE $12 END, "
 			"state = CASE WHEN f.state IN ('failed', 'removed_there', 'trashed', 'skipped') THEN 'sending' ELSE f.state END",
 			&args);
 }
@@ -105,7 +110,8 @@ write_move_intent(CsPushJob *push, CsPushFile *file, char *target)
 	add_int64(&args, push->job.run_id, false);
 	add_text(&args, target);
 	execute("UPDATE cloudsync.pushed_file SET intent_run_id = $6, intent_path = $7, "
-			"intent_size = NULL, intent_sha256 = NULL, intent_checksum = NULL, intent_session = NULL WHERE " THIS_FILE,
+			"intent_size = NULL, intent_sha256 = NULL, intent_checksum = NULL, intent_session = NULL, "
+			"intent_at = NULL WHERE " THIS_FILE,
 			&args);
 	file->intent = target;
 }

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "datatype/timestamp.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -59,6 +60,20 @@ restart_body(CsBody *body, CsFailure *failure)
 	return true;
 }
 
+/* From when on something of ours may be at the file's path, in Unix time. */
+static int64
+since_when(const CsPushJob *push, const CsPushFile *file)
+{
+	const CsRecord *record = file->plan->record;
+	TimestampTz since = push->intents_since;
+
+	if (record != NULL && record->intent_at != 0 && record->intent_path != NULL &&
+		strcmp(record->intent_path, file->path) == 0)
+		since = record->intent_at;
+	return since == 0 ? 0
+					  : since + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+}
+
 /* See push.h. */
 void
 cs_push_fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
@@ -72,6 +87,7 @@ cs_push_fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
 	op->overwrite = strcmp(push->setting->on_conflict, "overwrite") == 0;
 	op->session = file->session;
 	op->fresh_folder = cs_push_is_fresh(push, file);
+	op->since = since_when(push, file);
 	if (file->held != NULL)
 	{
 		op->has_sha256 = true;

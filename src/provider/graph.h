@@ -37,6 +37,9 @@
 #define GR_MAX_BREAKS 8			  /* of a transfer, gone on with each time */
 /* A service's own changes of what it was sent follow within this time. */
 #define GR_REWRITING_US (INT64CONST(10) * 60 * 1000000)
+/* Its clocks and ours agree to this once they are compared; or if they are not. */
+#define GR_COMPARED_US (INT64CONST(10) * 1000000)
+#define GR_UNCOMPARED_US (INT64CONST(5) * 60 * 1000000)
 #define GR_STRINGS 12			  /* of one request */
 #define GR_KNOWN 512			  /* folders that are remembered */
 #define GR_ID 80
@@ -81,6 +84,9 @@ typedef struct GrService
 	char *site_path; /* without '/' in front; "" for the host's own */
 	char *library;
 
+	/* our program and person there, as our last answer said; NULL: none yet */
+	char *us;
+
 	/* as it was found; drive NULL: not yet */
 	char *drive;
 	char *root_id; /* NULL: unknown */
@@ -113,7 +119,8 @@ typedef struct GrItem
 	const char *refused;
 	bool is_root;
 	bool deleted;
-	bool by_its_maker; /* last changed by who made it, with the same program */
+	const char *maker;	/* program and person that made it, */
+	const char *editor; /* and that changed it last; NULL: none is said */
 } GrItem;
 
 typedef enum GrSub
@@ -171,7 +178,6 @@ struct CsConversation
 	int folders_room;
 	char *folder; /* path of the one being listed */
 	char *next_url;
-	char *last_url;
 	char *cursor;
 	CsEntry *page;
 	int n_page;
@@ -195,8 +201,11 @@ struct CsConversation
 	bool id_gone;  /* what op.id names is not there any more */
 	bool compares; /* the body is hashed to be compared */
 	bool parents_made;
+	int name_taken; /* refused so often since the name is in use */
 	bool lost;		 /* no answer came: is it there? */
-	int64 clock;	 /* when the target was looked at */
+	int64 clock;	 /* when the target was looked at, by the service's clock, */
+	int64 clock_us;	 /* by ours, or 0, */
+	int64 slack;	 /* and how far the two may be apart */
 	bool unreadable; /* the target's bytes could not be compared */
 	bool target_known;
 	uint8 target_sha256[CS_SHA256_LENGTH];
@@ -214,6 +223,7 @@ struct CsConversation
 	bool is_last; /* the fragment being sent */
 	bool old_session;
 	bool looked_again;
+	bool begin_lost; /* no answer came to the request that begins one */
 	int breaks;
 	int sessions;
 
@@ -266,7 +276,10 @@ extern uint64 gr_hash(const char *text); /* never 0 */
 extern void gr_forget_all(GrService *service);
 /* The condition that c->item is as it was seen. */
 extern void gr_if_match(CsConversation *c, CsRequest *request);
+/* Is it an address of the service itself? */
 extern bool gr_is_own(const GrService *service, const char *url);
+/* Or one that may be asked without credentials? */
+extern bool gr_is_safe(const GrService *service, const char *url);
 extern bool gr_good(const CsResponse *answer);
 /* May the service have acted, though it did not say so? */
 extern bool gr_lost(const CsResponse *answer);
@@ -291,6 +304,12 @@ extern bool gr_answered_item(CsConversation *c, const CsResponse *answer);
 extern void gr_entry(const GrItem *item, const char *path, CsEntry *entry);
 /* Does this kind of file get other bytes there than it was sent with (P17)? */
 extern bool gr_is_rewritten(const GrService *service, const char *path);
+/* What an answer to our own writing says of us is remembered. */
+extern void gr_learn_us(CsConversation *c);
+/* Has our program changed c->item last? */
+extern bool gr_is_edited_by_us(const CsConversation *c);
+/* Have we made it and nobody changed it, since we were about to? */
+extern bool gr_is_made_by_us(const CsConversation *c);
 /* Looks at a path, or at an id. */
 extern CsStep gr_look(CsConversation *c, CsRequest *request, int phase,
 					  const char *path, const char *id);
@@ -334,10 +353,14 @@ extern CsStep gr_delta(CsConversation *c, const CsResponse *answer,
 /* Is all of the drive to be listed? */
 extern bool gr_is_whole_drive(const CsOp *op);
 extern bool gr_cursor_read(CsConversation *c);
+/* Is the next page's address one of before? Counts pages. */
+extern bool gr_goes_in_circles(CsConversation *c, const char *next);
 /* A page of a listing: begun, added to, given. */
 extern void gr_page_clear(CsConversation *c);
 extern void gr_page_add(CsConversation *c, const CsEntry *entry);
-extern CsStep gr_page(CsConversation *c, CsResult *result, int phase);
+/* Gives the page; of one without entries nobody is told. */
+extern CsStep gr_page(CsConversation *c, CsRequest *request, CsResult *result,
+					  int phase);
 extern CsStep gr_get(CsConversation *c, const CsResponse *answer,
 					 CsRequest *request, CsResult *result);
 extern CsStep gr_move(CsConversation *c, const CsResponse *answer,
@@ -380,6 +403,9 @@ extern CsStep gr_put_go_on(CsConversation *c, CsRequest *request,
 						   CsResult *result);
 /* No answer came to what we sent: looks for it; c->failure if it is not there. */
 extern CsStep gr_put_lost(CsConversation *c, CsRequest *request,
+						  CsResult *result);
+/* Its name is in use, and nothing is there. */
+extern CsStep gr_put_held(CsConversation *c, CsRequest *request,
 						  CsResult *result);
 extern CsStep gr_put_make_parents(CsConversation *c, CsRequest *request,
 								  CsResult *result);

@@ -335,8 +335,8 @@ now_answered(CsConversation *c, const CsResponse *answer, CsRequest *request,
  * Have we been at this address before? Compared with one of the past that is
  * moved on after twice as many pages each time, so that any circle is noticed.
  */
-static bool
-goes_in_circles(CsConversation *c, const char *next)
+bool
+gr_goes_in_circles(CsConversation *c, const char *next)
 {
 	uint64 hash = gr_hash(next);
 
@@ -350,7 +350,8 @@ goes_in_circles(CsConversation *c, const char *next)
 }
 
 static CsStep
-answered(CsConversation *c, const CsResponse *answer, CsResult *result)
+answered(CsConversation *c, const CsResponse *answer, CsRequest *request,
+		 CsResult *result)
 {
 	const CsJson *json = gr_good(answer) ? gr_json(c, answer) : NULL;
 	const CsJson *value = cs_json_member(json, "value");
@@ -370,18 +371,18 @@ answered(CsConversation *c, const CsResponse *answer, CsResult *result)
 					   "goes on at another host, as the service says");
 	if (next != NULL)
 	{
-		if (goes_in_circles(c, next))
+		if (gr_goes_in_circles(c, next))
 			return gr_fail(result, CS_FAIL_RETRY_LATER, c->op.path,
 						   "is listed without end by the service");
 		c->next_url = pstrdup(next);
-		return gr_page(c, result, DELTA_PAGED);
+		return gr_page(c, request, result, DELTA_PAGED);
 	}
 	if (strstr(delta, "token=latest") != NULL)
 		return gr_fail(result, CS_FAIL_RETRY_LATER, c->op.path,
 					   "is given a cursor that means nothing");
 	c->cursor = make_cursor(c, delta);
 	c->incomplete = c->incomplete || c->n_orphans > 0;
-	return gr_page(c, result, DELTA_LAST_PAGED);
+	return gr_page(c, request, result, DELTA_LAST_PAGED);
 }
 
 CsStep
@@ -418,7 +419,7 @@ gr_delta(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		case DELTA_NOW:
 			return now_answered(c, answer, request, result);
 		case DELTA_ANSWERED:
-			return answered(c, answer, result);
+			return answered(c, answer, request, result);
 		default: /* DELTA_LAST_PAGED */
 			result->cursor = c->op.follow ? c->cursor : NULL;
 			result->incomplete = c->incomplete;

@@ -84,8 +84,7 @@ link_answered(CsConversation *c, const CsResponse *answer, CsRequest *request,
 
 	if (answer->error != 0 || answer->status / 100 != 3)
 		return gr_failed(result, answer, "read", c->op.path);
-	if (location == NULL || (strncmp(location, "https://", 8) != 0 &&
-							 !gr_is_own(c->service, location)))
+	if (location == NULL || !gr_is_safe(c->service, location))
 		return fail(c, result, CS_FAIL_BROKEN,
 					"is to be had at no safe address, as the service says");
 	c->link = pstrdup(location);

@@ -65,26 +65,17 @@ read_checksum(const char *text)
 	return encoded;
 }
 
-/* Is what changed it last the same person, with the same program? */
-static bool
-same_maker(const CsJson *json)
+/* "program person"; NULL: no program is said, and a person may have used any. */
+static const char *
+who(const CsJson *json, const char *key)
 {
-	static const char *const ids[] = {"user/id", "application/id"};
-	const CsJson *maker = cs_json_member(json, "createdBy");
-	const CsJson *last = cs_json_member(json, "lastModifiedBy");
+	const CsJson *said = cs_json_member(json, key);
+	const char *program = cs_json_text(said, "application/id");
+	const char *person = cs_json_text(said, "user/id");
 
-	for (int i = 0; i < (int) lengthof(ids); i++)
-	{
-		const char *a = cs_json_text(maker, ids[i]);
-		const char *b = cs_json_text(last, ids[i]);
-
-		if (a == NULL && b == NULL)
-			continue;
-		if (a == NULL || b == NULL || pg_strcasecmp(a, b) != 0)
-			return false;
-	}
-	/* a person alone may have used any program */
-	return cs_json_text(maker, "application/id") != NULL;
+	return program == NULL || program[0] == '\0'
+			   ? NULL
+			   : psprintf("%s %s", program, person != NULL ? person : "");
 }
 
 /* "/drives/{id}/root:/a/b", percent-encoded in some answers: "/a/b". */
@@ -175,7 +166,8 @@ gr_read_item(const CsJson *json, GrItem *item)
 	item->web_url = cs_json_text(json, "webUrl");
 	item->created = created != NULL ? cs_iso_date(created) : 0;
 	item->modified = modified != NULL ? cs_iso_date(modified) : 0;
-	item->by_its_maker = same_maker(json);
+	item->maker = who(json, "createdBy");
+	item->editor = who(json, "lastModifiedBy");
 	read_kind(json, item);
 	if (item->kind == CS_ENTRY_FILE)
 		read_content(json, item);
@@ -200,6 +192,8 @@ gr_keep_item(CsConversation *c, const GrItem *item)
 	c->item.etag = copy(item->etag);
 	c->item.web_url = copy(item->web_url);
 	c->item.link = copy(item->link);
+	c->item.maker = copy(item->maker);
+	c->item.editor = copy(item->editor);
 	/* checksum and version too: of an answer that is freed with the next */
 	c->item.checksum = copy(item->checksum);
 	c->item.version = copy(item->version);
@@ -260,11 +254,25 @@ gr_look(CsConversation *c, CsRequest *request, int phase, const char *path,
 				  gr_url(c, path, NULL, GR_SELECT, &by_id));
 }
 
+/* When it was, by both clocks. */
+static void
+read_clock(CsConversation *c, const CsResponse *answer)
+{
+	const char *date =
+		answer->error == 0 ? cs_http_header(answer, "date") : NULL;
+	int64 said = date != NULL ? cs_http_date(date) : 0;
+
+	c->clock_us = answer->clock;
+	c->clock = said > 0 ? said : answer->clock;
+	c->slack = said > 0 ? GR_COMPARED_US : GR_UNCOMPARED_US;
+}
+
 GrLook
 gr_looked(CsConversation *c, const CsResponse *answer, const char *path)
 {
 	GrItem none = {0};
 
+	read_clock(c, answer);
 	if (gr_answered_item(c, answer))
 	{
 		if (!c->item.deleted)
@@ -278,6 +286,50 @@ gr_looked(CsConversation *c, const CsResponse *answer, const char *path)
 }
 
 /* --- whose it is ---------------------------------------------------------------- */
+
+void
+gr_learn_us(CsConversation *c)
+{
+	GrService *service = c->service;
+
+	if (c->item.editor == NULL ||
+		(service->us != NULL && strcmp(service->us, c->item.editor) == 0))
+		return;
+	if (service->us != NULL)
+		pfree(service->us);
+	service->us = gr_lasting(service, c->item.editor);
+}
+
+/* Our program, whoever used it? */
+bool
+gr_is_edited_by_us(const CsConversation *c)
+{
+	const char *program = c->service->head.client_id;
+	const char *editor = c->item.editor;
+
+	return editor != NULL && program != NULL &&
+		   strcspn(editor, " ") == strlen(program) &&
+		   pg_strncasecmp(editor, program, strlen(program)) == 0;
+}
+
+bool
+gr_is_made_by_us(const CsConversation *c)
+{
+	const GrItem *item = &c->item;
+	int64 apart = c->clock - c->clock_us;
+
+	if (!gr_is_edited_by_us(c) || item->maker == NULL ||
+		pg_strcasecmp(item->maker, item->editor) != 0)
+		return false;
+	if (c->service->us != NULL &&
+		pg_strcasecmp(item->maker, c->service->us) != 0)
+		return false;
+	if (c->op.since <= 0 || c->clock_us <= 0 || item->created <= 0)
+		return false;
+	return item->created >= c->op.since + apart - c->slack &&
+		   item->created <= c->clock + c->slack &&
+		   item->modified - item->created <= GR_REWRITING_US;
+}
 
 bool
 gr_is_rewritten(const GrService *service, const char *path)
@@ -346,12 +398,11 @@ gr_owner(const CsConversation *c)
 	/*
 	 * The service writes into such a file by itself, later than it says. Of
 	 * one that we made, by its id, nobody else has changed it; one that an
-	 * attempt was about to make has just been made.
+	 * attempt was about to make has been made by us since.
 	 */
-	if (op->id != NULL && strcmp(op->id, item->id) == 0 && item->by_its_maker)
+	if (op->id != NULL && strcmp(op->id, item->id) == 0 && gr_is_edited_by_us(c))
 		return GR_OURS;
-	if (op->id == NULL && op->has_intended && item->by_its_maker &&
-		item->modified - item->created <= GR_REWRITING_US)
+	if (op->id == NULL && op->has_intended && gr_is_made_by_us(c))
 		return GR_OURS;
 	return owner;
 }

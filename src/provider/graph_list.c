@@ -13,6 +13,8 @@
 #include "cloudsync/path.h"
 #include "graph.h"
 
+#define PATH_MOST 4096 /* bytes; the service takes 400 characters */
+
 enum
 {
 	LIST_START,
@@ -79,9 +81,11 @@ gr_page_add(CsConversation *c, const CsEntry *entry)
 }
 
 CsStep
-gr_page(CsConversation *c, CsResult *result, int phase)
+gr_page(CsConversation *c, CsRequest *request, CsResult *result, int phase)
 {
 	c->phase = phase;
+	if (c->n_page == 0)
+		return c->step(c, NULL, request, result);
 	result->entries = c->page;
 	result->n_entries = c->n_page;
 	return CS_STEP_PAGE;
@@ -126,9 +130,6 @@ go_on(CsConversation *c, CsRequest *request, CsResult *result)
 		c->next_url = NULL;
 		return ask_page(c, request, url);
 	}
-	if (c->last_url != NULL)
-		pfree(c->last_url);
-	c->last_url = NULL;
 	if (c->n_folders == 0)
 	{
 		result->incomplete = c->incomplete;
@@ -174,8 +175,10 @@ add_child(CsConversation *c, const CsJson *json)
 	{
 		const CsEntry *kept = &c->page[c->n_page - 1];
 
-		if (c->op.recursive)
+		if (c->op.recursive && strlen(kept->path) <= PATH_MOST)
 			push_folder(c, kept->id, kept->path);
+		else if (c->op.recursive)
+			c->incomplete = true; /* one that is in itself, perhaps */
 	}
 }
 
@@ -202,7 +205,7 @@ folder_failed(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	entry.name = cs_path_name(c->folder);
 	entry.refused = "The service does not let us list it.";
 	gr_page_add(c, &entry);
-	return gr_page(c, result, LIST_PAGED);
+	return gr_page(c, request, result, LIST_PAGED);
 }
 
 static CsStep
@@ -227,17 +230,14 @@ answered(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		if (!gr_is_own(c->service, next))
 			return gr_fail(result, CS_FAIL_BROKEN, c->folder,
 						   "goes on at another host, as the service says");
-		if (c->last_url != NULL && strcmp(c->last_url, next) == 0)
+		if (gr_goes_in_circles(c, next))
 			return gr_fail(result, CS_FAIL_RETRY_LATER, c->folder,
 						   "is listed without end by the service");
-		if (c->last_url != NULL)
-			pfree(c->last_url);
-		c->last_url = pstrdup(next);
 		c->next_url = pstrdup(next);
 	}
 	cs_json_free(c->json);
 	c->json = NULL;
-	return gr_page(c, result, LIST_PAGED);
+	return gr_page(c, request, result, LIST_PAGED);
 }
 
 CsStep

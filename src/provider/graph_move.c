@@ -82,7 +82,8 @@ is_read(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	uint8 sha256[CS_SHA256_LENGTH];
 
 	if (c->phase == MOVE_LINK && answer->error == 0 &&
-		answer->status / 100 == 3 && location != NULL)
+		answer->status / 100 == 3 && location != NULL &&
+		gr_is_safe(c->service, location))
 	{
 		gr_ask_anonymous(c, request, MOVE_READ, "GET", location);
 		request->into = CS_INTO_TAKE;

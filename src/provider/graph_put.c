@@ -179,7 +179,6 @@ looked(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	CsFailure failure = c->failure;
 	GrLook look = gr_looked(c, answer, c->op.path);
 
-	c->clock = answer->clock;
 	if (c->lost)
 	{
 		c->failure = failure;
@@ -207,7 +206,8 @@ target_read(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	const char *location = cs_http_header(answer, "location");
 
 	if (c->phase == PUT_READ_LINK && answer->error == 0 &&
-		answer->status / 100 == 3 && location != NULL)
+		answer->status / 100 == 3 && location != NULL &&
+		gr_is_safe(c->service, location))
 	{
 		gr_ask_anonymous(c, request, PUT_READ, "GET", location);
 		request->into = CS_INTO_TAKE;

@@ -107,10 +107,29 @@ gr_url(const CsConversation *c, const char *path, const char *action,
 	return finish_url(item, true, action, query);
 }
 
+/* Nothing in it that ends a line, or that only an encoded address may have. */
+static bool
+is_plain(const char *url)
+{
+	for (; *url != '\0'; url++)
+	{
+		if ((unsigned char) *url <= 0x20 || (unsigned char) *url >= 0x7f)
+			return false;
+	}
+	return true;
+}
+
 bool
 gr_is_own(const GrService *service, const char *url)
 {
-	return cs_url_same_origin(service->head.url, url);
+	return is_plain(url) && cs_url_same_origin(service->head.url, url);
+}
+
+bool
+gr_is_safe(const GrService *service, const char *url)
+{
+	return gr_is_own(service, url) ||
+		   (is_plain(url) && strncmp(url, "https://", 8) == 0);
 }
 
 /* --- requests ---------------------------------------------------------------- */
@@ -361,7 +380,8 @@ gr_remember_link(GrService *service, const GrItem *item)
 {
 	GrLink *link;
 
-	if (item->link == NULL || item->id == NULL || item->version == NULL)
+	if (item->link == NULL || item->id == NULL || item->version == NULL ||
+		!gr_is_safe(service, item->link))
 		return;
 	if (service->links == NULL)
 		service->links = lasting_links(service);

@@ -22,6 +22,8 @@ gr_send(CsConversation *c, CsRequest *request, CsResult *result)
 	bool by_id;
 	char *url;
 
+	if (c->name_taken > 1)
+		return gr_put_held(c, request, result);
 	if (c->replaces)
 		url = gr_id_url(c, c->item.id, "content",
 						"@microsoft.graph.conflictBehavior=replace");
@@ -58,6 +60,7 @@ gr_put_taken(CsConversation *c, CsRequest *request, CsResult *result)
 {
 	bool rewritten = gr_is_rewritten(c->service, c->op.path);
 
+	gr_learn_us(c);
 	if (gr_put_is_body(c))
 		c->verified = true;
 	else if (c->item.size == c->size && !c->item.has_sha256 &&
@@ -80,9 +83,7 @@ gr_put_lost(CsConversation *c, CsRequest *request, CsResult *result)
 	}
 	/* where nothing could be but what we sent, and the service rewrites it */
 	if (!c->replaces && c->item.there && c->item.kind == CS_ENTRY_FILE &&
-		gr_is_rewritten(c->service, c->op.path) && c->item.by_its_maker &&
-		c->clock > 0 && c->item.created > 0 &&
-		c->clock - c->item.created < GR_REWRITING_US)
+		gr_is_rewritten(c->service, c->op.path) && gr_is_made_by_us(c))
 		return gr_put_done(c, result);
 	return gr_put_give_up(c, request, result);
 }
@@ -95,6 +96,7 @@ refused(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	switch (c->failure.failure_class)
 	{
 		case CS_FAIL_CONFLICT: /* the name is taken, or its tag has changed */
+			c->name_taken += answer->status == 409;
 			return gr_put_look(c, request, result);
 		case CS_FAIL_GONE:
 			if (c->replaces)

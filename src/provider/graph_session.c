@@ -18,6 +18,7 @@
 
 #define SECRET "secret:"
 #define MAX_SESSIONS 3 /* of one attempt */
+#define HELD_MS (15 * 60 * 1000) /* a name, by an upload that nothing is sent to */
 
 /* "secret:<SHA-256> <address>" */
 const char *
@@ -95,6 +96,20 @@ ask_position(CsConversation *c, CsRequest *request)
 							c->upload_url);
 }
 
+/*
+ * An upload whose address nobody knows (the answer was lost, or it is somebody
+ * else's) holds the name until the service ends it: nothing else can.
+ */
+CsStep
+gr_put_held(CsConversation *c, CsRequest *request, CsResult *result)
+{
+	gr_put_fail(c, request, result, CS_FAIL_RETRY_LATER,
+				"could not be written: an upload that has not ended holds its "
+				"name, until the service lets go of it about 15 minutes later");
+	result->failure.retry_after_ms = HELD_MS;
+	return CS_STEP_FAILED;
+}
+
 /* That of an earlier attempt goes on, if it is one of these bytes. */
 CsStep
 gr_session_begin(CsConversation *c, CsRequest *request, CsResult *result)
@@ -104,6 +119,8 @@ gr_session_begin(CsConversation *c, CsRequest *request, CsResult *result)
 		c->op.session != NULL ? gr_session_url(c->op.session, &sha256) : NULL;
 	char *ours;
 
+	if (c->name_taken > (c->replaces ? 1 : 0))
+		return gr_put_held(c, request, result);
 	if (url == NULL || c->sessions > 0)
 		return create(c, request, result);
 	ours = cs_hex(c->sha256, CS_SHA256_LENGTH);
@@ -117,6 +134,31 @@ gr_session_begin(CsConversation *c, CsRequest *request, CsResult *result)
 	return ask_position(c, request);
 }
 
+/* It was not begun, or we were not told. */
+static CsStep
+not_begun(CsConversation *c, const CsResponse *answer, CsRequest *request,
+		  CsResult *result)
+{
+	gr_failure(&c->failure, answer, "write", c->op.path);
+	/* most often it never came to be; if it did, the next is told so */
+	if (gr_lost(answer) && !c->begin_lost)
+	{
+		c->begin_lost = true;
+		return create(c, request, result);
+	}
+	if (c->failure.failure_class == CS_FAIL_CONFLICT)
+	{
+		/* what is to be replaced is in nobody's way */
+		if (answer->status == 409)
+			c->name_taken += c->replaces ? 2 : 1;
+		return gr_put_look(c, request, result);
+	}
+	if (c->failure.failure_class == CS_FAIL_GONE)
+		return c->replaces ? gr_put_look(c, request, result)
+						   : gr_put_make_parents(c, request, result);
+	return gr_put_give_up(c, request, result);
+}
+
 static CsStep
 begun(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	  CsResult *result)
@@ -126,16 +168,8 @@ begun(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	char *sha256;
 
 	if (url == NULL)
-	{
-		gr_failure(&c->failure, answer, "write", c->op.path);
-		if (c->failure.failure_class == CS_FAIL_CONFLICT)
-			return gr_put_look(c, request, result);
-		if (c->failure.failure_class == CS_FAIL_GONE)
-			return c->replaces ? gr_put_look(c, request, result)
-							   : gr_put_make_parents(c, request, result);
-		return gr_put_give_up(c, request, result);
-	}
-	if (strncmp(url, "https://", 8) != 0 && !gr_is_own(c->service, url))
+		return not_begun(c, answer, request, result);
+	if (!gr_is_safe(c->service, url))
 		return gr_put_fail(c, request, result, CS_FAIL_BROKEN,
 						   "cannot be sent: the service's address for it is "
 						   "not a safe one");

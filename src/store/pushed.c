@@ -42,7 +42,7 @@ cs_records_read(int64 destination_id, int dossiers_id, const char *dossier)
 	n = cs_execute("SELECT source_id, file_key, path, wanted, remote_id, remote_version, "
 				   "content_version, state, size, sha256, intent_path, intent_temp, "
 				   "intent_size, intent_sha256, attempts, trash_confirmed, intent_session, content_tag, "
-				   "COALESCE(remote_checksum, checksum), intent_checksum "
+				   "COALESCE(remote_checksum, checksum), intent_checksum, intent_at "
 				   "FROM cloudsync.pushed_file "
 				   "WHERE destination_id OPERATOR(pg_catalog.=) $1 "
 				   "AND dossiers_id OPERATOR(pg_catalog.=) $2 "
@@ -73,6 +73,7 @@ cs_records_read(int64 destination_id, int dossiers_id, const char *dossier)
 		record->content_tag = cs_get_text(i, 18);
 		record->checksum = cs_get_text(i, 19);
 		record->intent_checksum = cs_get_text(i, 20);
+		record->intent_at = cs_get_timestamptz(i, 21, 0);
 		records = lappend(records, record);
 	}
 	return records;

@@ -46,6 +46,7 @@ service is part.act(told), told["act"] being its name; None: not an act of this 
 """
 import argparse
 import asyncio
+import email.utils
 import importlib
 import importlib.util
 import json
@@ -270,7 +271,7 @@ class World:
         return await self.send(call, answer, entry)
 
     async def send(self, call, answer, entry):
-        headers = dict(answer.headers)
+        headers = dict({"Date": email.utils.formatdate(self.now(), usegmt=True)}, **answer.headers)
         if answer.content_type:
             headers["Content-Type"] = answer.content_type
         if not isinstance(answer.body, Blob) or answer.length <= PIECE:

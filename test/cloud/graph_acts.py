@@ -3,9 +3,10 @@ named by `site` (its path, such as "/sites/team-a") and `library` ("Documents"),
 `drive` (its id), or is that of `user` (the first user of the token server). Items
 are named by `path` or `id`. An item is told as {id, name, path, ...}.
 
-  add          path, text | content | base64 | size, mime, modified
+  add          path, text | content | base64 | size, mime, modified, user and app (who
+               makes it with what)
   mkdir        path
-  edit         path, text ...: a new version
+  edit         path, text ..., app (the program, if it says its own): a new version
   rename       path, name
   move         path, to (a folder's path), name
   delete       path: into the recycle bin; restore: id
@@ -95,6 +96,8 @@ def placed(part, told, kind, content=None):
 def act_add(part, told):
     drive, item = placed(part, told, "file", of_act(told))
     item.mime = told.get("mime", "application/octet-stream")
+    if told.get("app"):
+        item.by, item.app = part.world.authority["graph"].user(told.get("user")), told["app"]
     if told.get("modified"):
         item.modified = item.client_modified = parse_time(told["modified"])
     return told_of(drive, item)
@@ -108,7 +111,7 @@ def act_mkdir(part, told):
 def act_edit(part, told):
     drive, item = item_of(part, told)
     item = drive.write(item, of_act(told))
-    item.editor = part.world.authority["graph"].user(told.get("user"))
+    item.editor, item.editor_app = part.world.authority["graph"].user(told.get("user")), told.get("app")
     return told_of(drive, item)
 
 

@@ -331,6 +331,7 @@ def put_file(part, call, client, drive, place, blob, behaviour, times, mime, ses
     if status == 201:
         one.by, one.app = client.user, client.app
     one.editor = None if (client.user, client.app) == (one.by, one.app) else client.user
+    one.editor_app = client.app
     one.mime = mime if mime and mime != "application/octet-stream" else guess(name)
     one.hashless = blob.size == 0 and not drive.personal
     part.store.uploaded(one)

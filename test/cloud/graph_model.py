@@ -14,12 +14,12 @@ OFFICE = (".docx", ".xlsx", ".pptx")
 
 class Item:
     __slots__ = ("id", "name", "parent", "kind", "content", "edits", "writes", "created", "modified", "client_created",
-                 "client_modified", "mime", "by", "app", "editor", "malware", "locked", "remote", "served", "drive", "hashless")
+                 "client_modified", "mime", "by", "app", "editor", "editor_app", "malware", "locked", "remote", "served", "drive", "hashless")
 
     def __init__(self, drive, key, name, parent, kind, at):
         self.drive, self.id, self.name, self.parent, self.kind = drive, key, name, parent, kind
         self.content, self.served, self.remote, self.by = None, None, None, None
-        self.app, self.editor = None, None  # who made it with which app; who else changed it last
+        self.app, self.editor, self.editor_app = None, None, None  # who made it with which app; who else changed it last
         self.edits = self.writes = 1
         self.created = self.modified = self.client_created = self.client_modified = at
         self.mime = "application/octet-stream"

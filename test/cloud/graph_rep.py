@@ -124,7 +124,7 @@ def item(part, one, delta=False, select=None):
         out["cTag"] = one.ctag
     out["createdBy"] = out["lastModifiedBy"] = person(one.by or drive.owner, one.app)
     if one.editor is not None:
-        out["lastModifiedBy"] = person(one.editor)
+        out["lastModifiedBy"] = person(one.editor, one.editor_app)
     out["parentReference"] = reference(part, one, not delta)
     out["fileSystemInfo"] = {"createdDateTime": stamp(one.client_created, 0 if not drive.personal else 3),
                              "lastModifiedDateTime": stamp(one.client_modified, 0 if not drive.personal else 3)}

@@ -13,88 +13,12 @@ use Test::More;
 
 use CloudsyncTest;
 use FolderTest;
+use GraphTest;
 use TestCloud;
 
 plan skip_all => TestCloud::missing() if TestCloud::missing();
 
-my $cloud = TestCloud->start;
-my $node = new_cluster('graph', conf => $cloud->conf . "restart_after_crash = on\n");
-create_extension($node);
-application_schema($node);
-
-my %places = (
-	onedrive => { drive => { user => 'anna@contoso.example' }, options => {} },
-	sharepoint => { drive => { site => '/sites/team-a', library => 'Archive' },
-		options => { site => 'https://contoso.sharepoint.com/sites/team-a', library => 'Archive' } });
-my ($row, $place, $dossier, $file_id) = ('', undef, 0, 0);
-
-sub sql { return scalar_sql($node, $_[0]) }
-sub json { return "'" . (JSON::PP->new->canonical->encode($_[0]) =~ s/'/''/gr) . "'" }
-sub act { my ($act, %told) = @_; return $cloud->act('graph', $act => { %{ $place->{drive} }, %told }); }
-
-sub options
-{
-	return json({ api_endpoint => $cloud->url('graph', 'api') . '/v1.0', login_endpoint => $cloud->url('graph', 'login'), @_ });
-}
-
-sub app { my ($provider, $n, $secret) = @_; return sql("SELECT cloudsync_register_app('$provider', 'aaaaaaaa-0000-0000-0000-00000000000$n', $secret)"); }
-
-# What was asked of Graph's own hosts since a mark, tokens apart.
-sub routes
-{
-	my ($mark) = @_;
-	my %count;
-	$count{ $_->{route} }++ foreach grep { $_->{host} ne 'login' && $_->{status} } $cloud->requests({ service => 'graph', since => $mark });
-	return \%count;
-}
-
-sub total { my ($count) = @_; my $n = 0; $n += $_ foreach values %$count; return $n; }
-sub told { my ($count) = @_; return join(' ', map { "$_=$count->{$_}" } sort keys %$count); }
-
-sub push_now
-{
-	my ($what, $state) = @_;
-	my $run = sql("SELECT cloudsync_push_dossier('$dossier', '$row')");
-	ok(wait_run($node, $run, $state), "$row: $what");
-	return sql("SELECT string_agg(action || ' ' || regexp_replace(path, '^.*/', ''), ', ' ORDER BY path COLLATE \"C\", action) FROM cloudsync.history_file WHERE run_id = $run");
-}
-
-sub new_dossier
-{
-	my ($title) = @_;
-	$dossier++;
-	sql("INSERT INTO app.dossier (id, title) VALUES ($dossier, '$title')");
-	return;
-}
-
-sub add_file
-{
-	my ($name, $content) = @_;
-	$file_id++;
-	sql("INSERT INTO app.dossier_file (id, dossier_id, name, content) VALUES ($file_id, $dossier, '$name', $content)");
-	return $file_id;
-}
-
-# Every file at or below a path there: name and size.
-sub there
-{
-	my ($path) = @_;
-	return join(', ', sort map { "$_->{name} $_->{size}" } grep { $_->{kind} eq 'file' } @{ act('tree', path => $path) });
-}
-
-sub connect_it
-{
-	app($row, 1, "'m~CloudSecret+1/='");
-	my $grant = $cloud->act('graph', grant => { app => 'aaaaaaaa-0000-0000-0000-000000000001', user => 'anna@contoso.example',
-			scopes => [ $row eq 'onedrive' ? 'Files.ReadWrite' : 'Sites.ReadWrite.All', 'offline_access' ] });
-	is(sql("SELECT state FROM cloudsync_connect('$row', '$row', " . json({ refresh_token => $grant->{refresh_token} }) . ", @{[options(%{ $place->{options} })]})"),
-		'active', "$row: connected");
-	ok(wait_for($node, "SELECT account IS NOT NULL FROM cloudsync.connections WHERE connection = '$row'"), "$row: its account is known");
-	sql("SELECT cloudsync_set_push('$row', auto_sync => false, on_delete => 'trash')");
-	ok(wait_for($node, "SELECT count(*) > 0 FROM cloudsync.history WHERE kind = 'prepare' AND state = 'succeeded' AND connection = '$row'"),
-		"$row: the root is prepared");
-	return;
-}
+graph_cluster('graph');
 
 sub pushing
 {
@@ -211,17 +135,6 @@ sub sessions
 	return;
 }
 
-sub wait_until
-{
-	my ($check) = @_;
-	for (1 .. 1200)
-	{
-		return 1 if $check->();
-		select(undef, undef, undef, 0.1);
-	}
-	return 0;
-}
-
 sub collecting
 {
 	act('add', path => "/In/$_.pdf", text => "document $_ $row") foreach 1 .. 30;
@@ -283,12 +196,9 @@ sub clients
 	return;
 }
 
-sql(q{SELECT cloudsync_track('app.dossier', 'app.dossier_file', procedure => 'procedure')});
-sql(q{SELECT cloudsync_add_recipient('ann')});
 foreach my $provider (qw(onedrive sharepoint))
 {
-	($row, $place) = ($provider, $places{$provider});
-	connect_it();
+	connect_it($provider);
 	customers(pushing());
 	rewriting();
 	sessions();

@@ -9,7 +9,7 @@
  *		  JSON. The answer: a status, then
  *			  b:5 bytes of the body, h:a its SHA-256 of 32 letters a, q:Q its
  *			  QuickXorHash, w:7 seconds to wait, l:URL Location, g:5/10 a range
- *			  from there, n:5 Content-Length, k:TIME when it ended, x:... the rest
+ *			  from there, n:5 Content-Length, k:TIME when it ended by our clock and t:10:01:00 by the service's, x:... the rest
  *			  is the answer's text, d:... the rest is bytes for take()
  *		  or lost, refused (never arrived), broke (with b: as far as it came),
  *		  bodyfail
@@ -187,6 +187,10 @@ fill_word(CsResponse *response, const char *word)
 			break;
 		case 'k':
 			response->clock = cs_iso_date(value);
+			break;
+		case 't':
+			add_header(response, "date",
+					   psprintf("Sun, 22 Nov 2026 %s GMT", value));
 			break;
 		case 'g':
 			add_header(response, "content-range",

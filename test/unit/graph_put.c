@@ -116,6 +116,13 @@ test_ours(void)
 		 "GET /items/i1 = 200 x:" FILE_OF("i1", "a", "e1", "7", HB),
 		 OURS " = 423 " INNER("notAllowed", "resourceLocked"),
 		 "FAILED retry later");
+	PLAY("an upload holds its name", &op,
+		 "GET /items/i1 = 200 x:" FILE_OF("i1", "a", "e1", "7", HB),
+		 OURS " = 409 " ERROR("nameAlreadyExists"),
+		 "GET /items/i1 = 200 x:" FILE_OF("i1", "a", "e1", "7", HB),
+		 OURS " = 409 " ERROR("nameAlreadyExists"),
+		 "GET /items/i1 = 200 x:" FILE_OF("i1", "a", "e1", "7", HB),
+		 "FAILED retry later");
 	op.overwrite = true;
 	PLAY("overwrite", &op, "GET /items/i1 = 200 " OTHER,
 		 "PUT /items/i1/content" REPLACE " if \"e9\" = 200 b:5 " MADE,
@@ -158,32 +165,71 @@ test_rewritten(void)
 	CsOp op = put();
 
 	WORK;
+	service->client_id = "us";
 	op.path = "/d/a.docx";
 	PLAY("rewritten as it comes", &op,
 		 NEW_WORD " = 201 b:5 " WORD_OF("e1", "99", HB, "10:00:00", "10:00:01",
 										"us", "us"),
 		 "DONE /d/a.docx q:" HB);
+	op.since = cs_iso_date("2026-11-22T09:00:00Z");
+	/* an hour apart, and told so */
 	PLAY("the answer is lost", &op, NEW_WORD " = lost",
-		 LOOK_WORD " = 200 k:2026-11-22T10:01:00Z " WORD_OF(
+		 LOOK_WORD " = 200 k:2026-11-22T09:01:00Z t:10:01:00 " WORD_OF(
 			 "e1", "99", HB, "10:00:00", "10:00:01", "us", "us"),
 		 "DONE /d/a.docx q:" HB);
+	PLAY("it stood there before", &op, NEW_WORD " = lost",
+		 LOOK_WORD " = 200 k:2026-11-22T09:01:00Z t:10:01:00 " WORD_OF(
+			 "e1", "99", HB, "09:59:00", "09:59:01", "us", "us"),
+		 "FAILED retry later");
+	PLAY("it comes from another time", &op, NEW_WORD " = lost",
+		 LOOK_WORD " = 200 k:2026-11-22T09:01:00Z t:10:01:00 " WORD_OF(
+			 "e1", "99", HB, "10:02:00", "10:02:01", "us", "us"),
+		 "FAILED retry later");
+	PLAY("another program made it", &op, NEW_WORD " = lost",
+		 LOOK_WORD " = 200 k:2026-11-22T09:01:00Z t:10:01:00 " WORD_OF(
+			 "e1", "99", HB, "10:00:00", "10:00:01", "them", "them"),
+		 "FAILED retry later");
+	PLAY("the service's clock is not told: minutes are allowed for", &op,
+		 NEW_WORD " = lost",
+		 LOOK_WORD " = 200 k:2026-11-22T09:01:00Z " WORD_OF(
+			 "e1", "99", HB, "08:58:00", "08:58:01", "us", "us"),
+		 "DONE /d/a.docx q:" HB);
+	PLAY("but no hour", &op, NEW_WORD " = lost",
+		 LOOK_WORD " = 200 k:2026-11-22T09:01:00Z " WORD_OF(
+			 "e1", "99", HB, "10:00:00", "10:00:01", "us", "us"),
+		 "FAILED retry later");
 	PLAY("somebody's is there", &op,
 		 NEW_WORD " = 409 " ERROR("nameAlreadyExists"),
 		 LOOK_WORD " = 200 " WORD_OF("e1", "99", HB, "09:00:00", "09:00:01",
 									 "us", "us"),
 		 "FAILED conflict");
+	WORK;
+	service->client_id = "US";
+	PLAY("before any answer, too", &op, NEW_WORD " = lost",
+		 LOOK_WORD " = 200 k:2026-11-22T09:01:00Z t:10:01:00 " WORD_OF(
+			 "e1", "99", HB, "10:00:00", "10:00:01", "us", "us"),
+		 "DONE /d/a.docx q:" HB);
+	PLAY("another program's is not ours", &op, NEW_WORD " = lost",
+		 LOOK_WORD " = 200 k:2026-11-22T09:01:00Z t:10:01:00 " WORD_OF(
+			 "e1", "99", HB, "10:00:00", "10:00:01", "any", "any"),
+		 "FAILED retry later");
 	op.has_intended = true;
 	op.intended_size = 5;
 	memset(op.intended_sha256, 'a', CS_SHA256_LENGTH);
 	PLAY("of an attempt cut off: not sent again", &op,
 		 NEW_WORD " = 409 " ERROR("nameAlreadyExists"),
-		 LOOK_WORD " = 200 " WORD_OF("e1", "99", HB, "10:00:00", "10:00:01",
-									 "us", "us"),
+		 LOOK_WORD " = 200 k:2026-11-22T11:01:00Z " WORD_OF(
+			 "e1", "99", HB, "10:00:00", "10:00:01", "us", "us"),
 		 "DONE adopted /d/a.docx q:" HB);
+	PLAY("older than that attempt", &op,
+		 NEW_WORD " = 409 " ERROR("nameAlreadyExists"),
+		 LOOK_WORD " = 200 k:2026-11-22T11:01:00Z " WORD_OF(
+			 "e1", "99", HB, "08:00:00", "08:00:01", "us", "us"),
+		 "FAILED conflict");
 	PLAY("somebody edited it", &op,
 		 NEW_WORD " = 409 " ERROR("nameAlreadyExists"),
-		 LOOK_WORD " = 200 " WORD_OF("e1", "99", HB, "10:00:00", "10:00:01",
-									 "us", "anna"),
+		 LOOK_WORD " = 200 k:2026-11-22T11:01:00Z " WORD_OF(
+			 "e1", "99", HB, "10:00:00", "10:00:01", "us", "anna"),
 		 "FAILED conflict");
 	op = put();
 	op.path = "/d/a.docx";
@@ -196,6 +242,17 @@ test_rewritten(void)
 		 " if \"e1\" = 200 b:5 " WORD_OF("e2", "99", HC, "10:00:00",
 										 "12:00:01", "us", "us"),
 		 "DONE /d/a.docx q:" HC);
+	PLAY("made by a customer, left by us, rewritten later: still ours", &op,
+		 "GET /items/i1 = 200 " WORD_OF("e1", "99", HB, "10:00:00", "11:00:01",
+										"anna", "us"),
+		 "PUT /items/i1/content" REPLACE
+		 " if \"e1\" = 200 b:5 " WORD_OF("e2", "99", HC, "10:00:00",
+										 "12:00:01", "anna", "us"),
+		 "DONE /d/a.docx q:" HC);
+	PLAY("made and edited by others: not ours", &op,
+		 "GET /items/i1 = 200 " WORD_OF("e1", "99", HB, "10:00:00", "11:00:01",
+										"anna", "anna"),
+		 "FAILED conflict");
 	PLAY("edited by somebody: not ours", &op,
 		 "GET /items/i1 = 200 " WORD_OF("e1", "99", HB, "10:00:00", "11:00:01",
 										"us", "anna"),
@@ -280,6 +337,17 @@ test_session(void)
 	PLAY("the name is taken", &op, READ,
 		 BEGIN_NEW " = 409 " ERROR("nameAlreadyExists"), LOOK " = 200 " BIG_MADE,
 		 "DONE adopted verified /d/a q:" HA);
+	PLAY("an upload of which we were not told holds the name", &op, READ,
+		 BEGIN_NEW " = lost", BEGIN_NEW " = 409 " ERROR("nameAlreadyExists"),
+		 LOOK " = 404 " ERROR("itemNotFound"), "FAILED retry later");
+	tap_ok(last_failure.retry_after_ms == 15 * 60 * 1000,
+		   "until the service ends it");
+	PLAY("the first one never came to be", &op, READ, BEGIN_NEW " = 502",
+		 BEGIN_NEW BEGUN, RECORDED, P1 " = 202 " EXPECTS("20971520"),
+		 P3 " = 201 " BIG_MADE, "DONE verified /d/a q:" HA);
+	PLAY("its name is held and then taken by somebody", &op, READ,
+		 BEGIN_NEW " = 409 " ERROR("nameAlreadyExists"), LOOK " = 200 " OTHER,
+		 "FAILED conflict");
 	PLAY("an address that is not safe", &op, READ,
 		 BEGIN_NEW " = 200 x:{\"uploadUrl\":\"http://up/SECRET\"}",
 		 "FAILED broken");
@@ -321,6 +389,12 @@ test_session_of_ours(void)
 		 P1 " = 202 " EXPECTS("10485760"), P2 " = 202 " EXPECTS("20971520"),
 		 "GET /items/i1 = 200 " BEFORE, P3 " = 200 " BIG_MADE,
 		 "DONE verified /d/a q:" HA);
+	PLAY("an upload of which we were not told holds its name", &op,
+		 "GET /items/i1 = 200 " BEFORE, READ, BEGIN_OURS " = lost",
+		 BEGIN_OURS " = 409 " ERROR("nameAlreadyExists"),
+		 "GET /items/i1 = 200 " BEFORE, "FAILED retry later");
+	tap_ok(last_failure.retry_after_ms == 15 * 60 * 1000,
+		   "until the service ends it");
 	PLAY("changed by somebody while it was sent", &op,
 		 "GET /items/i1 = 200 " BEFORE, READ, BEGIN_OURS BEGUN, RECORDED,
 		 P1 " = 202 " EXPECTS("20971520"), "GET /items/i1 = 200 " OTHER, ENDED,
