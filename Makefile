@@ -52,6 +52,16 @@ build/kind build/objects: FORCE
 	@echo '$(NOW)' | cmp -s - $@ || echo '$(NOW)' > $@
 .PHONY: FORCE
 
+# The program that reads documents stands beside the library, which finds it there.
+install: install-ocr
+.PHONY: install-ocr
+install-ocr: installdirs
+	$(INSTALL_SCRIPT) $(srcdir)/src/ocr/cloudsync_ocr.sh '$(DESTDIR)$(pkglibdir)/cloudsync_ocr'
+uninstall: uninstall-ocr
+.PHONY: uninstall-ocr
+uninstall-ocr:
+	rm -f '$(DESTDIR)$(pkglibdir)/cloudsync_ocr'
+
 $(OBJS) $(OBJS:.o=.bc): $(ALL_HEADERS) build/kind
 $(shlib): build/objects
 

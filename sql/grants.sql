@@ -130,7 +130,7 @@ DECLARE
         "total": "", "tally": "",
         "run": "WHERE state NOT IN (''queued'', ''running'')",
         "run_file": "WHERE EXISTS (SELECT FROM cloudsync.run r WHERE r.run_id = run_file.run_id AND r.state NOT IN (''queued'', ''running''))"}';
-    left_out CONSTANT text[] := '{consent, installation, change, due, backfill, staging, trash_log}';
+    left_out CONSTANT text[] := '{consent, installation, change, due, backfill, staging, trash_log, ocr_sandbox}';
     one record;
 BEGIN
     FOR one IN

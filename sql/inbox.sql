@@ -57,6 +57,8 @@ CREATE TABLE cloudsync.document (
     ocr_reason text,
     ocr_attempts integer NOT NULL DEFAULT 0,
     ocr_next_try_at timestamptz,
+    -- while it is pending: the program, and its package, that is missing
+    ocr_waits_for text,
     ocr_finished_at timestamptz,
     ocr_languages text,
     ocr_confidence real,
@@ -64,7 +66,12 @@ CREATE TABLE cloudsync.document (
     excerpt text
 );
 CREATE INDEX document_inbox ON cloudsync.document (tenant, recipient, collected_at) WHERE state OPERATOR(pg_catalog.=) 'waiting';
-CREATE INDEX document_to_read ON cloudsync.document (document_id) WHERE ocr_state OPERATOR(pg_catalog.=) 'pending';
+CREATE INDEX document_to_read ON cloudsync.document (ocr_next_try_at NULLS FIRST, document_id)
+    WHERE ocr_state OPERATOR(pg_catalog.=) 'pending' AND ocr_waits_for IS NULL;
+CREATE INDEX document_missing ON cloudsync.document (ocr_waits_for, document_id)
+    WHERE ocr_state OPERATOR(pg_catalog.=) 'pending' AND ocr_waits_for IS NOT NULL;
+CREATE INDEX document_unread ON cloudsync.document (document_id)
+    WHERE ocr_state OPERATOR(pg_catalog.=) 'failed' AND state OPERATOR(pg_catalog.=) 'waiting';
 CREATE INDEX document_channel ON cloudsync.document (channel_id);
 CREATE INDEX document_run ON cloudsync.document (run_id);
 

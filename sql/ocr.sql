@@ -21,3 +21,81 @@ CREATE TABLE cloudsync.words (
     words tsvector NOT NULL
 );
 CREATE INDEX words_words ON cloudsync.words USING gin (words);
+
+-- In what the program that reads ran last, in this copy of the database.
+CREATE TABLE cloudsync.ocr_sandbox (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    sandbox text NOT NULL CHECK (sandbox IN ('bwrap', 'no network', 'none')),
+    problem text
+);
+
+CREATE FUNCTION @extschema@.cloudsync_text(document_id bigint) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    doc constant cloudsync.document := cloudsync.readable_document(cloudsync_text.document_id);
+BEGIN
+    RETURN (SELECT string_agg(p.text, E'\n' ORDER BY p.page_no) FROM cloudsync.page p WHERE p.document_id = doc.document_id);
+END;
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_text(bigint) IS
+    'the text of a document, all pages; NULL while it has not been read, or where there is nothing to read';
+
+CREATE FUNCTION @extschema@.cloudsync_retry_ocr(document_id bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    doc constant cloudsync.document := cloudsync.readable_document(cloudsync_retry_ocr.document_id);
+BEGIN
+    UPDATE cloudsync.document AS d
+        SET ocr_state = 'pending', ocr_reason = NULL, ocr_attempts = 0, ocr_next_try_at = NULL, ocr_waits_for = NULL
+        WHERE d.document_id = doc.document_id;
+    PERFORM cloudsync.note(doc.tenant, 'retry ocr', format('document %s', doc.document_id),
+                           jsonb_build_object('ocr_state', doc.ocr_state), jsonb_build_object('ocr_state', 'pending'));
+    IF current_setting('cloudsync.ocr') = 'off' THEN
+        RAISE WARNING USING MESSAGE = 'documents are not read now',
+            DETAIL = 'cloudsync.ocr is off.', HINT = 'ALTER SYSTEM SET cloudsync.ocr = on; SELECT pg_reload_conf();';
+    END IF;
+    PERFORM cloudsync.wake(true);
+END;
+$$;
+COMMENT ON FUNCTION @extschema@.cloudsync_retry_ocr(bigint) IS
+    'has a document read again, whatever came out the first time';
+
+-- What cloudsync_status() says about reading: programs that are missing,
+-- documents that could not be read, a sandbox that does not work.
+CREATE FUNCTION cloudsync.ocr_problems()
+    RETURNS TABLE (severity text, subject text, problem text, action text)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_column
+BEGIN
+    IF current_setting('cloudsync.ocr') = 'off' THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT 'error', 'reading', format('%s %s to be read: %s is not installed', count(*),
+               CASE count(*) WHEN 1 THEN 'document waits' ELSE 'documents wait' END, split_part(d.ocr_waits_for, ' ', 1)),
+           CASE WHEN d.ocr_waits_for LIKE '% %' THEN format('apt install %s', substr(d.ocr_waits_for, strpos(d.ocr_waits_for, ' ') + 1))
+                ELSE 'Install it, or set cloudsync.ocr_command. It goes on by itself then.' END
+        FROM cloudsync.document d
+        WHERE d.ocr_state = 'pending' AND d.ocr_waits_for IS NOT NULL AND cloudsync.sees_document(d.tenant, d.recipient)
+        GROUP BY d.ocr_waits_for;
+    RETURN QUERY
+    SELECT 'warning', 'reading',
+           format(CASE count(*) WHEN 1 THEN 'a document could not be read, %2$s: %3$s'
+                       ELSE '%1$s documents could not be read, among them %2$s: %3$s' END, count(*),
+                  quote_literal((array_agg(d.name ORDER BY d.document_id))[1]),
+                  coalesce((array_agg(d.ocr_reason ORDER BY d.document_id))[1], 'no reason is known')),
+           'SELECT document_id, name, ocr_reason FROM cloudsync.document WHERE ocr_state = ''failed'' AND state = ''waiting'';'
+        FROM cloudsync.document d
+        WHERE d.ocr_state = 'failed' AND d.state = 'waiting' AND cloudsync.sees_document(d.tenant, d.recipient)
+        HAVING count(*) > 0;
+    RETURN QUERY
+    SELECT 'info', 'reading',
+           format(CASE s.sandbox WHEN 'none' THEN 'programs that read documents run without a sandbox: %s'
+                       ELSE 'programs that read documents have no network, but see the server''s files: %s' END, s.problem),
+           CASE WHEN s.problem LIKE '%ocr_sandbox%' THEN 'ALTER SYSTEM SET cloudsync.ocr_sandbox = auto; SELECT pg_reload_conf();'
+                ELSE 'apt install bubblewrap' END
+        FROM cloudsync.ocr_sandbox s
+        WHERE s.sandbox <> 'bwrap' AND cloudsync.sees_all();
+END
+$$;

@@ -60,6 +60,7 @@ BEGIN
         UNION ALL SELECT * FROM cloudsync.push_problems(now)
         UNION ALL SELECT * FROM cloudsync.channel_problems(now, suspended IS NOT NULL)
         UNION ALL SELECT * FROM cloudsync.source_problems()
+        UNION ALL SELECT * FROM cloudsync.ocr_problems()
     ) p
     ORDER BY array_position(ARRAY['error', 'warning', 'info'], p.severity), p.subject, p.problem;
 END

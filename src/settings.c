@@ -41,6 +41,15 @@ int cs_response_timeout = 60000;
 int cs_low_speed_time = 60000;
 int cs_transfer_timeout = 6 * 3600 * 1000;
 int cs_max_listing = 5000000;
+bool cs_ocr = true;
+char *cs_ocr_command = NULL;
+char *cs_ocr_languages = NULL;
+int cs_ocr_sandbox = CS_OCR_SANDBOX_AUTO;
+int cs_ocr_jobs = 2;
+int cs_ocr_timeout = 600000;
+int cs_ocr_memory_mb = 1024;
+int cs_ocr_max_pages = 1000;
+int cs_ocr_max_text_mb = 16;
 #ifdef CLOUDSYNC_CRASH_POINTS
 char *cs_crash_point = NULL;
 #endif
@@ -106,6 +115,27 @@ check_retention(int *newval, void **extra, GucSource source)
 	if (*newval == -1 || *newval >= 24 * 60)
 		return true;
 	GUC_check_errdetail("History is kept for a day at least, or for ever (-1).");
+	return false;
+}
+
+/* Names of Tesseract's languages, as it takes them: "fra+eng". */
+static bool
+check_languages(char **newval, void **extra, GucSource source)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+								  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+	const char *p = *newval ? *newval : "";
+	size_t length = strspn(p, letters);
+
+	while (length > 0 && p[length] == '+')
+	{
+		p += length + 1;
+		length = strspn(p, letters);
+	}
+	if (length > 0 && p[length] == '\0')
+		return true;
+	GUC_check_errdetail("Languages are Tesseract's names, joined by \"+\": "
+						"\"fra+eng\".");
 	return false;
 }
 
@@ -310,6 +340,58 @@ define_retention_settings(void)
 							NULL, NULL);
 }
 
+/* Reading documents. What bounds a program is in docs/ocr.md. */
+static void
+define_ocr_settings(void)
+{
+	static const struct config_enum_entry sandboxes[] = {
+		{"auto", CS_OCR_SANDBOX_AUTO, false},
+		{"required", CS_OCR_SANDBOX_REQUIRED, false},
+		{"off", CS_OCR_SANDBOX_OFF, false},
+		{NULL, 0, false}};
+
+	DefineCustomBoolVariable("cloudsync.ocr",
+							 "Documents are read after they were collected.",
+							 NULL, &cs_ocr, true, PGC_SIGHUP, 0, NULL, NULL,
+							 NULL);
+	DefineCustomStringVariable("cloudsync.ocr_command",
+							   "Program that reads documents, with its "
+							   "arguments; empty for the one that comes with "
+							   "cloudsync.",
+							   NULL, &cs_ocr_command, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, check_absolute, NULL, NULL);
+	DefineCustomStringVariable("cloudsync.ocr_languages",
+							   "Languages that scans are read in.", NULL,
+							   &cs_ocr_languages, "fra+eng", PGC_SIGHUP, 0,
+							   check_languages, NULL, NULL);
+	DefineCustomEnumVariable("cloudsync.ocr_sandbox",
+							 "Whether the program runs in a sandbox.",
+							 "auto: the best that works here; required: "
+							 "documents wait where bwrap does not work.",
+							 &cs_ocr_sandbox, CS_OCR_SANDBOX_AUTO, sandboxes,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("cloudsync.ocr_jobs",
+							"Documents read at once in each database.", NULL,
+							&cs_ocr_jobs, 2, 1, 64, PGC_SIGHUP, 0, NULL, NULL,
+							NULL);
+	DefineCustomIntVariable("cloudsync.ocr_timeout",
+							"Time that reading one document may take.", NULL,
+							&cs_ocr_timeout, 600000, 100, INT_MAX, PGC_SIGHUP,
+							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("cloudsync.ocr_memory",
+							"Memory that each process of the program may take.",
+							NULL, &cs_ocr_memory_mb, 1024, 64, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("cloudsync.ocr_max_pages",
+							"Pages of one document that are read.", NULL,
+							&cs_ocr_max_pages, 1000, 1, 1000000, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("cloudsync.ocr_max_text",
+							"Text of one document that is kept.", NULL,
+							&cs_ocr_max_text_mb, 16, 1, 256, PGC_SIGHUP,
+							GUC_UNIT_MB, NULL, NULL, NULL);
+}
+
 /* How long requests over HTTP may take. */
 static void
 define_time_settings(void)
@@ -345,5 +427,6 @@ cs_define_settings(void)
 	define_limit_settings();
 	define_time_settings();
 	define_retention_settings();
+	define_ocr_settings();
 	MarkGUCPrefixReserved("cloudsync");
 }

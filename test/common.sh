@@ -35,7 +35,7 @@ build_in() {
 	for d in sql src include test/unit test/fuzz; do
 		[ -d "$repository/$d" ] || continue
 		mkdir -p "$build/$d"
-		(cd "$repository/$d" && find . -type f \( -name '*.[ch]' -o -name '*.sql' \) -print0 |
+		(cd "$repository/$d" && find . -type f \( -name '*.[ch]' -o -name '*.sql' -o -name '*.sh' \) -print0 |
 			xargs -0r cp -pu --parents -t "$build/$d")
 	done
 	cp -pu Makefile cloudsync.control "$build/"

@@ -37,6 +37,22 @@ extern int cs_response_timeout;		  /* ms: to the first byte */
 extern int cs_low_speed_time;		  /* ms below 1 KiB/s; 0: no limit */
 extern int cs_max_listing;			  /* entries of one; 0: no limit */
 extern int cs_transfer_timeout;		  /* ms in all; 0: no limit */
+typedef enum CsOcrSandboxSetting
+{
+	CS_OCR_SANDBOX_AUTO,
+	CS_OCR_SANDBOX_REQUIRED,
+	CS_OCR_SANDBOX_OFF
+} CsOcrSandboxSetting;
+
+extern bool cs_ocr;					  /* off: documents wait */
+extern char *cs_ocr_command;		  /* '': the one beside the library */
+extern char *cs_ocr_languages;		  /* "fra+eng" */
+extern int cs_ocr_sandbox;			  /* CsOcrSandboxSetting */
+extern int cs_ocr_jobs;				  /* at once */
+extern int cs_ocr_timeout;			  /* ms, a document */
+extern int cs_ocr_memory_mb;		  /* MB, a process */
+extern int cs_ocr_max_pages;		  /* of a document */
+extern int cs_ocr_max_text_mb;		  /* MB, of a document */
 #ifdef CLOUDSYNC_CRASH_POINTS
 extern char *cs_crash_point; /* cloudsync.crash_point: kill -9 here */
 #endif

@@ -15,6 +15,12 @@
  */
 extern void cs_wake_on_commit(bool urgent);
 
+/*
+ * Documents were committed that are to be read: wakes the process that reads,
+ * or the scheduler, who starts one. For workers, outside transactions.
+ */
+extern void cs_wake_reader(void);
+
 /* Session-level lock on a connection, of a class that SQL cannot take (W2). */
 extern bool cs_lease_take(int64 connection_id); /* false: another has it */
 extern void cs_lease_release(int64 connection_id);

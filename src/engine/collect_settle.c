@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "cloudsync/wake.h"
 #include "cloudsync/collect.h"
 #include "cloudsync/crash.h"
 #include "cloudsync/db.h"
@@ -558,6 +559,8 @@ cs_collect_settle(CsCollect *c, TimestampTz now)
 	CS_CRASH_POINT("collect.before_settle_commit");
 	cs_commit();
 	CS_CRASH_POINT("collect.after_settle");
+	if (counts.done > 0)
+		cs_wake_reader();
 	c->requests = 0;
 	foreach (cell, c->arrived)
 		MemoryContextDelete(((CsFetch *) lfirst(cell))->context);

@@ -22,6 +22,7 @@
 #include "utils/tuplestore.h"
 
 #include "cloudsync/db.h"
+#include "cloudsync/settings.h"
 #include "cloudsync/tenant.h"
 #include "internal.h"
 
@@ -105,7 +106,7 @@ interval_microseconds(const Interval *interval)
 
 /* Starts the worker and waits for its end; an interrupted wait ends it too. */
 static void
-run_and_wait(int64 max_time)
+run_and_wait(CsProcessKind kind, int64 max_time)
 {
 	CsStart start = {.database = MyDatabaseId, .mode = CS_RUN};
 	BackgroundWorkerHandle *handle;
@@ -118,7 +119,7 @@ run_and_wait(int64 max_time)
 	memset(report, 0, sizeof(*report));
 	start.report = dsm_segment_handle(segment);
 	start.max_time = max_time;
-	cs_process_define(&worker, CS_WORKER, &start, -1);
+	cs_process_define(&worker, kind, &start, -1);
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 		no_slot();
 	PG_TRY();
@@ -144,6 +145,25 @@ run_and_wait(int64 max_time)
 						errhint("The server's log says why.")));
 }
 
+/* Are there documents to read now? The transaction ends with the answer. */
+static bool
+has_documents(void)
+{
+	bool found;
+
+	if (!cs_ocr)
+		return false;
+	found = cs_execute("SELECT FROM cloudsync.document d "
+					   "WHERE d.ocr_state OPERATOR(pg_catalog.=) 'pending' "
+					   "AND (d.ocr_next_try_at IS NULL "
+					   "OR d.ocr_next_try_at OPERATOR(pg_catalog.<=) "
+					   "pg_catalog.clock_timestamp()) LIMIT 1",
+					   0, NULL, NULL, NULL, false) > 0;
+	SPI_commit();
+	CsAfterSpiCommit();
+	return found;
+}
+
 /*
  * CALL cloudsync_run(max_time): commits first, so that the worker sees what the
  * session did and no snapshot is held while it works.
@@ -154,6 +174,8 @@ cloudsync_run(PG_FUNCTION_ARGS)
 	CallContext *call = (CallContext *) fcinfo->context;
 	int64 max_time =
 		PG_ARGISNULL(0) ? 0 : interval_microseconds(PG_GETARG_INTERVAL_P(0));
+	TimestampTz started;
+	int64 left;
 
 	check_rights("cloudsync_operator", "cloudsync_run");
 	if (!PG_ARGISNULL(0) && max_time <= 0)
@@ -171,7 +193,11 @@ cloudsync_run(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect_ext failed");
 	SPI_commit();
 	CsAfterSpiCommit();
-	run_and_wait(max_time);
+	started = GetCurrentTimestamp();
+	run_and_wait(CS_WORKER, max_time);
+	left = max_time - (GetCurrentTimestamp() - started);
+	if ((max_time == 0 || left > 0) && has_documents())
+		run_and_wait(CS_OCR, max_time == 0 ? 0 : left);
 	SPI_finish();
 	return (Datum) 0;
 }

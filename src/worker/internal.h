@@ -29,6 +29,7 @@ typedef enum CsProcessKind
 	CS_LAUNCHER,
 	CS_SCHEDULER,
 	CS_WORKER,
+	CS_OCR,
 	CS_OTHER /* asks a provider for a waiting session (ask.c) */
 } CsProcessKind;
 
@@ -177,7 +178,8 @@ typedef enum CsLockClass
 	CS_LOCK_LEASE = 0x4353, /* a connection */
 	CS_LOCK_SCHEDULER,		/* there is one scheduler */
 	CS_LOCK_PASS,			/* one process folds and schedules */
-	CS_LOCK_TOKEN			/* a connection's tokens */
+	CS_LOCK_TOKEN,			/* a connection's tokens */
+	CS_LOCK_OCR				/* one process reads documents */
 } CsLockClass;
 
 extern bool cs_lock_take(CsLockClass lock, int64 id, bool wait);
@@ -209,11 +211,27 @@ extern void cs_activity_busy(void);
 /* ---- wishes.c ---- */
 extern void cs_find_wishes(const List *connections, List **runs, List **ended);
 
+/* ---- ocr.c ---- */
+
+/* What a scheduler knows of the process that reads documents. */
+typedef struct CsOcrKeeper
+{
+	BackgroundWorkerHandle *handle; /* NULL: none was started by us */
+	TimestampTz started_at;
+	TimestampTz start_at; /* not before */
+	int failures;
+	bool no_slot;
+} CsOcrKeeper;
+
+/* Starts or wakes it if there is something to read; when to look again. */
+extern TimestampTz cs_ocr_keep(CsOcrKeeper *keeper, TimestampTz now);
+
 /* ---- utility_hook.c ---- */
 extern void cs_utility_hook_install(void);
 
 extern PGDLLEXPORT void cs_launcher_main(Datum arg);
 extern PGDLLEXPORT void cs_scheduler_main(Datum arg);
 extern PGDLLEXPORT void cs_worker_main(Datum arg);
+extern PGDLLEXPORT void cs_ocr_main(Datum arg);
 
 #endif

@@ -32,9 +32,10 @@
 #include "internal.h"
 
 static const char *const titles[] = {"cloudsync launcher",
-									 "cloudsync scheduler", "cloudsync worker"};
+									 "cloudsync scheduler", "cloudsync worker",
+									 "cloudsync ocr"};
 static const char *const mains[] = {"cs_launcher_main", "cs_scheduler_main",
-									"cs_worker_main"};
+									"cs_worker_main", "cs_ocr_main"};
 
 const char *
 cs_process_title(CsProcessKind kind)

@@ -49,6 +49,7 @@ typedef struct Scheduler
 	TimestampTz fold_at;  /* changes wait; DT_NOEND: none known */
 	TimestampTz look_at;  /* once a minute */
 	int64 every;		  /* shortest interval of automatic pushes */
+	CsOcrKeeper ocr;
 	bool no_slot;
 	bool woken; /* workers, for what nobody served */
 	bool suspended;
@@ -395,7 +396,7 @@ pass(Scheduler *scheduler, TimestampTz now, bool fold)
 	if (alone || scheduler->server != NULL)
 		work_inline(scheduler);
 	cs_notify_send();
-	next = cs_next_due(now);
+	next = Min(cs_next_due(now), cs_ocr_keep(&scheduler->ocr, now));
 	if (scheduler->failing)
 	{
 		scheduler->fold_at = TimestampTzPlusMilliseconds(now, FAILING_MS);
@@ -429,6 +430,7 @@ may_act(Scheduler *scheduler, CsReport *report)
 		ereport(LOG, (errmsg("cloudsync does nothing in database %u: %s",
 							 MyDatabaseId, why)));
 		cs_wake_processes(MyDatabaseId, CS_WORKER);
+		cs_wake_processes(MyDatabaseId, CS_OCR);
 		if (scheduler->server != NULL)
 			cs_server_leave(scheduler->server);
 		scheduler->server = NULL;

@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 
+#include "cloudsync/settings.h"
 #include "internal.h"
 
 static bool registered = false;
@@ -86,4 +87,27 @@ cs_wake_on_commit(bool urgent)
 		wake_urgent = true;
 	else
 		wake_changes = true;
+}
+
+/* See wake.h. */
+void
+cs_wake_reader(void)
+{
+	Latch *scheduler = NULL;
+	CsDatabase *slot;
+
+	if (!cs_ocr)
+		return;
+	if (cs_count_processes(MyDatabaseId, CS_OCR, NULL) > 0)
+	{
+		cs_wake_processes(MyDatabaseId, CS_OCR);
+		return;
+	}
+	slot = cs_database_slot(MyDatabaseId, false);
+	if (slot != NULL)
+		scheduler = slot->latch;
+	else if (cs_shared == NULL)
+		scheduler = cs_find_process(MyDatabaseId, CS_SCHEDULER, NULL);
+	if (scheduler != NULL)
+		SetLatch(scheduler);
 }

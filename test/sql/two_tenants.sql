@@ -133,7 +133,7 @@ INSERT INTO call VALUES ('2002', 'cloudsync_push_dossier(%1$s)'),
 INSERT INTO call SELECT r.run_id, s FROM (SELECT min(run_id), max(run_id) FROM cloudsync.run WHERE tenant = 'bbb') t (one, other),
     unnest(ARRAY[one, other]) r (run_id), unnest('{cloudsync_progress(%1$s),cloudsync_cancel(%1$s),cloudsync_retry(%1$s)}'::text[]) s;
 INSERT INTO call SELECT d.document_id, s FROM (SELECT min(document_id) FROM cloudsync.document WHERE tenant = 'bbb') d (document_id),
-    unnest(ARRAY['cloudsync_content(%1$s)', 'cloudsync_read(%1$s, 0, 1)', 'cloudsync_recollect(%1$s)', 'cloudsync_file_document(%1$s)',
+    unnest(ARRAY['cloudsync_content(%1$s)', 'cloudsync_read(%1$s, 0, 1)', 'cloudsync_text(%1$s)', 'cloudsync_retry_ocr(%1$s)', 'cloudsync_recollect(%1$s)', 'cloudsync_file_document(%1$s)',
         'cloudsync_file_document(%1$s, 1)', 'cloudsync_file_document(%1$s, gen_random_uuid())', 'cloudsync_assign_document(%1$s, ''ann of aaa'')',
         'cloudsync_reject_document(%1$s, ''no'')', 'cloudsync_forget(%1$s, ''no'')']) s;
 -- ... compared with what it answers to one of the same kind that is not there

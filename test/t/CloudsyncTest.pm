@@ -48,6 +48,7 @@ autovacuum = off
 cloudsync.local_root = '$root'
 cloudsync.stability_delay = 0
 cloudsync.min_free_disk = 0
+cloudsync.ocr = off
 CONF
 	$node->append_conf('postgresql.conf', $opts{conf}) if $opts{conf};
 	$node->start if $opts{start} // 1;

@@ -1,0 +1,266 @@
+/*
+ * ocr.c
+ *	  The process that reads documents (B2, W10), one a database, and what the
+ *	  scheduler does to have one when there is something to read. The work itself
+ *	  is the engine's (include/cloudsync/ocr.h).
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "cloudsync/db.h"
+#include "cloudsync/notify.h"
+#include "cloudsync/ocr.h"
+#include "cloudsync/settings.h"
+#include "internal.h"
+
+#define LINGER_MS 10000
+#define LOOK_EVERY_MS 60000
+#define OTHER_MS 250		/* another one reads: look again */
+#define SHORT_LIFE_MS 2000	/* one that ended sooner failed */
+#define LAST_DELAY_MS 60000
+#define RUNNING_LOOK_MS 60000
+
+/* ---- The scheduler's part ---- */
+
+static void
+note_no_slot(CsOcrKeeper *keeper)
+{
+	if (!keeper->no_slot)
+		ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						  errmsg("cloudsync could not start a process to read documents: all background "
+								 "worker slots are in use"),
+						  errdetail("Documents wait until there is one."),
+						  errhint("Increase max_worker_processes.")));
+	keeper->no_slot = true;
+	cs_problem_set(MyDatabaseId,
+				   "documents wait to be read: all background worker slots are in use",
+				   "Increase max_worker_processes and restart the server.");
+}
+
+/* Has the one that we started ended? One that ended at once makes us wait. */
+static void
+reap(CsOcrKeeper *keeper, TimestampTz now)
+{
+	pid_t pid;
+
+	if (keeper->handle == NULL ||
+		GetBackgroundWorkerPid(keeper->handle, &pid) != BGWH_STOPPED)
+		return;
+	pfree(keeper->handle);
+	keeper->handle = NULL;
+	if (TimestampDifferenceExceeds(keeper->started_at, now, SHORT_LIFE_MS))
+		keeper->failures = 0;
+	else
+		keeper->start_at = TimestampTzPlusMilliseconds(
+			now, Min(LAST_DELAY_MS, 500 << Min(keeper->failures++, 10)));
+}
+
+static bool
+start(CsOcrKeeper *keeper, TimestampTz now)
+{
+	CsStart what = {.database = MyDatabaseId, .report = DSM_HANDLE_INVALID};
+	BackgroundWorker worker;
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	bool ok;
+
+	cs_process_define(&worker, CS_OCR, &what, -1);
+	ok = RegisterDynamicBackgroundWorker(&worker, &keeper->handle);
+	MemoryContextSwitchTo(old);
+	if (!ok)
+		keeper->handle = NULL;
+	else
+		keeper->started_at = now;
+	return ok;
+}
+
+/* See internal.h. */
+TimestampTz
+cs_ocr_keep(CsOcrKeeper *keeper, TimestampTz now)
+{
+	TimestampTz next;
+
+	reap(keeper, now);
+	if (!cs_ocr)
+		return DT_NOEND;
+	next = cs_ocr_next();
+	if (next > now)
+		return next;
+	if (keeper->handle != NULL || cs_count_processes(MyDatabaseId, CS_OCR, NULL) > 0)
+	{
+		cs_wake_processes(MyDatabaseId, CS_OCR);
+		return TimestampTzPlusMilliseconds(now, RUNNING_LOOK_MS);
+	}
+	if (keeper->start_at > now)
+		return keeper->start_at;
+	if (!start(keeper, now))
+	{
+		note_no_slot(keeper);
+		return TimestampTzPlusMilliseconds(now, LAST_DELAY_MS);
+	}
+	if (keeper->no_slot)
+		cs_problem_set(MyDatabaseId, NULL, NULL);
+	keeper->no_slot = false;
+	return TimestampTzPlusMilliseconds(now, RUNNING_LOOK_MS);
+}
+
+/* ---- The process ---- */
+
+typedef struct Reader
+{
+	CsOcr *ocr; /* NULL until it is the one that reads here */
+	CsReport *report;
+	CsWorkerMode mode;
+	WaitEventSet *events;
+	uint32 wait_event;
+	TimestampTz until;
+	TimestampTz idle_since;
+	TimestampTz look_at;
+} Reader;
+
+pg_noreturn static void
+leave(Reader *reader, const char *error)
+{
+	if (reader->ocr != NULL)
+		cs_ocr_leave(reader->ocr);
+	cs_share_flush(false);
+	if (!ProcDiePending)
+		cs_notify_send();
+	if (reader->report != NULL)
+	{
+		if (error != NULL)
+			strlcpy(reader->report->error, error, sizeof(reader->report->error));
+		else
+			reader->report->done = true;
+	}
+	proc_exit(0);
+}
+
+/* Does this database (still) want documents to be read? */
+static void
+check_here(Reader *reader)
+{
+	char *why;
+	CsHere here = cs_look_here(&why);
+
+	if (here == CS_HERE_ACTIVE)
+		return;
+	if (here == CS_HERE_NOT)
+		why = "extension \"cloudsync\" was dropped";
+	leave(reader, why);
+}
+
+/* One at a time reads the documents of a database. */
+static void
+begin_reading(Reader *reader)
+{
+	if (reader->ocr != NULL || !cs_lock_take(CS_LOCK_OCR, 0, false))
+		return;
+	reader->ocr = cs_ocr_create();
+	AddWaitEventToSet(reader->events, WL_SOCKET_READABLE, cs_ocr_fd(reader->ocr), NULL, NULL);
+}
+
+/* Told to end, or to end what it reads, while nothing else is under way. */
+static void
+obey(Reader *reader)
+{
+	if (ProcDiePending)
+		leave(reader, "the worker was told to end");
+	if (QueryCancelPending)
+	{
+		QueryCancelPending = false;
+		if (reader->ocr != NULL)
+			cs_ocr_cancel(reader->ocr);
+	}
+	cs_process_check();
+	cs_process_reload();
+	if (!cs_ocr)
+		leave(reader, NULL);
+}
+
+static bool
+finished(Reader *reader, TimestampTz now)
+{
+	if (now >= reader->until)
+		return true;
+	if (reader->ocr == NULL)
+		return reader->mode != CS_RUN || cs_ocr_next() > now;
+	if (cs_ocr_busy(reader->ocr) > 0)
+		reader->idle_since = now;
+	if (reader->mode == CS_RUN)
+		return cs_ocr_busy(reader->ocr) == 0 && cs_ocr_next() > now;
+	return TimestampDifferenceExceeds(reader->idle_since, now, LINGER_MS);
+}
+
+static void
+tell(Reader *reader)
+{
+	char *text = reader->ocr ? cs_ocr_activity(reader->ocr) : NULL;
+
+	pgstat_report_activity(text ? STATE_RUNNING : STATE_IDLE, text);
+}
+
+static void
+wait(Reader *reader)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz at = Min(reader->look_at, reader->until);
+	WaitEvent event;
+
+	if (reader->ocr == NULL)
+		at = Min(at, TimestampTzPlusMilliseconds(now, OTHER_MS));
+	else
+		at = Min(at, cs_ocr_wake_at(reader->ocr));
+	if (reader->mode != CS_RUN && reader->ocr != NULL && cs_ocr_busy(reader->ocr) == 0)
+		at = Min(at, TimestampTzPlusMilliseconds(reader->idle_since, LINGER_MS));
+	tell(reader);
+	(void) WaitEventSetWait(reader->events, at <= now ? 0 : TimestampDifferenceMilliseconds(now, at) + 1,
+							&event, 1, reader->wait_event);
+}
+
+void
+cs_ocr_main(Datum arg)
+{
+	Reader reader = {.until = DT_NOEND};
+	MemoryContext context;
+	CsStart start;
+
+	cs_process_begin(CS_OCR, &start, &reader.report);
+	context = AllocSetContextCreate(TopMemoryContext, "cloudsync reader", ALLOCSET_DEFAULT_SIZES);
+	reader.mode = start.mode;
+	reader.wait_event = cs_wait_event("CloudsyncOcr");
+	reader.events = CsCreateWaitEventSet(3);
+	AddWaitEventToSet(reader.events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(reader.events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	reader.idle_since = GetCurrentTimestamp();
+	if (start.max_time > 0)
+		reader.until = reader.idle_since + start.max_time;
+	cs_share_flush(true);
+	do
+	{
+		bool woken = MyLatch->is_set;
+		TimestampTz now = GetCurrentTimestamp();
+
+		ResetLatch(MyLatch);
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+		obey(&reader);
+		if (woken || now >= reader.look_at)
+		{
+			check_here(&reader);
+			reader.look_at = TimestampTzPlusMilliseconds(now, LOOK_EVERY_MS);
+		}
+		begin_reading(&reader);
+		if (reader.ocr != NULL)
+		{
+			cs_ocr_turn(reader.ocr, woken);
+			cs_notify_send();
+		}
+		wait(&reader);
+	} while (!finished(&reader, GetCurrentTimestamp()));
+	leave(&reader, NULL);
+}
