@@ -84,7 +84,7 @@ CREATE FUNCTION cloudsync.acting_has_role(role text) RETURNS boolean
 
 -- Whether a recipient of that name is the person for whom the session acts, or a role that it is a member of.
 CREATE FUNCTION cloudsync.acting_is(recipient text) RETURNS boolean
-    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'cloudsync_acting_is';
+    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 50 AS 'MODULE_PATHNAME', 'cloudsync_acting_is';
 
 -- Wakes this database's workers when the transaction commits; urgent for what
 -- somebody asked for by hand (W4).

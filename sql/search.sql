@@ -61,24 +61,22 @@ DECLARE
     rest text := cloudsync.plain_punctuation(words_of.body);
     step integer := 262144;
     places constant integer := 400000;
+    one text;
     piece tsvector;
-    taken integer := 0;
-    cut integer;
-    characters constant integer := length(rest);
 BEGIN
-    WHILE taken < characters LOOP
+    WHILE rest <> '' LOOP
+        one := left(rest, step);
         -- not within a word, if there is a space near the end
-        cut := step;
-        IF taken + step < characters THEN
-            cut := step - coalesce(nullif(strpos(reverse(substr(rest, taken + step - 199, 200)), ' '), 0) - 1, 0);
+        IF length(one) = step THEN
+            one := left(one, step - coalesce(nullif(strpos(reverse(right(one, 200)), ' '), 0) - 1, 0));
         END IF;
         BEGIN
-            piece := to_tsvector('cloudsync.document_words', substr(rest, taken + 1, cut));
+            piece := to_tsvector('cloudsync.document_words', one);
             IF pg_column_size(result) > places THEN
                 piece := strip(piece);
             END IF;
             result := result || piece;
-            taken := taken + cut;
+            rest := substr(rest, length(one) + 1);
         EXCEPTION WHEN program_limit_exceeded THEN
             -- too many words at once: less of them, until hardly any fit
             EXIT WHEN step <= 1024;
@@ -109,7 +107,7 @@ $$;
  * the whole query, or else has a word of it, in the first 100,000 characters.
  */
 CREATE FUNCTION cloudsync.headline(document_id bigint, name text, looked_for tsquery) RETURNS text
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     blank constant text := E' \n\r\t\f';
     any_word tsquery;
@@ -152,23 +150,32 @@ END
 $$;
 
 /*
- * Rights are those of the inbox (B1). The words are looked for first, by their
- * index, then what the session may not see is left out, and a headline is made
- * for the rows that are returned alone.
+ * Rights are those of the inbox (B1), asked once and not of each row. The words
+ * are looked for first, by their index, then what the session may not see is left
+ * out, and a headline is made for the rows that are returned alone.
  */
 CREATE FUNCTION @extschema@.cloudsync_search(query text, max_rows integer DEFAULT 20)
     RETURNS TABLE (document_id bigint, name text, rank real, headline text)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS
 $$
 #variable_conflict use_column
 DECLARE
     looked_for constant tsquery := cloudsync.query_of(cloudsync_search.query);
-    all_of_tenant constant boolean := cloudsync.acting_has_role('cloudsync_operator');
+    every_tenant constant boolean := cloudsync.sees_all();
+    own text := '';
+    whole_inbox constant boolean := cloudsync.acting_has_role('cloudsync_operator');
 BEGIN
     IF cloudsync_search.max_rows < 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'max_rows must not be negative',
             HINT = 'For example: SELECT * FROM cloudsync_search(''invoice'', 50);';
+    END IF;
+    IF NOT every_tenant AND NOT cloudsync.sees('') THEN
+        BEGIN
+            own := cloudsync.tenant();
+        EXCEPTION WHEN insufficient_privilege THEN
+            RETURN; -- there must be a tenant, and none is set
+        END;
     END IF;
     IF looked_for IS NULL THEN
         RETURN;
@@ -181,7 +188,7 @@ BEGIN
             JOIN cloudsync.document d ON d.document_id = w.document_id
             WHERE w.words @@ looked_for
               AND d.state <> 'forgotten'
-              AND cloudsync.sees(d.tenant) AND (all_of_tenant OR cloudsync.acting_is(d.recipient))
+              AND (every_tenant OR d.tenant = own) AND (whole_inbox OR cloudsync.acting_is(d.recipient))
             ORDER BY 3 DESC, 1 DESC
             LIMIT coalesce(cloudsync_search.max_rows, 20)
         ) f
