@@ -356,7 +356,8 @@ BEGIN
     END IF;
     UPDATE cloudsync.document d
         SET content_id = NULL, excerpt = NULL, pages = NULL, ocr_languages = NULL, ocr_confidence = NULL,
-            ocr_state = 'not_applicable', ocr_reason = 'the document was forgotten', ocr_next_try_at = NULL
+            ocr_state = 'not_applicable', ocr_reason = 'the document was forgotten', ocr_next_try_at = NULL,
+            ocr_waits_for = NULL
         WHERE d.document_id = doc.document_id;
     DELETE FROM cloudsync.page p WHERE p.document_id = doc.document_id;
     DELETE FROM cloudsync.words w WHERE w.document_id = doc.document_id;

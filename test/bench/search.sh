@@ -6,7 +6,7 @@
 # the function, one document of many pages, and cloudsync_find among as many
 # items and documents.
 #
-#	test/bench/search.sh [DOCUMENTS=100000] [ROUNDS=9] [PAGES=5000]
+#	test/bench/search.sh [DOCUMENTS=100000] [ROUNDS=9] [PAGES=1000]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=test/common.sh
@@ -15,7 +15,7 @@ cd "$(dirname "$0")/../.."
 . test/bench/cluster.sh
 documents=${1:-100000}
 rounds=${2:-9}
-pages=${3:-5000}
+pages=${3:-1000}
 
 start_cluster "fsync = off" "max_wal_size = 2GB" "autovacuum = off" "cloudsync.enabled = off" "jit = off"
 echo "building $documents documents ..."

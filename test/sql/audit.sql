@@ -29,8 +29,8 @@ RESET ROLE;
 SELECT cloudsync_suspend();
 CREATE FUNCTION put(id bigint) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
     INSERT INTO cloudsync.document (document_id, tenant, account_id, connection_id, channel_id, run_id, name, size, sha256, media_type,
-            remote_path, recipient, binder, ocr_state)
-        SELECT id, '', c.account_id, c.connection_id, h.channel_id, 0, 'f', 1, '', 'text/plain', '/In/f', 'ann', 'B', 'failed'
+            remote_path, recipient, binder, ocr_state, content_id)
+        SELECT id, '', c.account_id, c.connection_id, h.channel_id, 0, 'f', 1, '', 'text/plain', '/In/f', 'ann', 'B', 'failed', id
         FROM cloudsync.connection c JOIN cloudsync.channel h USING (connection_id) LIMIT 1;
     INSERT INTO cloudsync.item (connection_id, channel_id, folder_no, path, name, kind, state, document_id, listing)
         SELECT h.connection_id, h.channel_id, 1, '/In/f' || id, 'f', 'file', 'collected', id, 1 FROM cloudsync.channel h LIMIT 1;
@@ -72,6 +72,7 @@ INSERT INTO call (statement, again) VALUES
     ($$cloudsync_file_document(3, '6f1b9b6e-0b5f-4c47-9f3e-0d8d5b9b7a01'::uuid)$$, 0),
     ($$cloudsync_assign_document(1, 'ann')$$, 0),
     ($$cloudsync_reject_document(1, 'not ours')$$, 0),
+    ($$cloudsync_retry_ocr(1)$$, 0),
     ($$cloudsync_recollect(2)$$, 1),
     ($$cloudsync_forget(2, 'by letter')$$, 0),
     ($$cloudsync_delete_channel('mail')$$, 0),
@@ -132,7 +133,7 @@ INSERT INTO call (statement) VALUES ('cloudsync_authorize()');
 SELECT p.oid::regprocedure AS not_called
     FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
     JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'cloudsync'
-    WHERE p.pronamespace = 'public'::regnamespace AND p.provolatile = 'v' AND p.proname <> 'cloudsync_retry_ocr'
+    WHERE p.pronamespace = 'public'::regnamespace AND p.provolatile = 'v'
       AND NOT EXISTS (SELECT FROM call c WHERE c.statement ~ ('^' || p.proname || '\('))
     ORDER BY p.oid::regprocedure::text COLLATE "C";
 

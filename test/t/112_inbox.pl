@@ -97,6 +97,35 @@ is(sql("SELECT string_agg(actor || ' ' || action, ', ' ORDER BY audit_id) FROM c
 	'operator file document, operator reject document, operator file document, other file document, operator forget', 'the audit has what was done');
 is(sql("SELECT state || ' ' || dossier || ' ' || decided_by FROM cloudsync.document WHERE document_id = $both"), 'forgotten K-3 operator', 'the dossier stays on record');
 
+# --- forgotten while it is read, and found once it was -------------------------------------------------
+my $base = $node->basedir;
+write_file("$base/reader.sh", <<"SH");
+#!/bin/sh
+: >"$base/reading"
+while [ ! -e "$base/go" ]; do sleep 0.05; done
+printf 'page 1 layer - 21\\nun cadastre et un nom\\nend 1\\n'
+SH
+chmod 0755, "$base/reader.sh" or die;
+my ($first, $second) = ('first.pdf', 'Plan_masse.pdf');
+write_file("$root/Inbox/$first", '%PDF-1.4 one');
+collect('a document to be read');
+$node->append_conf('postgresql.conf', "cloudsync.ocr = on\ncloudsync.ocr_sandbox = off\ncloudsync.ocr_command = '$base/reader.sh'\n");
+$node->reload;
+for (1 .. 1200) { last if -e "$base/reading"; select undef, undef, undef, 0.1 }
+ok(-e "$base/reading", 'a document is being read');
+sql("SET ROLE operator; SELECT cloudsync_forget(@{[id($first)]}, 'while it is read')");
+write_file("$root/Inbox/$second", '%PDF-1.4 two');
+collect('another one');
+write_file("$base/go", '');
+ok(wait_for($node, "SELECT count(*) = 0 FROM cloudsync.document WHERE ocr_state = 'pending'"), 'the reading of both has ended');
+is(sql("SELECT concat_ws(' ', state, ocr_state, ocr_reason, pages, excerpt) FROM cloudsync.document WHERE name = '$first'"),
+	'forgotten not_applicable the document was forgotten', 'of the forgotten one nothing is kept');
+is(sql("SELECT (SELECT count(*) FROM cloudsync.page p JOIN cloudsync.document d USING (document_id) WHERE d.state = 'forgotten') + (SELECT count(*) FROM cloudsync.words w JOIN cloudsync.document d USING (document_id) WHERE d.state = 'forgotten')"),
+	0, 'no page and no word');
+is(sql("SET ROLE operator; SELECT string_agg(name || ': ' || headline, ',') FROM cloudsync_search('cadastres -maison')"),
+	"$second: un <b>cadastre</b> et un nom", 'the other one is found by what was read in it');
+is(sql("SET ROLE operator; SELECT string_agg(name, ',') FROM cloudsync_search('plan masse')"), $second, 'and by its name');
+
 connected_folders($node, connection => 'Box', put => sub { write_file("$root$_[0]", $_[1]) });
 
 $node->stop('fast');
