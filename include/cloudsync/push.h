@@ -236,6 +236,8 @@ extern void cs_push_root_found(CsPushJob *push, const char *id);
 /* A folder is about to be made: writes its session down. It was made. */
 extern void cs_push_folder_checkpoint(CsPushJob *push);
 extern void cs_push_folder_made(CsPushJob *push, TimestampTz now);
+/* Made or moved: recorded at once, since everything hangs on where it is. */
+extern void cs_push_folder_is_at(CsPushJob *push, bool moved, TimestampTz now);
 
 /* push_send.c: true when all files are sent or have failed. */
 extern bool cs_push_send(CsPushJob *push, TimestampTz now);
@@ -289,6 +291,8 @@ extern List *cs_push_pulled(CsPushJob *push, TimestampTz now);
  * at the file's path a moment ago?
  */
 extern bool cs_push_wants_survey(CsPushJob *push, const char *folder);
+/* What a listing said of the folder is too old for the many files still to be made. */
+extern bool cs_push_survey_is_stale(const CsPushJob *push);
 extern void cs_push_survey_begin(CsPushJob *push);
 extern void cs_push_survey_page(CsPushJob *push);
 extern void cs_push_survey_end(CsPushJob *push, TimestampTz now);

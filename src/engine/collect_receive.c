@@ -18,6 +18,7 @@
 
 #define LOAD_AT_ONCE 200
 #define SETTLE_FILES 50 /* below what overflows a snapshot's subtransactions */
+#define SETTLE_AT_MOST 100 /* or these, while requests go out before it */
 #define SETTLE_BYTES (8 * 1024 * 1024)
 #define SETTLE_AFTER_US (200 * 1000)
 #define MAX_LOOKS 6
@@ -416,10 +417,12 @@ look_at_running(CsCollect *c, TimestampTz now)
 	}
 }
 
-/* Starts what slots there are for. */
-static void
+/* Starts what slots there are for. Says whether anything did. */
+static bool
 start_more(CsCollect *c, TimestampTz now)
 {
+	bool started = false;
+
 	check_disk(c);
 	while (c->paused == NULL && c->arrived_bytes < 2 * SETTLE_BYTES)
 	{
@@ -428,17 +431,17 @@ start_more(CsCollect *c, TimestampTz now)
 		if (c->todo == NIL)
 		{
 			if (c->all_loaded)
-				return;
+				return started;
 			load_todo(c, now);
 			continue;
 		}
 		if (c->day_used_up != NULL)
 		{
 			cs_collect_pause(c, c->day_used_up);
-			return;
+			return started;
 		}
 		if (!cs_collect_slot(c))
-			return;
+			return started;
 		f = linitial(c->todo);
 		c->todo = list_delete_first(c->todo);
 		if (f->known)
@@ -447,7 +450,7 @@ start_more(CsCollect *c, TimestampTz now)
 			f->received_size = f->size;
 			arrive(c, f, now);
 			if (list_length(c->arrived) >= SETTLE_FILES)
-				return;
+				return started;
 			continue;
 		}
 		if (f->looking)
@@ -462,7 +465,9 @@ start_more(CsCollect *c, TimestampTz now)
 			continue;
 		}
 		add_to(c, &c->running, f);
+		started = true;
 	}
+	return started;
 }
 
 /* Still being written after all looks: left for the next run. */
@@ -529,7 +534,11 @@ cs_collect_receive(CsCollect *c, TimestampTz now)
 	{
 		c->job.phase = "receive";
 		look_at_running(c, now);
-		start_more(c, now);
+		if (start_more(c, now) && list_length(c->arrived) < SETTLE_AT_MOST)
+		{
+			c->job.wake_at = now; /* the rest while the service answers */
+			return false;
+		}
 		if (c->arrived != NIL &&
 			(list_length(c->arrived) >= SETTLE_FILES ||
 			 c->arrived_bytes >= SETTLE_BYTES || c->running == NIL ||

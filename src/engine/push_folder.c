@@ -152,3 +152,23 @@ cs_push_folder_found(CsPushJob *push)
 	push->look_in = list_make1(keep(push, entry->path));
 	return false;
 }
+
+/* See push.h. */
+void
+cs_push_folder_is_at(CsPushJob *push, bool moved, TimestampTz now)
+{
+	const char *id = push->single->result.entry.id;
+	char *was = push->plan->from_folder;
+
+	if (moved)
+		cs_push_folder_moved(push, id);
+	else
+		push->plan->folder_id = id ? pstrdup(id) : NULL;
+	push->folder_there = true;
+	cs_begin("recording a folder");
+	if (moved)
+		cs_push_record_below(push, was, push->plan->folder);
+	cs_push_record_folder(push, push->plan->folder, id);
+	cs_commit();
+	cs_push_settle_files(push, now);
+}

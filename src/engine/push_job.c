@@ -164,6 +164,13 @@ start_look(CsPushJob *push, TimestampTz now)
 	}
 }
 
+static void
+start_survey(CsPushJob *push)
+{
+	cs_push_survey_begin(push);
+	start_path(push, CS_OP_LIST, push->plan->folder, true);
+}
+
 /* The steps that change something. True: something was started. */
 static bool
 start_change(CsPushJob *push, TimestampTz now)
@@ -213,8 +220,7 @@ start_change(CsPushJob *push, TimestampTz now)
 		case CS_PUSH_SURVEY:
 			if (!cs_push_wants_survey(push, NULL))
 				return false;
-			cs_push_survey_begin(push);
-			start_path(push, CS_OP_LIST, push->plan->folder, true);
+			start_survey(push);
 			return true;
 		case CS_PUSH_CONFIRM:
 		case CS_PUSH_CONFIRM_MANIFEST:
@@ -314,26 +320,6 @@ end_look(CsPushJob *push, TimestampTz now)
 	}
 }
 
-/* Records at once where the folder is, since everything hangs on it. */
-static void
-folder_is_at(CsPushJob *push, bool moved, TimestampTz now)
-{
-	const char *id = push->single->result.entry.id;
-	char *was = push->plan->from_folder;
-
-	if (moved)
-		cs_push_folder_moved(push, id);
-	else
-		push->plan->folder_id = id ? pstrdup(id) : NULL;
-	push->folder_there = true;
-	cs_begin("recording a folder");
-	if (moved)
-		cs_push_record_below(push, was, push->plan->folder);
-	cs_push_record_folder(push, push->plan->folder, id);
-	cs_commit();
-	cs_push_settle_files(push, now);
-}
-
 /* What came of a step that changes. True: the step is set; a failure is final. */
 static bool
 end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
@@ -346,7 +332,7 @@ end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
 		case CS_PUSH_MOVE_FOLDER:
 			CS_CRASH_POINT("push.after_folder_move");
 			if (done)
-				folder_is_at(push, true, now);
+				cs_push_folder_is_at(push, true, now);
 			else if (single->result.failure.failure_class != CS_FAIL_CONFLICT &&
 					 single->result.failure.failure_class != CS_FAIL_GONE)
 				*fatal = single->result.failure;
@@ -357,7 +343,7 @@ end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
 			if (done)
 			{
 				cs_push_folder_made(push, now);
-				folder_is_at(push, false, now);
+				cs_push_folder_is_at(push, false, now);
 			}
 			else
 				*fatal = single->result.failure;
@@ -374,8 +360,9 @@ end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
 			push->subfolders = list_delete_first(push->subfolders);
 			return true; /* a failure shows again with the files */
 		case CS_PUSH_SURVEY:
+		case CS_PUSH_SEND: /* once more, among what is on its way */
 			cs_push_survey_end(push, now);
-			return false;
+			return push->step == CS_PUSH_SEND;
 		case CS_PUSH_CONFIRM:
 		case CS_PUSH_CONFIRM_MANIFEST:
 			cs_push_confirm_end(push, now);
@@ -491,6 +478,12 @@ take_step(CsPushJob *push, TimestampTz now)
 			}
 			break;
 		case CS_PUSH_SEND:
+			if (cs_push_survey_is_stale(push))
+			{
+				start_survey(push);
+				return true;
+			}
+			/* FALLTHROUGH */
 		case CS_PUSH_MANIFEST:
 			if (!cs_push_send(push, now))
 				return false;

@@ -128,6 +128,7 @@ cs_push_read_ahead(CsPushJob *push, int at)
 	{
 		for (int i = 0; i < batch->n; i++)
 			drop_bytes(batch->files[i]);
+		ereport(DEBUG1, (errmsg_internal("contents are read one by one: %s", error->message)));
 		FreeErrorData(error);
 	}
 	for (int i = 0; i < batch->n; i++)

@@ -21,6 +21,7 @@
 #define MAX_TRIES 3			/* at once, of what passes by itself */
 #define MAX_MARKS 20		/* names beside somebody else's */
 #define SETTLE_FILES 50		/* this many share a commit, */
+#define SETTLE_AT_MOST 200	/* or these, while requests go out before it, */
 #define SETTLE_AFTER_MS 250 /* or what came within this time */
 
 /* A slice of the content, in a short transaction; of the manifest, from memory. */
@@ -456,10 +457,12 @@ take_ends(CsPushJob *push, TimestampTz now)
 	return true;
 }
 
-static void
+/* Says whether there is anything to be put on the wire now. */
+static bool
 start_more(CsPushJob *push, TimestampTz now)
 {
 	CsConnection *connection = push->job.connection;
+	bool started = false;
 
 	while (push->queue_next < list_length(push->queue) &&
 		   connection->transfers < cs_max_transfers_per_connection &&
@@ -469,11 +472,24 @@ start_more(CsPushJob *push, TimestampTz now)
 
 		if (taken == CS_PUSH_TAKES_NONE)
 			break;
+		started = true;
 		if (taken == CS_PUSH_TAKES_MANY)
 			continue;
 		cs_push_read_ahead(push, push->queue_next);
 		start_file(push, list_nth(push->queue, push->queue_next++), now);
 	}
+	return started;
+}
+
+/* Reads what the transfers that run make room for, while they wait for answers. */
+static void
+read_next(CsPushJob *push)
+{
+	int at = Min(push->queue_next + cs_max_transfers_per_connection,
+				 list_length(push->queue)) - 1;
+
+	if (at >= push->queue_next && push->setting->provider->put_many <= 0)
+		cs_push_read_ahead(push, at);
 }
 
 static void
@@ -513,13 +529,21 @@ is_idle(const CsPushJob *push)
 bool
 cs_push_send(CsPushJob *push, TimestampTz now)
 {
+	bool started;
+
 	push->job.wake_at = DT_NOEND;
 	pass_checkpoints(push);
 	send_pulled(push, now);
 	if (!take_ends(push, now) || !cs_push_take_many(push, now))
 		return false;
-	start_more(push, now);
+	started = start_more(push, now);
 	count_bytes(push);
+	if (started && push->unsettled < SETTLE_AT_MOST)
+	{
+		push->job.wake_at = now; /* the rest while the service answers */
+		return false;
+	}
+	read_next(push);
 	if (push->unsettled >= SETTLE_FILES ||
 		(push->unsettled > 0 &&
 		 (is_idle(push) ||

@@ -14,7 +14,8 @@
 #include "push_args.h"
 
 #define FEWEST_FILES 2
-#define FRESH_MS 10000 /* so long what was not there counts as not there */
+#define FEWEST_AGAIN 8
+#define FRESH_MS 5000 /* so long what was not there counts as not there */
 
 typedef struct StandingKey
 {
@@ -61,6 +62,8 @@ void
 cs_push_survey_begin(CsPushJob *push)
 {
 	push->surveying = true;
+	if (push->standing != NULL)
+		hash_destroy(push->standing);
 	push->surveyed = pstrdup(push->plan->folder);
 	push->standing = cs_push_text_table("cloudsync folder as it stands", sizeof(StandingKey),
 										push->job.context);
@@ -94,6 +97,23 @@ cs_push_survey_end(CsPushJob *push, TimestampTz now)
 			? !single->result.incomplete
 			: single->result.failure.failure_class == CS_FAIL_GONE)
 		push->surveyed_at = now;
+}
+
+/*
+ * See push.h. A long push looks again now and then, rather than at each file
+ * that is left. The listing was of use before, or this one would not be either.
+ */
+bool
+cs_push_survey_is_stale(const CsPushJob *push)
+{
+	const CsPushFile *next;
+
+	if (push->standing == NULL || push->surveyed_at == DT_NOEND || is_surveyed(push) ||
+		!push->setting->provider->look_before ||
+		list_length(push->queue) - push->queue_next < FEWEST_AGAIN)
+		return false;
+	next = list_nth(push->queue, push->queue_next);
+	return next->plan->action == CS_ACTION_CREATE && next->tries == 0;
 }
 
 /* See push.h. */

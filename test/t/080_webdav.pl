@@ -165,6 +165,21 @@ INSERT INTO app.dossier_file (id, dossier_id, name, content)
 		sql(qq{SELECT cloudsync_connect('webdav', '$kind', '{"username": "ann", "password": "pa ss/wd"}', '{"endpoint": "$url"}')});
 		is(sql("SELECT state FROM cloudsync_check('$kind')"), 'active', "$kind: renewed in place");
 	}
+	# --- many files, for longer than a listing of their folder is believed -----------------------
+	# nginx makes a file only where there is none on nobody's word but ours
+	if ($kind eq 'nginx')
+	{
+		sql(q{INSERT INTO app.dossier (id, title, year) VALUES (90, 'Many', 2026);
+			INSERT INTO app.dossier_file (id, dossier_id, name, content)
+				SELECT 9000 + i, 90, 'm' || i || '.txt', convert_to('many ' || i, 'UTF8') FROM generate_series(1, 240) i});
+		sql("SELECT cloudsync_set_limits('nginx', NULL, 40, NULL)");
+		$server->requests;
+		push_now(90, $kind);
+		$used = methods($server);
+		like($used, qr/^(DELETE=1 )?MKCOL=\d+ PROPFIND=\d PUT=240$/, "$kind: a long push lists the folder again and sends each file by one request");
+		is(scalar(my @many = files_below("$files/CloudSync/Many")), 240, "$kind: all of them are there");
+		sql("SELECT cloudsync_set_limits('nginx', NULL, NULL, NULL)");
+	}
 	$server->stop;
 	like(sql("SELECT detail FROM cloudsync_check('$kind')"), qr/127\.0\.0\.1|connect/, "$kind: a server that is down is named");
 }
