@@ -146,7 +146,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('channel "%s" does not exist', channel_named.name),
-            HINT = 'See cloudsync.channels for the channels there are.';
+            HINT = 'To see those there are: SELECT channel, connection FROM cloudsync.channels;';
     END IF;
     RETURN result;
 END;
@@ -164,13 +164,13 @@ BEGIN
         RAISE WARNING USING
             MESSAGE = format('the work is queued: connection "%s" is in state "%s"', served.name, served.state),
             HINT = CASE served.state
-                WHEN 'disabled' THEN 'It starts when the connection is enabled: cloudsync_enable.'
-                WHEN 'locked' THEN 'It starts when the keyring is back: cloudsync_status() says more.'
-                ELSE 'It starts when consent is given: cloudsync_connect with the same name, then cloudsync_authorize.' END;
+                WHEN 'disabled' THEN format('It starts when the connection is enabled: SELECT cloudsync_enable(%L);', served.name)
+                WHEN 'locked' THEN 'It starts when the keyring is back. To see which: SELECT * FROM cloudsync_status();'
+                ELSE format('It starts when consent is given: %s', cloudsync.connect_command(served)) END;
     ELSIF waiting IS NOT NULL THEN
         RAISE WARNING USING
             MESSAGE = format('the work is queued: %s', waiting),
-            HINT = 'cloudsync_status() says what to do.';
+            HINT = 'To see what stands in its way: SELECT * FROM cloudsync_status();';
     END IF;
 END;
 $$;
@@ -192,12 +192,12 @@ BEGIN
     END IF;
     IF coalesce(btrim(wanted.recipient), '') = '' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a channel needs a recipient',
-            HINT = 'Add one with cloudsync_add_recipient(name, email, external).';
+            HINT = 'Name one, such as recipient => ''alice''. To add one: SELECT cloudsync_add_recipient(''alice'');';
     END IF;
     PERFORM cloudsync.check_recipient(wanted.tenant, wanted.recipient);
     IF coalesce(btrim(wanted.binder), '') = '' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a channel needs a binder',
-            HINT = 'Name the application''s folder that the documents are put in.';
+            HINT = 'Name the application''s folder that the documents are put in, such as binder => ''Incoming mail''.';
     END IF;
     IF wanted.collect_every IS NULL OR wanted.collect_every < interval '1 minute' OR wanted.collect_every > interval '1 year' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -405,7 +405,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('connection "%s" does not exist', cloudsync_create_channel.connection),
-            HINT = 'See cloudsync.connections for the connections there are, or make one with cloudsync_connect.';
+            HINT = 'To see those there are: SELECT connection, state FROM cloudsync.connections; to make one: SELECT * FROM cloudsync_connect(provider, name, credentials, options);';
     END IF;
     -- a channel of a connection that was disconnected is no more
     UPDATE cloudsync.channel c SET deleted_at = clock_timestamp(), next_collect_at = NULL, retry_at = NULL
@@ -417,7 +417,7 @@ BEGIN
     IF FOUND AND wanted.connection_id <> conn.connection_id THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
             MESSAGE = format('channel "%s" exists on another connection', wanted.name),
-            HINT = 'Choose another name, or delete that channel with cloudsync_delete_channel.';
+            HINT = format('Choose another name, or delete that channel: SELECT cloudsync_delete_channel(%L);', wanted.name);
     END IF;
     wanted.tenant := own;
     wanted.connection_id := conn.connection_id;
@@ -453,7 +453,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_create_channel(text, text, text[], text, text, boolean, interval, time, text, boolean, text[], text[], bigint, text, text) IS
-    'makes a rule that collects from remote folders into a recipient''s inbox';
+    'Makes a rule that collects documents: from which folders of a connection, for which recipient, into '
+    'which binder, when, and which files. Gives the channel''s number. For cloudsync_admin.';
 
 CREATE FUNCTION @extschema@.cloudsync_alter_channel(channel text, folders text[] DEFAULT NULL, recipient text DEFAULT NULL,
         binder text DEFAULT NULL, auto_collect boolean DEFAULT NULL, collect_every interval DEFAULT NULL, collect_at time DEFAULT NULL,
@@ -467,7 +468,8 @@ BEGIN
     IF cloudsync_alter_channel.name <> wanted.name
        AND EXISTS (SELECT FROM cloudsync.channel c WHERE c.tenant = wanted.tenant AND c.name = cloudsync_alter_channel.name AND c.deleted_at IS NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
-            MESSAGE = format('channel "%s" already exists', cloudsync_alter_channel.name);
+            MESSAGE = format('channel "%s" already exists', cloudsync_alter_channel.name),
+            HINT = 'Choose another name. To see those there are: SELECT channel, connection FROM cloudsync.channels;';
     END IF;
     wanted.name := coalesce(cloudsync_alter_channel.name, wanted.name);
     wanted.recipient := coalesce(cloudsync_alter_channel.recipient, wanted.recipient);
@@ -487,7 +489,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_alter_channel(text, text[], text, text, boolean, interval, time, text, boolean, text[], text[], bigint, text, text, text) IS
-    'changes a channel; NULL keeps what is set';
+    'Changes a channel; NULL keeps what is set, max_size 0 is no limit. For cloudsync_admin.';
 
 CREATE FUNCTION @extschema@.cloudsync_set_auto_sync(channel text, auto_sync boolean) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -504,7 +506,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_set_auto_sync(text, boolean) IS
-    'switches automatic collection of a channel on or off';
+    'Switches the automatic collection of a channel on, which collects at once, or off. For cloudsync_admin.';
 
 -- Queues a run of a channel, by hand.
 CREATE FUNCTION cloudsync.queue_channel_run(kind text, wanted cloudsync.channel, document_id bigint) RETURNS bigint
@@ -529,7 +531,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_collect(text) IS
-    'collects a channel now; returns the run';
+    'Collects a channel now, whether or not it does so by itself; gives the run. Starts when the transaction '
+    'commits. For cloudsync_operator.';
 
 CREATE FUNCTION @extschema@.cloudsync_refresh_items(channel text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -545,7 +548,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_refresh_items(text) IS
-    'lists a channel''s folders without collecting; returns the run';
+    'Lists a channel''s folders without collecting, so that cloudsync.items shows what is there; gives the '
+    'run. For cloudsync_operator.';
 
 CREATE FUNCTION @extschema@.cloudsync_recollect(document_id bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -559,7 +563,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('document %s does not exist', cloudsync_recollect.document_id),
-            HINT = 'The view cloudsync.inbox lists those that wait to be entered.';
+            HINT = 'To see those there are: SELECT document_id, name, state FROM cloudsync.document;';
     END IF;
     IF doc.state = 'forgotten' THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -584,7 +588,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_recollect(bigint) IS
-    'collects a document''s file once more; returns the run';
+    'Collects a document''s file once more, the one way to do so, and on record; gives the run. For '
+    'cloudsync_operator.';
 
 CREATE FUNCTION @extschema@.cloudsync_delete_channel(channel text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -602,4 +607,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_delete_channel(text) IS
-    'ends a channel; documents, history and dedup keys stay';
+    'Ends a channel. Its documents, its history and the record of what was collected stay. For '
+    'cloudsync_admin.';

@@ -97,7 +97,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = CASE WHEN find_connection.connection IS NULL THEN 'a connection must be named'
                            ELSE format('connection "%s" does not exist', find_connection.connection) END,
-            HINT = 'The view cloudsync.connections lists those that do; cloudsync_connect makes one.';
+            HINT = 'To see those there are: SELECT connection, state FROM cloudsync.connections; to make one: SELECT * FROM cloudsync_connect(provider, name, credentials, options);';
     END IF;
     RETURN found_row;
 END
@@ -132,6 +132,13 @@ BEGIN
     RETURN true;
 END
 $$;
+
+-- What to type to renew a connection, or to be given another address for consent.
+CREATE FUNCTION cloudsync.connect_command(c cloudsync.connection) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT pg_catalog.format('SELECT * FROM cloudsync_connect(%L, %L, options => %L);', (c).provider, (c).name, (c).options);
+END;
 
 CREATE FUNCTION @extschema@.cloudsync_connect(provider text, name text, credentials jsonb DEFAULT NULL, options jsonb DEFAULT '{}')
     RETURNS TABLE (connection_id bigint, state text, authorize_url text)
@@ -218,7 +225,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('connection "%s" belongs to account "%s" of provider "%s", not to "%s" of "%s"',
                              old.name, old_account, old.provider, coalesce(account_name, 'one that is not known yet'), cloudsync_connect.provider),
-            HINT = 'Choose another name for the other account, or cloudsync_disconnect this connection first.';
+            HINT = format('Choose another name for the other account, or end this connection first: SELECT cloudsync_disconnect(%L);', old.name);
     END IF;
     IF by_token AND old.state IN ('active', 'disabled') AND old.account_checked
        AND cloudsync_connect.credentials IS DISTINCT FROM '{}'
@@ -255,7 +262,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_connect(text, text, jsonb, jsonb) IS
-    'makes a connection to an account at a provider, or renews it';
+    'Connects to an account at a provider, or renews the connection of that name. Takes options and '
+    'credentials as cloudsync.providers lists them; gives its number, its state and, where a person has to '
+    'consent, the page to open. For cloudsync_admin.';
 
 /*
  * Nothing is forgotten: documents, history, dedup keys and pushed records stay,
@@ -307,7 +316,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_disconnect(text, boolean) IS
-    'ends a connection; documents, history and what was pushed stay on record';
+    'Ends a connection: hides its tokens at once, revokes them at the provider unless revoke is false, and '
+    'stops its work. Documents, history and the record of what was pushed stay. For cloudsync_admin.';
 
 -- Changes a connection's state for disable and enable.
 CREATE FUNCTION cloudsync.set_connection_state(connection text, from_state text, to_state text, action text) RETURNS void
@@ -337,7 +347,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_disable(text) IS
-    'holds a connection: what is to be done for it waits until cloudsync_enable';
+    'Holds a connection: what is under way ends, and what comes waits until cloudsync_enable. For '
+    'cloudsync_admin.';
 
 CREATE FUNCTION @extschema@.cloudsync_enable(connection text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -347,7 +358,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_enable(text) IS
-    'lets a connection that was disabled go on';
+    'Lets a connection go on that cloudsync_disable held. For cloudsync_admin.';
 
 CREATE FUNCTION @extschema@.cloudsync_set_limits(connection text, bytes_per_second bigint, requests_per_second real, max_bytes_per_day bigint)
     RETURNS void
@@ -362,7 +373,7 @@ BEGIN
        OR NOT (cloudsync_set_limits.requests_per_second > 0 AND cloudsync_set_limits.requests_per_second <= 1000000) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'a limit must be greater than zero, and requests_per_second at most 1000000',
-            HINT = 'NULL removes a limit; cloudsync_disable holds the connection.';
+            HINT = format('NULL removes a limit. To hold the connection: SELECT cloudsync_disable(%L);', old.name);
     END IF;
     UPDATE cloudsync.connection c
         SET bytes_per_second = cloudsync_set_limits.bytes_per_second,
@@ -381,7 +392,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_set_limits(text, bigint, real, bigint) IS
-    'sets how fast and how much a day a connection may transfer; NULL for no limit';
+    'Sets how fast, with how many requests and how much a day a connection may transfer; NULL is no limit. '
+    'For cloudsync_admin.';
 
 -- Ask the provider through a worker (30 s at most); the connection must be committed.
 CREATE FUNCTION @extschema@.cloudsync_browse(connection text, path text DEFAULT '/')
@@ -389,10 +401,12 @@ CREATE FUNCTION @extschema@.cloudsync_browse(connection text, path text DEFAULT 
     LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'cloudsync_browse';
 COMMENT ON FUNCTION @extschema@.cloudsync_browse(text, text) IS
-    'one level of a remote folder, asked of the provider by a worker';
+    'Lists one level of a remote folder, named by its path or by id: and its remote_id. Asks the provider '
+    'through a worker, for 30 seconds at most. For cloudsync_admin.';
 CREATE FUNCTION @extschema@.cloudsync_check(connection text)
     RETURNS TABLE (state text, account text, used_bytes bigint, quota_bytes bigint, latency interval, detail text)
     LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'cloudsync_check';
 COMMENT ON FUNCTION @extschema@.cloudsync_check(text) IS
-    'whether the account can be reached, and how full it is, asked by a worker';
+    'Says whether the account answers, whose it is and how full it is. Asks the provider through a worker, '
+    'for 30 seconds at most. For cloudsync_operator.';

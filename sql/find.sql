@@ -119,4 +119,5 @@ BEGIN ATOMIC
     SELECT f.name, f.connection, f.channel, f.state, f.reason, f.document_id, f.seen_at FROM cloudsync.find_file($1) f;
 END;
 COMMENT ON FUNCTION @extschema@.cloudsync_find(text) IS
-    'is this file in, and if not, why? each document, item and failed attempt with that name or part of it; * and ? stand for any characters';
+    'Says of each file whether it is in, and if not why: over documents, what is in the folders, and the '
+    'history. Takes a part of its name, or a pattern with * and ?. For cloudsync_reader.';

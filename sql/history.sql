@@ -93,7 +93,7 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('run %s does not exist', coalesce(missing::text, 'NULL')),
-            HINT = 'The view cloudsync.history lists the runs. A run that was rolled back is not among them.';
+            HINT = 'To see those there are: SELECT run_id, kind, state FROM cloudsync.history; A run that was rolled back is not among them.';
     END IF;
     RETURN QUERY
         SELECT r.run_id, r.state, r.error,
@@ -132,17 +132,18 @@ BEGIN
             RAISE EXCEPTION USING ERRCODE = 'external_routine_exception',
                 MESSAGE = pg_catalog.concat(outcome.error, CASE WHEN outcome.error IS NULL THEN 'the run did not succeed' END),
                 DETAIL = outcome.detail,
-                HINT = 'The view cloudsync.history_file shows each file of the run; cloudsync_retry starts it again.';
+                HINT = pg_catalog.format('To see its files: SELECT * FROM cloudsync.history_file WHERE run_id = %1$s; to repeat it: SELECT cloudsync_retry(%1$s);', outcome.run_id);
         ELSIF outcome.state OPERATOR(pg_catalog.=) 'cancelled' THEN
             RAISE EXCEPTION USING ERRCODE = 'operator_intervention',
                 MESSAGE = pg_catalog.concat(outcome.error, CASE WHEN outcome.error IS NULL THEN 'the run was cancelled' END),
-                DETAIL = outcome.detail;
+                DETAIL = outcome.detail,
+                HINT = pg_catalog.format('To repeat it: SELECT cloudsync_retry(%s);', outcome.run_id);
         END IF;
         IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) deadline THEN
             RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
                 MESSAGE = pg_catalog.format('run %s has not ended after %s', outcome.run_id, timeout),
                 DETAIL = outcome.detail,
-                HINT = 'It goes on. cloudsync_status() says what stands in its way, if anything does.';
+                HINT = 'It goes on. To see what stands in its way, if anything does: SELECT * FROM cloudsync_status();';
         END IF;
         COMMIT;
         -- late by a fiftieth of the time it took, and at most by a fifth of a second
@@ -152,7 +153,8 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE @extschema@.cloudsync_wait(bigint[], interval) IS
-    'commits, and waits until all these runs have succeeded; an error when one ends otherwise';
+    'Commits, and returns when all these runs have succeeded; an error if one ended otherwise or the time is '
+    'up. Not in a transaction block. For cloudsync_operator.';
 
 CREATE PROCEDURE @extschema@.cloudsync_wait(run_id bigint, timeout interval DEFAULT '1 minute')
     LANGUAGE plpgsql AS
@@ -162,7 +164,8 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE @extschema@.cloudsync_wait(bigint, interval) IS
-    'commits, and waits until the run has succeeded; an error when it ends otherwise';
+    'Commits, and returns when the run has succeeded; an error if it ended otherwise or the time is up. Not '
+    'in a transaction block. For cloudsync_operator.';
 
 -- The run of that number, locked, if the session sees it; else an error.
 CREATE FUNCTION cloudsync.find_run(run_id bigint) RETURNS cloudsync.run
@@ -176,7 +179,7 @@ BEGIN
     IF found_row.run_id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('run %s does not exist', coalesce(find_run.run_id::text, 'NULL')),
-            HINT = 'The view cloudsync.history lists the runs.';
+            HINT = 'To see those there are: SELECT run_id, kind, state FROM cloudsync.history;';
     END IF;
     RETURN found_row;
 END
@@ -212,7 +215,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_cancel(bigint) IS
-    'ends a run that is waiting or at work; false if it has ended already';
+    'Ends a run that waits, and stops one that works; false if it has ended already or others share its work. '
+    'For cloudsync_operator.';
 
 CREATE FUNCTION @extschema@.cloudsync_retry(run_id bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -225,7 +229,9 @@ BEGIN
     IF run.state NOT IN ('failed', 'partial', 'cancelled') THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('run %s did not fail', run.run_id),
-            DETAIL = format('Its state is %s.', run.state);
+            DETAIL = format('Its state is %s.', run.state),
+            HINT = CASE WHEN run.state IN ('queued', 'running') THEN format('To wait for it: CALL cloudsync_wait(%s);', run.run_id)
+                        ELSE 'Only a run that failed is repeated; ask for another one.' END;
     END IF;
     SELECT CASE
             WHEN c.state = 'disconnected' THEN format('connection "%s" was disconnected', c.name)
@@ -244,7 +250,8 @@ BEGIN
     IF gone IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('run %s cannot be repeated', run.run_id),
-            DETAIL = format('%s%s.', upper(left(gone, 1)), substr(gone, 2));
+            DETAIL = format('%s%s.', upper(left(gone, 1)), substr(gone, 2)),
+            HINT = 'Set it up again, then ask for a new run.';
     END IF;
     INSERT INTO cloudsync.run AS r (tenant, kind, connection_id, channel_id, dossiers_id, dossier, document_id, origin, requested_by)
         VALUES (run.tenant, run.kind, run.connection_id, run.channel_id, run.dossiers_id, run.dossier, run.document_id,
@@ -255,7 +262,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_retry(bigint) IS
-    'queues a new run like one that failed, ended in part or was cancelled';
+    'Queues a new run like one that failed, ended in part or was cancelled; gives its number. For '
+    'cloudsync_operator.';
 
 /*
  * Removes one step's worth of runs of a kind that ended longer than `keep` before

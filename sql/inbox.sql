@@ -96,12 +96,13 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('document %s does not exist', readable_document.document_id),
-            HINT = 'The view cloudsync.inbox lists those that wait to be entered.';
+            HINT = 'To see those there are: SELECT document_id, name, state FROM cloudsync.document;';
     END IF;
     IF result.content_id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('the content of document %s is not kept any more', result.document_id),
-            DETAIL = format('The document is %s.', result.state);
+            DETAIL = format('The document is %s.', result.state),
+            HINT = format('Why: SELECT state, decided_by, reason FROM cloudsync.document WHERE document_id = %s;', result.document_id);
     END IF;
     RETURN result;
 END;
@@ -116,13 +117,13 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
             MESSAGE = format('document %s is larger than 256 MiB', doc.document_id),
             DETAIL = format('It has %s bytes.', doc.size),
-            HINT = 'Read it in parts with cloudsync_read(document_id, from_byte, length).';
+            HINT = format('Read it in parts: SELECT cloudsync_read(%s, 0, 1048576);', doc.document_id);
     END IF;
     RETURN coalesce((SELECT string_agg(c.bytes, ''::bytea ORDER BY c.seq) FROM cloudsync.chunk c WHERE c.content_id = doc.content_id), '');
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_content(bigint) IS
-    'the bytes of a document';
+    'Gives the bytes of a document of up to 256 MiB. For cloudsync_reader, of documents that are theirs.';
 
 -- Bytes are counted from 0; what lies behind the end is not there. Each chunk
 -- but the last has 1 MiB (store/content.c).
@@ -136,7 +137,8 @@ BEGIN
     IF from_byte IS NULL OR from_byte < 0 OR cloudsync_read.length IS NULL OR cloudsync_read.length < 0
        OR cloudsync_read.length > 268435456 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = 'from_byte must not be negative, and length must be between 0 and 256 MiB';
+            MESSAGE = 'from_byte must not be negative, and length must be between 0 and 256 MiB',
+            HINT = format('For example, its first mebibyte: SELECT cloudsync_read(%s, 0, 1048576);', doc.document_id);
     END IF;
     until_byte := least(from_byte + cloudsync_read.length, doc.size);
     IF until_byte <= from_byte THEN
@@ -152,7 +154,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_read(bigint, bigint, integer) IS
-    'a part of the bytes of a document';
+    'Gives a part of the bytes of a document, counted from 0. For cloudsync_reader, of documents that are '
+    'theirs.';
 
 -- Registers the application's function (B3); DROP FUNCTION ends it.
 CREATE FUNCTION @extschema@.cloudsync_on_document(fn regproc, event text DEFAULT 'collected') RETURNS void
@@ -162,7 +165,8 @@ DECLARE
 BEGIN
     IF NOT cloudsync.sees_all() THEN
         RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
-            MESSAGE = 'functions that run for every document are registered by an administrator without a tenant';
+            MESSAGE = 'functions that run for every document are registered by an administrator without a tenant',
+            HINT = 'Act for no tenant: RESET cloudsync.tenant; or have a superuser GRANT cloudsync_admin TO the role.';
     END IF;
     IF cloudsync_on_document.event IS NULL OR cloudsync_on_document.event NOT IN ('collected', 'ocr') THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -181,7 +185,8 @@ BEGIN
     END IF;
     IF NOT cloudsync.acting_has_role(pg_get_userbyid(p.proowner)) THEN
         RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
-            MESSAGE = format('must be owner of function %s', p.oid::regprocedure);
+            MESSAGE = format('must be owner of function %s', p.oid::regprocedure),
+            HINT = format('Call it as its owner: SET ROLE %I;', pg_get_userbyid(p.proowner));
     END IF;
     INSERT INTO cloudsync.hook (fn, event, registered_by)
         VALUES (p.oid, cloudsync_on_document.event, cloudsync.acting_user())
@@ -192,7 +197,9 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_on_document(regproc, text) IS
-    'registers a function of the application that runs for each document';
+    'Registers a function of the application, fn(document_id bigint), that runs for each document when it is '
+    'collected, or when its text is there (event ocr). DROP FUNCTION ends it. For cloudsync_admin without a '
+    'tenant, the function''s owner.';
 
 -- What the audit shows of a document: how it stands, nothing of what is in it.
 CREATE FUNCTION cloudsync.document_facts(doc cloudsync.document) RETURNS jsonb
@@ -213,7 +220,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('document %s does not exist', coalesce(lock_document.document_id::text, 'NULL')),
-            HINT = 'The view cloudsync.inbox lists those that wait to be entered.';
+            HINT = 'To see those there are: SELECT document_id, name, state FROM cloudsync.document;';
     END IF;
     RETURN result;
 END;
@@ -271,21 +278,24 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_file_document(bigint, text) IS
-    'enters a document, for a dossier if one is named: it leaves the inbox';
+    'Enters a document, for the dossier of that key if one is named: it leaves the inbox. For '
+    'cloudsync_operator.';
 CREATE FUNCTION @extschema@.cloudsync_file_document(document_id bigint, dossier bigint) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT @extschema@.cloudsync_file_document(cloudsync_file_document.document_id, cloudsync_file_document.dossier::text);
 END;
 COMMENT ON FUNCTION @extschema@.cloudsync_file_document(bigint, bigint) IS
-    'enters a document for the dossier of that key: it leaves the inbox';
+    'Enters a document, for the dossier of that key if one is named: it leaves the inbox. For '
+    'cloudsync_operator.';
 CREATE FUNCTION @extschema@.cloudsync_file_document(document_id bigint, dossier uuid) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT @extschema@.cloudsync_file_document(cloudsync_file_document.document_id, cloudsync_file_document.dossier::text);
 END;
 COMMENT ON FUNCTION @extschema@.cloudsync_file_document(bigint, uuid) IS
-    'enters a document for the dossier of that key: it leaves the inbox';
+    'Enters a document, for the dossier of that key if one is named: it leaves the inbox. For '
+    'cloudsync_operator.';
 
 -- Also the way back: what was filed or rejected waits again.
 CREATE FUNCTION @extschema@.cloudsync_assign_document(document_id bigint, recipient text) RETURNS void
@@ -309,7 +319,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_assign_document(bigint, text) IS
-    'puts a document into another recipient''s inbox, also one that was filed or rejected';
+    'Puts a document into another recipient''s inbox, also one that was entered or rejected. For '
+    'cloudsync_operator.';
 
 CREATE FUNCTION @extschema@.cloudsync_reject_document(document_id bigint, reason text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -326,7 +337,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_reject_document(bigint, text) IS
-    'takes a document out of the inbox without entering it, for a reason that stays on record';
+    'Takes a document out of the inbox without entering it, for a reason that stays on record. For '
+    'cloudsync_operator.';
 
 CREATE FUNCTION cloudsync.check_reason(reason text, function_name text, document_id bigint) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -373,4 +385,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_forget(bigint, text) IS
-    'erases a document''s content and text; that it was there, why it went and that it is not collected again stays';
+    'Erases a document''s content and text. That it was there, why it went, and that it is not collected '
+    'again stays on record. For cloudsync_operator.';

@@ -280,4 +280,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_metrics() IS
-    'counters and gauges in the text format of Prometheus';
+    'Gives counters and gauges in the text format of Prometheus. For cloudsync_reader.';

@@ -79,7 +79,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM cloudsync.oauth_of(cloudsync_register_app.provider, '{}')) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('provider "%s" has no applications to be registered', cloudsync_register_app.provider),
-            HINT = 'The view cloudsync.providers says how each provider is authenticated with.';
+            HINT = 'To see how each is authenticated with: SELECT provider, authentication FROM cloudsync.providers;';
     END IF;
     IF btrim(coalesce(cloudsync_register_app.client_id, '')) = '' OR cloudsync_register_app.client_id ~ '[^!-~]'
        OR cloudsync_register_app.client_secret ~ '[[:cntrl:]]' OR cloudsync_register_app.client_secret = '' THEN
@@ -139,7 +139,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_register_app(text, text, text, jsonb) IS
-    'says by which application, as it is registered with the service, consent is asked for';
+    'Says by which application, as the service knows it, consent is asked for; again changes it. Takes its '
+    'client id, its secret and options (redirect_uri, secret_expires_at, for_all). For cloudsync_admin.';
 
 CREATE FUNCTION cloudsync.check_redirect_uri(redirect_uri text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS
@@ -166,7 +167,7 @@ BEGIN
     IF found_row.app_id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('no application is registered for provider "%s"', app_of.provider),
-            HINT = 'Register it with the service, and say so with cloudsync_register_app(provider, client_id, client_secret).';
+            HINT = format('Register it with the service, and say so: SELECT cloudsync_register_app(%L, client_id, client_secret);', app_of.provider);
     END IF;
     RETURN found_row;
 END
@@ -204,7 +205,7 @@ BEGIN
     IF way IS NULL OR (way <> 'device' AND ways.authorize_url IS NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('provider "%s" needs a redirect URI for consent', (c).provider),
-            HINT = 'Give the one that is registered with the service, as option "redirect_uri" of cloudsync_register_app or of the connection.';
+            HINT = format('Give the one that is registered with the service, as option "redirect_uri" of the connection or for all: SELECT cloudsync_register_app(%L, client_id, client_secret, ''{"redirect_uri": "https://..."}'');', (c).provider);
     END IF;
 
     -- a code that is shown, or a device's, belongs to the last request: it is kept
@@ -423,16 +424,16 @@ BEGIN
     IF old.state = 'disconnected' THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('connection "%s" was disconnected', old.name),
-            HINT = 'Connect again with cloudsync_connect, and consent anew.';
+            HINT = format('Connect again, and consent anew: %s', cloudsync.connect_command(old));
     ELSIF (consent).used_at IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = 'this request for consent was used already',
-            HINT = 'cloudsync_connect gives another authorize_url, if consent is still needed.';
+            HINT = format('If consent is still needed, this gives another authorize_url: %s', cloudsync.connect_command(old));
     ELSIF (consent).expires_at <= clock_timestamp() THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = 'this request for consent has expired',
             DETAIL = format('It was valid until %s.', date_trunc('second', (consent).expires_at)),
-            HINT = 'cloudsync_connect gives another authorize_url.';
+            HINT = format('This gives another authorize_url: %s', cloudsync.connect_command(old));
     END IF;
     PERFORM cloudsync.exchange_code(old.connection_id, (consent).consent_id, code);
     SELECT c.* INTO new FROM cloudsync.connection c WHERE c.connection_id = old.connection_id;
@@ -455,7 +456,7 @@ BEGIN
     IF btrim(coalesce(cloudsync_authorize.code, '')) = '' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'a code is needed, as the service''s page shows it',
-            HINT = 'Open the authorize_url that cloudsync_connect gave, and consent there.';
+            HINT = format('Open the authorize_url, and consent there. This gives it: %s', cloudsync.connect_command(conn));
     END IF;
     SELECT n.* INTO consent FROM cloudsync.consent n
         WHERE n.connection_id = conn.connection_id AND n.kind <> 'device'
@@ -463,13 +464,14 @@ BEGIN
     IF consent.consent_id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('connection "%s" has not asked for consent', conn.name),
-            HINT = 'cloudsync_connect, with its provider, name and options, gives an authorize_url.';
+            HINT = format('This gives an authorize_url, where it needs one: %s', cloudsync.connect_command(conn));
     END IF;
     RETURN cloudsync.use_code(consent, btrim(cloudsync_authorize.code));
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_authorize(text, text) IS
-    'takes the code that the service''s page showed after consent; the connection''s state';
+    'Ends consent by the code that the service''s page showed; gives the connection''s state. Not in a '
+    'transaction block. For cloudsync_admin.';
 
 CREATE FUNCTION @extschema@.cloudsync_authorize(redirect_url text) RETURNS TABLE (connection text, state text)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -489,7 +491,7 @@ BEGIN
     IF given IS NULL OR (code IS NULL AND refusal IS NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'this is not an address that a browser came back to after consent',
-            HINT = 'Give the whole URL from the browser''s address bar: "state" and "code" are in it. A code alone goes to cloudsync_authorize(connection, code).';
+            HINT = 'Give the whole URL from the browser''s address bar: "state" and "code" are in it. For a code alone: SELECT cloudsync_authorize(connection, code);';
     END IF;
     SELECT n.* INTO consent FROM cloudsync.consent n
         WHERE n.state_hash = sha256(convert_to(given, 'UTF8')) AND n.tenant = own;
@@ -497,7 +499,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = 'nobody here asked for this consent',
             DETAIL = 'The state in the URL is not one that was given out, or was given to another tenant, or long ago.',
-            HINT = 'Open the authorize_url that cloudsync_connect gave, and give the URL that the browser comes back to.';
+            HINT = 'Open the authorize_url of SELECT * FROM cloudsync_connect(provider, name); and give the URL that the browser comes back to.';
     END IF;
     IF refusal IS NOT NULL THEN
         UPDATE cloudsync.connection c
@@ -517,7 +519,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_authorize(text) IS
-    'takes the URL that the browser came back to after consent, and finds the connection by it';
+    'Ends consent by the address that the browser came back to; finds the connection by it and gives its '
+    'state. Not in a transaction block. For cloudsync_admin.';
 
 /*
  * A service said whose account a connection's tokens are of. NULL: it is the

@@ -38,7 +38,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_text(bigint) IS
-    'the text of a document, all pages; NULL while it has not been read, or where there is nothing to read';
+    'Gives the text that was read in a document, page after page; NULL while it waits to be read, or where '
+    'there is nothing to read. For cloudsync_reader, of documents that are theirs.';
 
 CREATE FUNCTION @extschema@.cloudsync_retry_ocr(document_id bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -58,7 +59,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_retry_ocr(bigint) IS
-    'has a document read again, whatever came out the first time';
+    'Has a document read again, whatever came of it the first time. For cloudsync_operator.';
 
 -- What cloudsync_status() says about reading: programs that are missing,
 -- documents that could not be read, a sandbox that does not work.

@@ -215,7 +215,7 @@ BEGIN
         SELECT o.name INTO holder FROM cloudsync.connection o WHERE o.connection_id = found_row.connection_id;
         RAISE EXCEPTION USING ERRCODE = 'object_in_use',
             MESSAGE = format('connection "%s" already pushes to folder "%s" of this account', holder, take_destination.root),
-            HINT = 'Give another root, or use that connection.';
+            HINT = format('Give another root, or push by that connection: SELECT cloudsync_set_push(%L);', holder);
     END IF;
     IF take_destination.destination_id IS NULL OR take_destination.destination_id = found_row.destination_id THEN
         UPDATE cloudsync.destination d SET connection_id = (c).connection_id
@@ -291,7 +291,7 @@ BEGIN
     EXCEPTION WHEN invalid_parameter_value THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('time zone "%s" does not exist', new.time_zone),
-            HINT = 'The view pg_timezone_names lists those that do.';
+            HINT = 'Use a name such as Europe/Paris. To see all: SELECT name FROM pg_timezone_names;';
     END;
     new.root := substr(cloudsync.folder_path(conn.provider, new.root), 2);
     IF new.root = '' THEN
@@ -336,7 +336,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_set_push(text, boolean, text, text, interval, text, text, boolean, text) IS
-    'says how a connection pushes dossiers; NULL keeps what is set';
+    'Says how a connection pushes dossiers: by itself or by hand, below which root, into which folders, how '
+    'soon, and what becomes of conflicts and deletions. NULL keeps what is set. For cloudsync_admin.';
 
 CREATE FUNCTION @extschema@.cloudsync_set_procedure_folder(connection text, procedure text, folder text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -354,7 +355,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM cloudsync.push_setting p WHERE p.connection_id = conn.connection_id) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('connection "%s" has no push settings', conn.name),
-            HINT = 'Call cloudsync_set_push first.';
+            HINT = format('Say first how it pushes: SELECT cloudsync_set_push(%L);', conn.name);
     END IF;
     SELECT f.folder INTO old_folder FROM cloudsync.procedure_folder f
         WHERE f.connection_id = conn.connection_id AND f.procedure = cloudsync_set_procedure_folder.procedure;
@@ -383,7 +384,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_set_procedure_folder(text, text, text) IS
-    'gives a procedure''s dossiers a folder of their own in place of the root; NULL removes it';
+    'Gives the dossiers of a procedure a folder of their own, a path from the account''s root, in place of '
+    'the connection''s root; NULL takes it away. For cloudsync_admin.';
 
 -- Where a dossier of that key stands, in which tracked table.
 CREATE FUNCTION cloudsync.locate_dossier(dossier text, dossiers regclass,
@@ -396,6 +398,7 @@ DECLARE
     found_row text[];
     first_table regclass;
 BEGIN
+    PERFORM cloudsync.tenant(); -- an error where the session may act for nobody
     IF locate_dossier.dossier IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a dossier must be named',
             HINT = 'Give the key of a dossier in a tracked table.';
@@ -420,7 +423,7 @@ BEGIN
         IF first_table IS NOT NULL THEN
             RAISE EXCEPTION USING ERRCODE = 'ambiguous_parameter',
                 MESSAGE = format('dossier "%s" stands in two tracked tables, %s and %s', locate_dossier.dossier, first_table, tracked.dossiers),
-                HINT = 'Name the table: dossiers => ''...''.';
+                HINT = format('Name the table: SELECT cloudsync_push_dossier(%L, dossiers => %L);', locate_dossier.dossier, first_table);
         END IF;
         first_table := tracked.dossiers;
         dossiers_id := tracked.dossiers_id;
@@ -433,7 +436,7 @@ BEGIN
             HINT = CASE WHEN EXISTS (SELECT FROM cloudsync.dossier_table t
                                      WHERE locate_dossier.dossiers IS NULL OR t.dossiers = locate_dossier.dossiers)
                         THEN 'Give the key of a dossier in a tracked table.'
-                        ELSE 'No such table is tracked; call cloudsync_track first.' END;
+                        ELSE 'Track its table first: SELECT cloudsync_track(dossiers, files);' END;
     END IF;
 END
 $$;
@@ -475,9 +478,10 @@ BEGIN
         IF conn.state <> 'active' THEN
             RAISE WARNING USING
                 MESSAGE = format('the push is queued: connection "%s" is in state "%s"', conn.name, conn.state),
-                HINT = CASE conn.state WHEN 'disabled' THEN 'Call cloudsync_enable.'
-                                       WHEN 'locked' THEN 'It starts when the keyring is back: cloudsync_status() says more.'
-                                       ELSE 'Renew its consent with cloudsync_connect.' END;
+                HINT = CASE conn.state
+                    WHEN 'disabled' THEN format('It starts when the connection is enabled: SELECT cloudsync_enable(%L);', conn.name)
+                    WHEN 'locked' THEN 'It starts when the keyring is back. To see which: SELECT * FROM cloudsync_status();'
+                    ELSE format('It starts when consent is given: %s', cloudsync.connect_command(conn)) END;
         END IF;
         RETURN NEXT run;
     END LOOP;
@@ -485,19 +489,20 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = CASE WHEN named.connection_id IS NOT NULL THEN format('connection "%s" has no push settings', named.name)
                            ELSE 'no connection has push settings' END,
-            HINT = 'Call cloudsync_set_push first.';
+            HINT = format('Say first how it pushes: SELECT cloudsync_set_push(%L);', coalesce(named.name, 'connection'));
     END IF;
     waiting := cloudsync.why_waiting();
     IF waiting IS NOT NULL THEN
         RAISE WARNING USING
             MESSAGE = format('the push is queued: %s', waiting),
-            HINT = 'cloudsync_status() says what to do.';
+            HINT = 'To see what stands in its way: SELECT * FROM cloudsync_status();';
     END IF;
     PERFORM cloudsync.wake(true);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_push_dossier(text, text, regclass) IS
-    'pushes a dossier now; returns a run id for each connection';
+    'Pushes a dossier now, ahead of automatic work, to the connection named or to all that push; gives a run '
+    'for each. Starts when the transaction commits. For cloudsync_operator.';
 
 CREATE FUNCTION @extschema@.cloudsync_push_dossier(dossier bigint, connection text DEFAULT NULL, dossiers regclass DEFAULT NULL)
     RETURNS SETOF bigint
@@ -512,9 +517,11 @@ BEGIN ATOMIC
     SELECT @extschema@.cloudsync_push_dossier(cloudsync_push_dossier.dossier::text, cloudsync_push_dossier.connection, cloudsync_push_dossier.dossiers);
 END;
 COMMENT ON FUNCTION @extschema@.cloudsync_push_dossier(bigint, text, regclass) IS
-    'pushes a dossier now; returns a run id for each connection';
+    'Pushes a dossier now, ahead of automatic work, to the connection named or to all that push; gives a run '
+    'for each. Starts when the transaction commits. For cloudsync_operator.';
 COMMENT ON FUNCTION @extschema@.cloudsync_push_dossier(uuid, text, regclass) IS
-    'pushes a dossier now; returns a run id for each connection';
+    'Pushes a dossier now, ahead of automatic work, to the connection named or to all that push; gives a run '
+    'for each. Starts when the transaction commits. For cloudsync_operator.';
 
 -- The session's connection of that name, which must have push settings.
 CREATE FUNCTION cloudsync.find_pushing_connection(connection text) RETURNS cloudsync.connection
@@ -526,7 +533,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM cloudsync.push_setting p WHERE p.connection_id = conn.connection_id) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('connection "%s" has no push settings', conn.name),
-            HINT = 'Call cloudsync_set_push first.';
+            HINT = format('Say first how it pushes: SELECT cloudsync_set_push(%L);', conn.name);
     END IF;
     RETURN conn;
 END
@@ -569,7 +576,9 @@ BEGIN
     RETURN QUERY SELECT * FROM cloudsync.plan(conn.connection_id, coalesce(ids, '{}'), coalesce(keys, '{}'));
 END
 $$;
-COMMENT ON FUNCTION @extschema@.cloudsync_plan(text) IS 'what a push of all that is due would do now';
+COMMENT ON FUNCTION @extschema@.cloudsync_plan(text) IS
+    'Says what a push of all that is due would do now: create, update, move, skip or trash. Sees this '
+    'transaction''s changes and touches no network. For cloudsync_operator.';
 
 -- PL/pgSQL takes no argument of a result column's name: cloudsync_plan is SQL.
 CREATE FUNCTION cloudsync.plan_dossier(of_connection text, of_dossier text)
@@ -601,7 +610,9 @@ CREATE FUNCTION @extschema@.cloudsync_plan(connection text, dossier text)
 BEGIN ATOMIC
     SELECT p.dossier, p.file_key, p.action, p.path, p.from_path, p.bytes FROM cloudsync.plan_dossier($1, $2) p;
 END;
-COMMENT ON FUNCTION @extschema@.cloudsync_plan(text, text) IS 'what a push of one dossier would do now';
+COMMENT ON FUNCTION @extschema@.cloudsync_plan(text, text) IS
+    'Says what a push of one dossier would do now: create, update, move, skip or trash. Sees this '
+    'transaction''s changes and touches no network. For cloudsync_operator.';
 
 /*
  * Lets what waits for it go to the trash (P9); returns how many files.
@@ -636,4 +647,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_confirm_trash(text) IS
-    'lets deleted files beyond cloudsync.max_trash go to the trash; returns how many';
+    'Lets go to the trash what waits because more than cloudsync.max_trash files an hour would; gives how '
+    'many files. For cloudsync_operator.';

@@ -21,7 +21,7 @@ BEGIN
                    WHERE r.tenant = check_recipient.tenant AND r.name = check_recipient.recipient) THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('recipient "%s" does not exist', check_recipient.recipient),
-            HINT = format('Add a user of the application with cloudsync_add_recipient(%L), or somebody outside with cloudsync_add_recipient(%L, email, external => true).',
+            HINT = format('Add a user of the application: SELECT cloudsync_add_recipient(%L); or somebody outside: SELECT cloudsync_add_recipient(%L, external => true);',
                           check_recipient.recipient, check_recipient.recipient);
     END IF;
 END;
@@ -53,4 +53,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_add_recipient(text, text, boolean) IS
-    'adds a person for whom documents are collected, or changes one';
+    'Adds a person for whom documents are collected, or changes one; external is one without a role here. '
+    'Gives the number. For cloudsync_admin.';

@@ -466,7 +466,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_report(interval) IS
-    'one self-contained HTML page of what was pushed and collected, with charts';
+    'Gives one HTML page with charts: runs by day, bytes, failures, the slowest, each connection. For '
+    'cloudsync_reader.';
 
 -- What a chart shows: a row for each series of it, in the order of its names, and a column for each bucket.
 CREATE FUNCTION cloudsync.report_counts(facts cloudsync.report_fact[], buckets date[], what text) RETURNS numeric[]

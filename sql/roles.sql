@@ -95,7 +95,7 @@ CREATE TABLE cloudsync.role_tenant (
     role name PRIMARY KEY,
     tenant text NOT NULL
 );
-COMMENT ON TABLE cloudsync.role_tenant IS 'the tenant for which a role acts that is not a member of cloudsync_app';
+COMMENT ON TABLE cloudsync.role_tenant IS 'The tenant for which a role acts that is not a member of cloudsync_app; changed by administrators without a tenant.';
 
 -- This copy's identity, made by CREATE EXTENSION and never dumped ...
 CREATE TABLE cloudsync.installation (
@@ -128,7 +128,7 @@ CREATE TABLE cloudsync.audit (
     before jsonb,
     after jsonb
 );
-COMMENT ON TABLE cloudsync.audit IS 'who changed which connection, channel, setting or document, when, from what to what';
+COMMENT ON TABLE cloudsync.audit IS 'Who changed which connection, channel, setting or document, when, from what to what. Changed by nobody.';
 CREATE INDEX ON cloudsync.audit (tenant, at);
 
 -- Notes a change in the audit; nothing where before and after are the same.

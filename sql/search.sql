@@ -196,4 +196,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_search(text, integer) IS
-    'documents with these words in their name or text, best first: "a phrase", or, -not; the headline is HTML';
+    'Finds documents by the words of their name and text, in French and English, best first; takes "a '
+    'phrase", or and -not. The headline is HTML. For cloudsync_reader, in documents that are theirs.';

@@ -22,7 +22,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_lag(text) IS
-    'the age of the oldest committed change that has not been pushed';
+    'Gives the age of the oldest committed change that has not been pushed, of one connection or of all; zero '
+    'when there is none. For cloudsync_reader.';
 
 /*
  * What needs a person, most urgent first; no row when all is well. Each arm
@@ -66,7 +67,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_status() IS
-    'what needs a person, most urgent first, with the command to type; no row when all is well';
+    'Lists what needs a person, most urgent first, each with the command to type; no row when all is well. '
+    'For cloudsync_reader.';
 
 -- The statement that renews a connection: with consent a page to open is its answer.
 CREATE FUNCTION cloudsync.connect_again(c cloudsync.connection) RETURNS text

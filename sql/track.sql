@@ -48,7 +48,8 @@ BEGIN
     SELECT * INTO class FROM pg_class c WHERE c.oid = tracked;
     SELECT n.nspname INTO schema FROM pg_namespace n WHERE n.oid = class.relnamespace;
     IF class.oid IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_table', MESSAGE = format('table %s does not exist', tracked);
+        RAISE EXCEPTION USING ERRCODE = 'undefined_table', MESSAGE = format('table %s does not exist', tracked),
+            HINT = format('If it was dropped, end its tracking: SELECT cloudsync_untrack(%s);', tracked);
     END IF;
     IF class.relkind NOT IN ('r', 'p') OR class.relpersistence = 't' THEN
         RAISE EXCEPTION USING ERRCODE = 'wrong_object_type',
@@ -67,7 +68,7 @@ BEGIN
     IF NOT cloudsync.acting_has_role(pg_get_userbyid(class.relowner)) THEN
         RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
             MESSAGE = format('must be owner of table %s', tracked),
-            HINT = format('Its owner is %I. Call as that role or as a member of it.', pg_get_userbyid(class.relowner));
+            HINT = format('Call it as its owner: SET ROLE %I;', pg_get_userbyid(class.relowner));
     END IF;
 END
 $$;
@@ -345,7 +346,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
             MESSAGE = format('%s is refused to a session with a tenant', what),
             DETAIL = 'It is for the whole server.',
-            HINT = 'Call it as a role without a tenant.';
+            HINT = 'Act for none: RESET cloudsync.tenant; or call it as a role that has no row in cloudsync.role_tenant.';
     END IF;
 END
 $$;
@@ -360,7 +361,7 @@ BEGIN
             MESSAGE = CASE WHEN is_set IS NULL
                 THEN format('table %s is already tracked without %s, not with %s "%s"', tracked, argument, argument, given)
                 ELSE format('table %s is already tracked with %s "%s", not "%s"', tracked, argument, is_set, given) END,
-            HINT = 'Leave it out to keep what is set, or untrack the table first.';
+            HINT = format('Leave it out to keep what is set, or end the tracking first: SELECT cloudsync_untrack(%L);', tracked);
     END IF;
 END
 $$;
@@ -501,7 +502,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_track(regclass, regclass, name, name, name, name, name, name, name, name, text) IS
-    'registers a table of dossiers and one of their files; from then on their changes are noted';
+    'Registers a table of dossiers and one of their files; from then on each change is noted in the writer''s '
+    'own transaction. Finds keys and columns in the catalogs where they are NULL; gives the number of the '
+    'pair. For cloudsync_admin without a tenant, the tables'' owner.';
 
 CREATE FUNCTION @extschema@.cloudsync_untrack(dossiers regclass, files regclass DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -517,7 +520,7 @@ BEGIN
                                          AND t.files = cloudsync_untrack.files) THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('table %s is not tracked as files of %s', files, dossiers),
-            HINT = 'Without a table of files, cloudsync_untrack ends the tracking of all of them.';
+            HINT = format('To end the tracking of all its files: SELECT cloudsync_untrack(%L);', dossiers);
     END IF;
     FOR s IN SELECT * FROM cloudsync.source t WHERE t.dossiers_id = d.dossiers_id
              AND (cloudsync_untrack.files IS NULL OR t.files = cloudsync_untrack.files) LOOP
@@ -544,7 +547,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_untrack(regclass, regclass) IS
-    'ends the tracking of a dossiers table, or of one of its files tables; what was pushed stays, on record too';
+    'Ends the tracking of a dossiers table, or of one of its files tables. What was pushed stays where it is, '
+    'and on record. For cloudsync_admin without a tenant, the tables'' owner.';
 
 -- The tracked dossiers table; its owner, or for one that was dropped an administrator, may change it.
 CREATE FUNCTION cloudsync.tracked_table(dossiers regclass) RETURNS cloudsync.dossier_table
@@ -557,13 +561,14 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('table %s is not tracked', dossiers),
-            HINT = 'Track it with cloudsync_track.';
+            HINT = format('Track it first: SELECT cloudsync_track(%L, files);', dossiers);
     END IF;
     IF EXISTS (SELECT FROM pg_class c WHERE c.oid = tracked_table.dossiers) THEN
         PERFORM cloudsync.check_table(dossiers);
     ELSIF NOT cloudsync.sees_all() THEN
         RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
-            MESSAGE = format('table %s is gone, and only an administrator can change its tracking', dossiers);
+            MESSAGE = format('table %s is gone, and only an administrator can change its tracking', dossiers),
+            HINT = 'A superuser can make you one: GRANT cloudsync_admin TO ...;';
     END IF;
     RETURN d;
 END
@@ -582,7 +587,7 @@ BEGIN
     IF d.dossiers_id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('table %s is not tracked', dossiers),
-            HINT = 'Track it with cloudsync_track.';
+            HINT = format('Track it first: SELECT cloudsync_track(%L, files);', dossiers);
     END IF;
     l := cloudsync.look_up(d.dossiers_id, dossier);
     -- one that is gone may still have been pushed to a connection of ours
@@ -598,7 +603,8 @@ BEGIN
     PERFORM cloudsync.note_change(d.dossiers_id, l.key, l.tenant);
 END
 $$;
-COMMENT ON FUNCTION @extschema@.cloudsync_touch(regclass, text) IS 'notes a change of a dossier that triggers cannot see';
+COMMENT ON FUNCTION @extschema@.cloudsync_touch(regclass, text) IS
+    'Notes a change of a dossier that no trigger sees, by its key. For cloudsync_operator.';
 
 CREATE FUNCTION @extschema@.cloudsync_resync(dossiers regclass) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -614,4 +620,6 @@ BEGIN
     RETURN cloudsync.note_all(d.dossiers_id);
 END
 $$;
-COMMENT ON FUNCTION @extschema@.cloudsync_resync(regclass) IS 'notes every dossier; what is equal at the remote is not sent';
+COMMENT ON FUNCTION @extschema@.cloudsync_resync(regclass) IS
+    'Notes every dossier of a table, so that each is compared with what was pushed; what is equal is not '
+    'sent. Gives how many. For cloudsync_operator without a tenant.';

@@ -44,4 +44,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_rotate_key() IS
-    'adds a fresh key to the keyring and encrypts all secrets of this database by it';
+    'Adds a fresh key to the keyring and encrypts all secrets of this database by it, all or none; gives how '
+    'many. For cloudsync_admin without a tenant.';

@@ -6,7 +6,7 @@
 CREATE VIEW cloudsync.providers AS
     SELECT p.provider, p.title, p.authentication, p.options, p.credentials, p.checksum, p.max_file_size, p.incremental
     FROM cloudsync.provider_rows() p;
-COMMENT ON VIEW cloudsync.providers IS 'kinds of storage service: how to authenticate, options and credentials keys with help';
+COMMENT ON VIEW cloudsync.providers IS 'Kinds of storage service: how to authenticate, which options and credentials cloudsync_connect takes, with a line of help each.';
 
 CREATE VIEW cloudsync.connections WITH (security_barrier) AS
     SELECT c.connection_id, c.name AS connection, c.provider, CASE WHEN a.known THEN coalesce(a.shown, a.account) END AS account, c.state,
@@ -18,7 +18,7 @@ CREATE VIEW cloudsync.connections WITH (security_barrier) AS
     JOIN cloudsync.account a ON a.account_id = c.account_id
     LEFT JOIN cloudsync.push_setting p ON p.connection_id = c.connection_id
     WHERE cloudsync.sees(c.tenant);
-COMMENT ON VIEW cloudsync.connections IS 'connections, also those that were disconnected, with their state and its reason';
+COMMENT ON VIEW cloudsync.connections IS 'Connections, also those that were disconnected: whose account, how they stand and why. No secret is in it.';
 
 CREATE VIEW cloudsync.push WITH (security_barrier) AS
     SELECT c.connection_id, c.name AS connection, p.auto_sync, p.root, p.folder, p.every, p.on_conflict, p.on_delete,
@@ -26,20 +26,20 @@ CREATE VIEW cloudsync.push WITH (security_barrier) AS
     FROM cloudsync.push_setting p
     JOIN cloudsync.connection c ON c.connection_id = p.connection_id
     WHERE c.state <> 'disconnected' AND cloudsync.sees(c.tenant);
-COMMENT ON VIEW cloudsync.push IS 'what cloudsync_set_push has set for each connection';
+COMMENT ON VIEW cloudsync.push IS 'What cloudsync_set_push has set for each connection.';
 
 CREATE VIEW cloudsync.procedure_folders WITH (security_barrier) AS
     SELECT c.connection_id, c.name AS connection, f.procedure, f.folder
     FROM cloudsync.procedure_folder f
     JOIN cloudsync.connection c ON c.connection_id = f.connection_id
     WHERE c.state <> 'disconnected' AND cloudsync.sees(c.tenant);
-COMMENT ON VIEW cloudsync.procedure_folders IS 'folders that procedures have of their own';
+COMMENT ON VIEW cloudsync.procedure_folders IS 'Folders that cloudsync_set_procedure_folder gave to procedures.';
 
 CREATE VIEW cloudsync.recipients WITH (security_barrier) AS
     SELECT r.recipient_id, r.name, r.email, r.external, r.created_by, r.created_at
     FROM cloudsync.recipient r
     WHERE cloudsync.sees(r.tenant);
-COMMENT ON VIEW cloudsync.recipients IS 'people for whom channels collect';
+COMMENT ON VIEW cloudsync.recipients IS 'People for whom channels collect.';
 
 CREATE VIEW cloudsync.channels WITH (security_barrier) AS
     SELECT h.channel_id, h.name AS channel, c.connection_id, c.name AS connection,
@@ -51,7 +51,7 @@ CREATE VIEW cloudsync.channels WITH (security_barrier) AS
     FROM cloudsync.channel h
     JOIN cloudsync.connection c ON c.connection_id = h.connection_id
     WHERE h.deleted_at IS NULL AND cloudsync.sees(h.tenant);
-COMMENT ON VIEW cloudsync.channels IS 'rules that collect from remote folders, with the next time each runs';
+COMMENT ON VIEW cloudsync.channels IS 'Rules that collect from remote folders, as cloudsync_create_channel and cloudsync_alter_channel set them, with the time of the next collection.';
 
 /*
  * The keys of all tracked dossiers whose tenant the session sees, read as the
@@ -141,7 +141,7 @@ CREATE VIEW cloudsync.dossiers WITH (security_barrier) AS
       AND NOT EXISTS (SELECT FROM cloudsync.run r WHERE r.connection_id = c.connection_id
                       AND r.state IN ('queued', 'running') AND r.kind = 'push'
                       AND r.dossiers_id = k.dossiers_id AND r.dossier = k.dossier);
-COMMENT ON VIEW cloudsync.dossiers IS 'each dossier at each connection that pushes: how it stands and until when it is due';
+COMMENT ON VIEW cloudsync.dossiers IS 'Each dossier at each connection that pushes: how it stands, and until when it is due.';
 
 CREATE VIEW cloudsync.files WITH (security_barrier) AS
     SELECT c.name AS connection, f.dossier, f.file_key, COALESCE(f.path, f.intent_path) AS path, f.web_url,
@@ -150,7 +150,7 @@ CREATE VIEW cloudsync.files WITH (security_barrier) AS
     JOIN cloudsync.destination s ON s.destination_id = f.destination_id
     JOIN cloudsync.connection c ON c.connection_id = s.connection_id
     WHERE c.state <> 'disconnected' AND cloudsync.sees(c.tenant);
-COMMENT ON VIEW cloudsync.files IS 'each file at each connection that pushes, with its last error until it succeeds';
+COMMENT ON VIEW cloudsync.files IS 'Each file at each connection that pushes, with its last error until it succeeds.';
 
 CREATE VIEW cloudsync.folders WITH (security_barrier) AS
     SELECT c.name AS connection, c.provider, h.name AS channel, f.path AS folder_name, h.last_synced_at, h.synced_by,
@@ -168,7 +168,7 @@ CREATE VIEW cloudsync.folders WITH (security_barrier) AS
         GROUP BY s.channel_id, s.folder_no
     ) n ON n.channel_id = f.channel_id AND n.folder_no = f.folder_no
     WHERE h.deleted_at IS NULL AND cloudsync.sees(h.tenant);
-COMMENT ON VIEW cloudsync.folders IS 'connected folders: the folders of each channel, and when they were last looked at';
+COMMENT ON VIEW cloudsync.folders IS 'Connected folders: each folder of each channel, and when it was last looked at.';
 
 CREATE VIEW cloudsync.items WITH (security_barrier) AS
     SELECT i.item_id, c.name AS connection, h.name AS channel, f.path AS folder_name, i.name, i.path, i.kind, i.size,
@@ -178,7 +178,7 @@ CREATE VIEW cloudsync.items WITH (security_barrier) AS
     JOIN cloudsync.connection c ON c.connection_id = h.connection_id
     LEFT JOIN cloudsync.channel_folder f ON f.channel_id = i.channel_id AND f.folder_no = i.folder_no
     WHERE h.deleted_at IS NULL AND cloudsync.sees(h.tenant);
-COMMENT ON VIEW cloudsync.items IS 'what is in the channels'' folders, as last listed, and what became of it';
+COMMENT ON VIEW cloudsync.items IS 'What is in the channels'' folders, as last listed, and what became of it.';
 
 -- An operator sees the whole inbox of the tenant, others what is for them (B1).
 CREATE FUNCTION cloudsync.sees_document(tenant text, recipient text) RETURNS boolean
@@ -195,7 +195,7 @@ CREATE VIEW cloudsync.inbox WITH (security_barrier) AS
     JOIN cloudsync.connection c ON c.connection_id = d.connection_id
     JOIN cloudsync.channel h ON h.channel_id = d.channel_id
     WHERE d.state = 'waiting' AND cloudsync.sees_document(d.tenant, d.recipient);
-COMMENT ON VIEW cloudsync.inbox IS 'documents that wait to be entered';
+COMMENT ON VIEW cloudsync.inbox IS 'Documents that wait to be entered: for an operator all of the tenant''s, for others those that are for them.';
 
 -- A run that shared another's execution shows what that one did.
 CREATE VIEW cloudsync.history WITH (security_barrier) AS
@@ -208,11 +208,11 @@ CREATE VIEW cloudsync.history WITH (security_barrier) AS
     JOIN cloudsync.run lead ON lead.run_id = COALESCE(r.shared_run_id, r.run_id)
     LEFT JOIN cloudsync.channel h ON h.channel_id = r.channel_id
     WHERE cloudsync.sees(r.tenant);
-COMMENT ON VIEW cloudsync.history IS 'runs: pushes, collections and refreshes, waiting, at work and ended';
+COMMENT ON VIEW cloudsync.history IS 'Runs, each push, collection and refresh: waiting, at work and ended.';
 
 CREATE VIEW cloudsync.history_file WITH (security_barrier) AS
     SELECT r.run_id, f.action, f.path, f.size, f.sha256, f.error
     FROM cloudsync.run r
     JOIN cloudsync.run_file f ON f.run_id = COALESCE(r.shared_run_id, r.run_id)
     WHERE cloudsync.sees(r.tenant);
-COMMENT ON VIEW cloudsync.history_file IS 'each file that a run touched';
+COMMENT ON VIEW cloudsync.history_file IS 'Each file that a run touched.';

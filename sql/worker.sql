@@ -29,21 +29,20 @@ $$;
 CREATE VIEW cloudsync.activity WITH (security_barrier) AS
     SELECT a.run_id, a.connection_id, a.file, a.bytes_done, a.bytes_total, a.rate, a.eta, a.phase, a.pid
     FROM cloudsync.visible_activity() a;
-COMMENT ON VIEW cloudsync.activity IS 'what moves now, current to a second';
-COMMENT ON COLUMN cloudsync.activity.eta IS 'time left at that rate';
-COMMENT ON COLUMN cloudsync.activity.pid IS 'the worker''s process';
-COMMENT ON COLUMN cloudsync.activity.rate IS 'bytes a second, over the last five seconds about';
+COMMENT ON VIEW cloudsync.activity IS 'Transfers under way, current to a second.';
 
 -- CALL cloudsync_run(): all due work, here and now, by a worker of its own.
 CREATE PROCEDURE @extschema@.cloudsync_run(max_time interval DEFAULT NULL)
     LANGUAGE c AS 'MODULE_PATHNAME', 'cloudsync_run';
 COMMENT ON PROCEDURE @extschema@.cloudsync_run(interval) IS
-    'does all due work now, by a worker, and waits for it';
+    'Does all due work now, by a worker, and waits for it, for max_time at most. Not in a transaction block. '
+    'For cloudsync_operator without a tenant.';
 
 CREATE FUNCTION @extschema@.cloudsync_start_worker() RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'cloudsync_start_worker';
 COMMENT ON FUNCTION @extschema@.cloudsync_start_worker() IS
-    'keeps workers in this database until the server restarts';
+    'Keeps workers in this database until the server restarts, where the library is not preloaded. For '
+    'cloudsync_admin without a tenant.';
 
 -- These concern the whole database: for administrators without a tenant.
 CREATE FUNCTION @extschema@.cloudsync_suspend() RETURNS void
@@ -60,7 +59,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_suspend() IS
-    'holds all work in this database until cloudsync_resume';
+    'Holds all work in this database until cloudsync_resume. For cloudsync_admin without a tenant.';
 
 /*
  * Makes this copy the one that acts. The queue is not in a dump, so in a copy
@@ -103,7 +102,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_resume() IS
-    'makes this copy of the database the one that acts';
+    'Makes this copy of the database the one that acts, and compares all that was pushed once. For '
+    'cloudsync_admin without a tenant.';
 
 /*
  * A copy that shall never act: suspended, its secrets gone for good, and each
@@ -127,11 +127,12 @@ BEGIN
     PERFORM cloudsync.note('', 'detach', 'database', NULL, jsonb_build_object('connections', ended, 'secrets', forgotten));
     PERFORM cloudsync.wake(true);
     RAISE NOTICE USING MESSAGE = format('this copy is detached: it is suspended, and its %s active connections are disabled, and its %s secrets are gone', ended, forgotten),
-        HINT = 'Should it act again after all, run cloudsync_resume(), and for each connection cloudsync_enable() and, with its credentials, cloudsync_connect().';
+        HINT = 'Should it act again after all: SELECT cloudsync_resume(); and, for each connection, SELECT cloudsync_enable(name); and SELECT * FROM cloudsync_connect(provider, name, credentials);';
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_detach() IS
-    'suspends a copy of the database that shall never act';
+    'Suspends a copy of the database that shall never act, disables its connections and deletes its secrets. '
+    'For cloudsync_admin without a tenant.';
 
 -- A time as people read it: 0:07, 12:30, 1:02:03, 2 days 01:00.
 CREATE FUNCTION cloudsync.short_time(seconds double precision) RETURNS text
@@ -178,7 +179,7 @@ BEGIN
     IF run.run_id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('run %s does not exist', coalesce(cloudsync_progress.run_id::text, 'NULL')),
-            HINT = 'The view cloudsync.history lists the runs. A run that was rolled back is not among them.';
+            HINT = 'To see those there are: SELECT run_id, kind, state FROM cloudsync.history; A run that was rolled back is not among them.';
     END IF;
     about := format('%s %s', run.kind, run.run_id);
     IF run.state = 'queued' THEN
@@ -211,4 +212,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_progress(bigint) IS
-    'one line about a run, with a bar, rate and time left while bytes move; \watch makes it live';
+    'Gives one line about a run, with a bar while bytes move; \watch makes it live. For cloudsync_reader.';

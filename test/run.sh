@@ -68,7 +68,7 @@ for d in test/t test/cloud test/sql expected; do [ ! -d "$d" ] || cp -r "$d" "$w
 for name in "${units[@]}"; do cp "$build/build/unit/$name" "$work/unit/"; done
 # What the tests of the tree itself look at: names and the files with a version.
 git -c safe.directory='*' ls-files 2>/dev/null | sed 's,/.*,,' | sort -u >"$work/tree/top-level" || true
-cp -r META.json CHANGELOG.md README.md cloudsync.control Makefile src include docs "$work/tree/"
+cp -r META.json CHANGELOG.md README.md cloudsync.control Makefile sql src include docs "$work/tree/"
 mkdir "$work/tree/test"
 cp -r test/common.sh test/cppcheck.h test/demo "$work/tree/test/"
 

@@ -6,6 +6,7 @@
 # PostgreSQL's packages make and start a cluster "main" when they are first
 # installed. Nothing here uses it, so where no server was installed before, a
 # drop-in setting keeps them from making one; it is removed again afterwards.
+# Of prometheus, promtool alone is used: its service is neither started nor enabled.
 set -euo pipefail
 
 say() { printf '%s\n' "setup: $*"; }
@@ -63,11 +64,11 @@ if [ -z "$major" ]; then
 fi
 
 packages=(gcc make libc6-dev perl "postgresql-$major" "postgresql-server-dev-$major"
-	libssl-dev libcurl4-openssl-dev libexpat1-dev libipc-run-perl cppcheck
+	"postgresql-$major-cron" libssl-dev libcurl4-openssl-dev libexpat1-dev libipc-run-perl cppcheck
 	apache2-bin nginx-light libnginx-mod-http-dav-ext rclone
 	swift-proxy swift-account swift-container swift-object python3 openssl
 	python3-aiohttp python3-cryptography python3-dropbox python3-msal python3-google-auth
-	python3-googleapi tesseract-ocr tesseract-ocr-fra tesseract-ocr-eng poppler-utils bubblewrap)
+	python3-googleapi tesseract-ocr tesseract-ocr-fra tesseract-ocr-eng poppler-utils bubblewrap prometheus)
 if [ "${1:-}" = --list ]; then
 	printf '%s\n' "${packages[@]}"
 	exit 0
@@ -85,10 +86,19 @@ dropin=/etc/postgresql-common/createcluster.d/cloudsync-setup.conf
 no_cluster() {
 	"${as_root[@]}" sh -c "mkdir -p ${dropin%/*} && echo 'create_main_cluster = false' > $dropin"
 }
+no_service=
+cleanup=()
+trap 'for file in "${cleanup[@]}"; do "${as_root[@]}" rm -f "$file"; done' EXIT
 if ! installed "postgresql-$major"; then
 	say "no database cluster is made or started by this (pg_createcluster makes one)"
-	trap '"${as_root[@]}" rm -f "$dropin"' EXIT
+	cleanup+=("$dropin")
 	no_cluster
+fi
+if ! installed prometheus && [ ! -e /usr/sbin/policy-rc.d ]; then
+	cleanup+=(/usr/sbin/policy-rc.d)
+	"${as_root[@]}" sh -c "printf '%s\n' '#!/bin/sh' 'case \$1 in prometheus*) exit 101 ;; esac' >/usr/sbin/policy-rc.d &&
+		chmod 755 /usr/sbin/policy-rc.d"
+	no_service=yes
 fi
 if ! apt install -y --no-install-recommends "${missing[@]}"; then
 	# The lists may be older than what the mirror still has.
@@ -96,4 +106,7 @@ if ! apt install -y --no-install-recommends "${missing[@]}"; then
 	say "apt-get update"
 	apt update
 	apt install -y --no-install-recommends "${missing[@]}" || die "apt-get install failed"
+fi
+if [ -n "$no_service" ] && command -v systemctl >/dev/null; then
+	"${as_root[@]}" systemctl --quiet disable prometheus 2>/dev/null || true
 fi

@@ -53,13 +53,14 @@ ask_of(const char *connection, CsOpKind op, const char *path, CsAsk *ask,
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("connection \"%s\" does not exist", connection),
-				 errhint("The view cloudsync.connections lists those that "
-						 "do.")));
+				 errhint("To see those there are: SELECT connection, state "
+						 "FROM cloudsync.connections;")));
 	why = cs_why_suspended();
 	if (why != NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("cloudsync is suspended"), errdetail("%s.", why),
-						errhint("See cloudsync_status().")));
+						errhint("To see what to do: SELECT * FROM "
+								"cloudsync_status();")));
 	ask->database = MyDatabaseId;
 	ask->connection_id = cs_get_int64(0, 1, 0);
 	ask->op = op;

@@ -405,7 +405,8 @@ warn(Capture *capture, Relation rel)
 			 errmsg("changes of table \"%s\" are not noted by cloudsync",
 					RelationGetRelationName(rel)),
 			 errdetail("%s", capture->problem),
-			 errhint("Untrack the table and track it again.")));
+			 errhint("Track it again: SELECT cloudsync_untrack(dossiers); "
+					 "SELECT cloudsync_track(dossiers, files);")));
 }
 
 /* Keys are compared as text everywhere, so their text is made under one setting. */

@@ -44,8 +44,9 @@ cloudsync_normal_folder(PG_FUNCTION_ARGS)
 						folder[0] == '\0'
 							? errdetail("The path is empty.")
 							: errdetail("The path %s.", why),
-						errhint("Give an absolute path such as /Inbox, or "
-								"id:... as cloudsync_browse shows it.")));
+						errhint("Give an absolute path such as /Inbox, or a "
+								"remote_id as id:... To see those there are: "
+								"SELECT * FROM cloudsync_browse(connection);")));
 	PG_RETURN_TEXT_P(cstring_to_text(
 		pg_any_to_server(path, (int) strlen(path), PG_UTF8)));
 }

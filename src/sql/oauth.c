@@ -151,7 +151,8 @@ cloudsync_exchange_code(PG_FUNCTION_ARGS)
 	if (why != NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("cloudsync is suspended"), errdetail("%s.", why),
-						errhint("See cloudsync_status().")));
+						errhint("To see what to do: SELECT * FROM "
+								"cloudsync_status();")));
 	SPI_finish();
 	cs_ask(&ask, take_nothing, NULL, NULL);
 	PG_RETURN_VOID();

@@ -418,7 +418,8 @@ check_reach(const CsProvider *provider, const char *purpose, const char *url)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("connections to \"%s\" are not allowed", place.data),
 				 errhint("A superuser adds \"%s=%s\" to the setting "
-						 "\"cloudsync.allowed_endpoints\".",
+						 "\"cloudsync.allowed_endpoints\" by ALTER SYSTEM, "
+						 "then: SELECT pg_reload_conf();",
 						 purpose, place.data)));
 }
 
@@ -472,8 +473,10 @@ check_local_root(void)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("provider \"local\" is disabled"),
 				 errdetail("The setting \"cloudsync.local_root\" is empty."),
-				 errhint("A superuser sets it, in the server's configuration, "
-						 "to the folder below which the provider may work.")));
+				 errhint("A superuser sets it to the folder below which the "
+						 "provider may work: ALTER SYSTEM SET "
+						 "cloudsync.local_root = '/srv/cloud'; SELECT "
+						 "pg_reload_conf();")));
 	if (access(cs_local_root, F_OK) != 0)
 		return;
 	if (!cs_local_root_ok(DataDir, cs_local_root, &failure))

@@ -216,14 +216,16 @@ cs_acting_tenant(void)
 	if (!OidIsValid(role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("cloudsync cannot be used within a security-restricted operation")));
+				 errmsg("cloudsync cannot be used within a security-restricted operation"),
+				 errhint("Call it in a statement of your own, not in an index, a materialized view or a maintenance command.")));
 	tenant = tenant_of(role);
 	if (tenant[0] == '\0' && cs_require_tenant)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("no tenant is set for this session"),
 				 errdetail("cloudsync.require_tenant is on."),
-				 errhint("Set cloudsync.tenant (for members of cloudsync_app), or give the role a row in cloudsync.role_tenant.")));
+				 errhint("As a member of cloudsync_app: SET cloudsync.tenant = '...'; "
+						 "for another role: INSERT INTO cloudsync.role_tenant VALUES (role, tenant);")));
 	return tenant;
 }
 

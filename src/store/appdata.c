@@ -32,7 +32,8 @@ relation_owner(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("tracked table with OID %u does not exist any more", relid),
-				 errhint("Stop tracking it with cloudsync_untrack().")));
+				 errhint("End its tracking: SELECT cloudsync_untrack(%u);",
+						 relid)));
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
@@ -57,7 +58,8 @@ column_name(Oid relid, AttrNumber column, const char *was)
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of tracked table %s does not exist any more",
 						was ? was : "", relation_name(relid)),
-				 errhint("Track the table again with cloudsync_track().")));
+				 errhint("Track it again: SELECT cloudsync_untrack(dossiers); "
+						 "SELECT cloudsync_track(dossiers, files);")));
 	return pstrdup(quote_identifier(name));
 }
 
@@ -160,7 +162,8 @@ cs_dossier_table_open(int dossiers_id, bool complete)
 				   1, types, values, NULL, true) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the dossier's table is not tracked any more")));
+				 errmsg("the dossier's table is not tracked any more"),
+				 errhint("Track it again: SELECT cloudsync_track(dossiers, files);")));
 	relid = (Oid) cs_get_int64(0, 1, 0);
 	table->dossiers_id = dossiers_id;
 	table->owner = relation_owner(relid);

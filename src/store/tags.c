@@ -388,8 +388,8 @@ tracked_column(const CsTag *tag, const CsTagTable *table)
 						errdetail("Table %s is tracked without a column of "
 								  "procedures.",
 								  table_name(table->dossiers)),
-						errhint("Name it to cloudsync_track with procedure => "
-								"'column'.")));
+						errhint("Name it: SELECT cloudsync_track(dossiers, "
+								"files, procedure => 'column');")));
 	if (!is_column(table->dossiers, attnum))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),

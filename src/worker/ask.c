@@ -60,6 +60,24 @@ start_ask_worker(dsm_segment *segment)
 	return handle;
 }
 
+/* What the asking person can do about it. */
+static const char *
+way_out(CsFailureClass failure_class)
+{
+	switch (failure_class)
+	{
+		case CS_FAIL_GONE:
+			return "To see what is there: SELECT * FROM "
+				   "cloudsync_browse(connection, '/');";
+		case CS_FAIL_NEEDS_CONSENT:
+		case CS_FAIL_LOCKED:
+			return "To see what to do: SELECT * FROM cloudsync_status();";
+		default:
+			return "To see how it stands: SELECT connection, state, reason "
+				   "FROM cloudsync.connections;";
+	}
+}
+
 static void
 raise_failure(const CsFailure *failure)
 {
@@ -84,7 +102,8 @@ raise_failure(const CsFailure *failure)
 			break;
 	}
 	ereport(ERROR, (errcode(code), errmsg("%s", failure->message),
-					failure->detail[0] ? errdetail("%s", failure->detail) : 0));
+					failure->detail[0] ? errdetail("%s", failure->detail) : 0,
+					errhint("%s", way_out(failure->failure_class))));
 }
 
 static void
@@ -122,7 +141,10 @@ receive_message(shm_mq_handle *queue, TimestampTz deadline, StringInfo message)
 			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED),
 							errmsg("the provider did not answer within %d "
 								   "seconds",
-								   CS_ASK_TIMEOUT_MS / 1000)));
+								   CS_ASK_TIMEOUT_MS / 1000),
+							errhint("Try again, or see how it stands: SELECT "
+									"connection, state, reason FROM "
+									"cloudsync.connections;")));
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left,
 						 PG_WAIT_EXTENSION);

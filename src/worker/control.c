@@ -59,13 +59,16 @@ check_rights(const char *role, const char *function)
 	Oid group = get_role_oid(role, true);
 
 	if (OidIsValid(acting) && OidIsValid(group) &&
-		has_privs_of_role(acting, group) && cs_acting_sees_all())
+		has_privs_of_role(acting, group) && cs_acting_tenant()[0] == '\0')
 		return;
 	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					errmsg("permission denied for function %s", function),
 					errdetail("It concerns the whole database: it is for "
 							  "members of %s without a tenant.",
-							  role)));
+							  role),
+					errhint("Act for no tenant: RESET cloudsync.tenant; or "
+							"have a superuser GRANT %s TO the role.",
+							role)));
 }
 
 static void
@@ -83,8 +86,8 @@ check_may_act(void)
 	if (why != NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("cloudsync is suspended"), errdetail("%s.", why),
-						errhint("If this copy is to act, run SELECT "
-								"cloudsync_resume().")));
+						errhint("If this copy is to act: SELECT "
+								"cloudsync_resume();")));
 }
 
 static void
@@ -138,7 +141,9 @@ run_and_wait(CsProcessKind kind, int64 max_time)
 	pfree(handle);
 	if (error[0] != '\0')
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the worker stopped: %s", error)));
+						errmsg("the worker stopped: %s", error),
+						errhint("To see what to do: SELECT * FROM "
+								"cloudsync_status();")));
 	if (!done)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 						errmsg("the worker ended before its work was done"),
@@ -180,7 +185,9 @@ cloudsync_run(PG_FUNCTION_ARGS)
 	check_rights("cloudsync_operator", "cloudsync_run");
 	if (!PG_ARGISNULL(0) && max_time <= 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("max_time must be positive")));
+						errmsg("max_time must be positive"),
+						errhint("For example: CALL cloudsync_run('5 "
+								"minutes');")));
 	if (call == NULL || !IsA(call, CallContext) || call->atomic)
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
@@ -217,7 +224,8 @@ cloudsync_start_worker(PG_FUNCTION_ARGS)
 	check_rights("cloudsync_admin", "cloudsync_start_worker");
 	if (RecoveryInProgress())
 		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-						errmsg("no worker runs on a standby")));
+						errmsg("no worker runs on a standby"),
+						errhint("Call it after its promotion.")));
 	if (cs_shared != NULL)
 	{
 		CsDatabase *slot = cs_database_slot(MyDatabaseId, true);

@@ -53,7 +53,7 @@ foreach my $file (grep({ /\.[ch]$/ } files_below("$tree/src")), map { "../includ
 		push @rude, "$file: $1"
 		  if $said =~ /\berrmsg(?:_plural)?\(\s*("[A-Z][a-z].*?")/s || $said =~ /\berrmsg\(\s*("[^"]*\.")\s*[,)]/s;
 		push @rude, "$file: $1"
-		  if $said =~ /\berr(?:hint|detail)\(\s*("[^"%]*[^".%]")\s*[,)]/s;
+		  if $said =~ /\berr(?:hint|detail)\(\s*("[^"%]*[^".;%]")\s*[,)]/s;
 	}
 	my ($folder) = $file =~ m{^([a-z]+)/} or next;
 	next unless my $upper = $above{$folder};
@@ -67,6 +67,48 @@ is(join("\n", @asks), '', 'compat.h alone asks for the version of PostgreSQL');
 
 is(join("\n", @rude), '',
 	'errors have an SQLSTATE and the style of PostgreSQL: message lower-case without full stop, hint and detail as sentences');
+
+# Errors say what to type next: a HINT wherever a person can act, and a function
+# of ours that a HINT names stands there as a command.
+my @needs_none = (
+	'is changed by nobody',				# the audit
+	'sql/grants.sql does not say',		# while the install script is written
+	'is an AFTER trigger',				# nobody calls it
+	'could not take up work',			# said to the log, like those below
+	'cloudsync could not renew',
+	'no tracked table has the number',	# asked by our own functions alone
+	'table %u does not exist',
+	'of the dictionary is not known');	# ours has one, made by the install script
+my @helpless;
+my $commanded = sub {
+	my ($where, $hint) = @_;
+	push @helpless, "$where: $1 is no command in: $hint"
+	  if $hint =~ /(?<!SELECT )(?<!FROM )(?<!CALL )(?<!SELECT sync\.)\b(cloudsync_(?!app\b|admin\b|operator\b|reader\b)\w+)/;
+};
+foreach my $file (grep { /\.sql$/ } files_below("$tree/sql"))
+{
+	my $text = read_file("$tree/sql/$file");
+	while ($text =~ /RAISE (?:EXCEPTION|WARNING|NOTICE)(.*?);\n/gs)
+	{
+		my $said = $1 =~ s/\s+/ /gr;
+		next if grep { index($said, $_) >= 0 } @needs_none;
+		if ($said =~ /HINT = (.*)/) { $commanded->("sql/$file", $1) }
+		else { push @helpless, "sql/$file: no HINT in $said" }
+	}
+}
+foreach my $file ((map { "sql/$_" } files_below("$tree/src/sql")), map({ "worker/$_.c" } qw(ask control)), 'store/appdata.c', 'store/tags.c')
+{
+	my $text = read_file("$tree/src/$file");
+	$text =~ s/"\s*\n\s*"//g;
+	while ($text =~ /\bereport\((?:ERROR|WARNING)\b(.*?)\);\n/gs)
+	{
+		my $said = $1 =~ s/\s+/ /gr;
+		next if grep { index($said, $_) >= 0 } @needs_none;
+		if ($said =~ /\berrhint\((.*)/) { $commanded->("src/$file", $1) }
+		else { push @helpless, "src/$file: no HINT in $said" }
+	}
+}
+is(join("\n", @helpless), '', 'errors that a person can act on say what to type');
 
 my ($table) = read_file("$tree/docs/internals.md") =~ /^## Crash points(.*?)^## /ms;
 my @documented = $table =~ /^\| `([^`]+)` \|/mg;
