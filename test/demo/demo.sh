@@ -36,6 +36,7 @@ finish() {
 	if [ -d "$data" ]; then
 		step "Where everything is"
 		say "cloud storage   $drive"
+		[ ! -s "$work/report.html" ] || say "report          $work/report.html (open it in a browser)"
 		say "server log      $work/server.log"
 		say "data directory  $data (the server is stopped; nothing is left running)"
 		say "remove it all   rm -rf $work"
@@ -97,6 +98,7 @@ cd "$work"	# the clone may be where the server's user cannot go
 as initdb -D "$data" -U postgres -A trust -E UTF8 --no-locale >"$work/initdb.log"
 as mkdir -p "$drive/Scans"
 as perl "$work/make_files.pl" "$work/files"
+as pdftoppm -q -r 150 -gray -png -singlefile "$work/files/letter.pdf" "$work/files/scan"
 {
 	stage_settings "$stage"
 	echo "listen_addresses = ''"
@@ -183,7 +185,7 @@ SQL
 step "Collect: somebody drops documents into the drive's folder Scans"
 drop invoice-2026-118.pdf invoice-2026-118.pdf
 drop bank-statement-october.pdf bank-statement-october.pdf
-drop receipt.png "receipt taxi.png"
+drop scan.png "scan 0012.png"
 sql <<'SQL'
 SELECT cloudsync_add_recipient('Claire Dubois', 'claire@firm.example');
 SELECT cloudsync_create_channel('Firm drive', 'Scans', '{/Scans}', 'Claire Dubois', 'Incoming mail',
@@ -204,6 +206,16 @@ SQL
 [ "$(value 'SELECT count(*) FROM cloudsync.inbox')" = 4 ] || { say "demo: not each document once" >&2; exit 1; }
 say "Four different documents, each once, however often they are dropped."
 
+step "What is in them: text layers and scans are read outside of the server, and searched"
+wait_until "all documents to be read" "SELECT count(*) = 0 FROM cloudsync.inbox WHERE ocr_state = 'pending'"
+sql <<'SQL'
+SELECT document_id, name, media_type, ocr_state, pages, left(excerpt, 60) AS excerpt FROM cloudsync.inbox ORDER BY 1;
+SELECT document_id, name, headline FROM cloudsync_search('letterheads');
+SQL
+[ "$(value "SELECT name FROM cloudsync_search('letterheads')")" = "scan 0012.png" ] ||
+	{ say "demo: the scan's text was not found" >&2; exit 1; }
+say "The scan is a picture: its text was read by OCR."
+
 step "What happened"
 sql <<'SQL'
 SELECT run_id, kind, coalesce(channel, dossier) AS what, origin, requested_by, state,
@@ -214,3 +226,5 @@ SELECT connection, provider, channel, folder_name, synced_by, auto_sync, items, 
 FROM cloudsync.folders;
 SELECT * FROM cloudsync_status();
 SQL
+as "${psql[@]}" -U firm -At -o "$work/report.html" -c 'SELECT cloudsync_report()'
+say "The report, one page for a browser: $work/report.html"

@@ -87,5 +87,7 @@ put('notes.txt', "Called the customer: payroll figures follow on Monday.\n");
 put('site-plan.png', png(320, 200, 240, 170, 90));
 put('invoice-2026-118.pdf', pdf('Invoice 2026-118', 'Papeterie Centrale', '184.20 EUR'));
 put('bank-statement-october.pdf', pdf('Statement of account', 'October 2026'));
-put('receipt.png', png(180, 260, 250, 250, 240));
+# printed and scanned by the demo: there is no text in the picture
+put('letter.pdf', pdf('Imprimerie du Rhone', '', 'Invoice 2026-140', 'Four hundred letterheads',
+		'Amount due within thirty days: 312.40 EUR'));
 put('invoice-2026-131.pdf', pdf('Invoice 2026-131', 'Electricite Rhone', '96.75 EUR'));

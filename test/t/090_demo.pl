@@ -21,6 +21,9 @@ like($said, qr{\(annual-accounts\.pdf was moved, not sent again},
 	'what only got another folder was moved');
 like($said, qr{invoice 118 \(copy\)\.pdf +\| duplicate}, 'the copy is a duplicate');
 like($said, qr{\| Scans +\| /Scans +\| firm +\|}, 'the folder was synced last by the role that asked');
+like($said, qr{scan 0012\.png +\| .*<b>letterheads</b>}, 'a scan is found by a word in it');
+my ($report) = $said =~ /^report +(\S+)/m;
+like(read_file($report // '') // '', qr{^<!DOCTYPE html>.*</html>\s*\z}si, 'the report is where it says');
 my ($data) = $said =~ /^data directory +(\S+)/m;
 ok($data && !-e "$data/postmaster.pid", 'its server is stopped');
 

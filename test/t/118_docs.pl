@@ -12,6 +12,7 @@ $ENV{CLOUDSYNC_TREE} or plan skip_all => 'runs from test/run.sh';
 
 my $node = new_cluster('docs', conf => <<'CONF');
 max_worker_processes = 32
+cloudsync.ocr = on
 cloudsync.allowed_endpoints = 'content=https://files.example.com, webdav=https://cloud.example.com, s3=https://minio.example.com:9000'
 CONF
 my $root = local_root($node);

@@ -73,7 +73,7 @@ SQL
 
 # --- many customers in one database ---------------------------------------------------
 
-my $node = new_cluster('kitchen', conf => "max_worker_processes = 32\n");
+my $node = new_cluster('kitchen', conf => "max_worker_processes = 32\ncloudsync.ocr = on\n");
 my $root = local_root($node);
 firm($node, 'tenants');
 mkdir "$root/acme";
