@@ -328,6 +328,8 @@ SQL
 	$node->poll_query_until('inbox', q{SELECT count(*) = 4 AND bool_and(ocr_state <> 'pending') FROM cloudsync.document});
 	page_runs('docs/inbox.md', 'inbox');
 }
+connected('channels', 'Drive');
+page_runs('docs/channels.md', 'channels');
 connected('operations', 'Drive');
 page_runs('docs/operations.md', 'operations');
 database('security');
