@@ -31,8 +31,7 @@ sub sql
 {
 	my ($sql) = @_;
 	open my $psql, '-|', $ENV{PSQL}, '-XqAt', '-v', 'ON_ERROR_STOP=1', '-c', $sql or die "psql: $!";
-	local $/;
-	my $said = <$psql> // '';
+	my $said = join '', <$psql>;
 	close $psql or die "failed: $sql\n";
 	chomp $said;
 	return $said;
@@ -68,23 +67,25 @@ sub requests
 	return scalar grep { $_->{host} !~ /^(oauth|login)$/ && $_->{route} !~ /token$/ } $cloud->requests({ service => $service->{act}, since => $mark });
 }
 
-# A run to its end: seconds and requests.
+# What is queued, to the end of its run: seconds and requests.
 sub run_it
 {
-	my ($call, $between) = @_;
-	my ($mark, $began) = ($cloud->mark, time);
-	my $run = sql("SET client_min_messages = error; SELECT $call");
-	until_true("SELECT finished_at IS NOT NULL FROM cloudsync.history WHERE run_id = $run", $between);
-	my ($state, $took) = split /\|/, sql("SELECT state || coalesce(': ' || error, ''), extract(epoch FROM finished_at - requested_at) FROM cloudsync.history WHERE run_id = $run");
-	die "$call: $state\n" if $state ne 'succeeded';
+	my ($title, $statement, $between) = @_;
+	my $mark = $cloud->mark;
+	my $last = sql('SELECT coalesce(max(run_id), 0) FROM cloudsync.history');
+	sql("SET client_min_messages = error; SELECT $statement");
+	my $this = "FROM cloudsync.history WHERE run_id > $last AND (channel = '$title' OR dossier = '$title')";
+	until_true("SELECT count(*) = 1 AND bool_and(finished_at IS NOT NULL) $this", $between);
+	my ($state, $took) = split /\|/, sql("SELECT state || coalesce(': ' || error, ''), extract(epoch FROM finished_at - requested_at) $this");
+	die "$statement: $state\n" if $state ne 'succeeded';
 	return ($took, requests($mark));
 }
 
-sub channel
+# A channel that is listed at once, and otherwise when it is asked to.
+sub followed
 {
-	my ($title, $folder, $more) = @_;
-	sql("SELECT cloudsync_create_channel('$name', '$title', '{$folder}', 'bench', 'Mail', auto_collect => false" . ($more // '') . ')');
-	return;
+	my ($title, $folder) = @_;
+	return "cloudsync_create_channel('$name', '$title', '{$folder}', 'bench', 'Mail', auto_collect => true, collect_every => '1 year', include => '{*.pdf}')";
 }
 
 # Of the workers: the most that one ever had, and what is its own, in MiB.
@@ -109,9 +110,8 @@ sub list
 	foreach my $items (int($most / 100), $most)
 	{
 		act(bulk => path => "/Big$items", count => $items, size => 20, quiet => JSON::PP::true);
-		channel("$name $items", "/Big$items", ", include => '{*.pdf}'");
 		my ($peak, $own) = (0, 0);
-		my ($took, $n) = run_it("cloudsync_refresh_items('$name $items')", sub {
+		my ($took, $n) = run_it("$name $items", followed("$name $items", "/Big$items"), sub {
 			my @now = memory();
 			($peak, $own) = ($now[0] > $peak ? $now[0] : $peak, $now[1] > $own ? $now[1] : $own);
 		});
@@ -126,13 +126,12 @@ sub poll
 {
 	my ($files) = @_;
 	act(bulk => path => '/Polled', count => $files, size => 20, quiet => JSON::PP::true);
-	channel("$name polled", '/Polled', ", include => '{*.pdf}'");
-	my ($took, $n) = run_it("cloudsync_refresh_items('$name polled')");
+	my ($took, $n) = run_it("$name polled", followed("$name polled", '/Polled'));
 	printf "%-9s %8d files: listed by %d requests in %.0f s\n", $name, $files, $n, $took;
-	($took, $n) = run_it("cloudsync_refresh_items('$name polled')");
+	($took, $n) = run_it("$name polled", "cloudsync_refresh_items('$name polled')");
 	printf "%-9s %8d files: a poll that finds nothing is %d request, %.2f s\n", $name, $files, $n, $took;
 	act(add => path => "/Polled/new $_.pdf", text => "pdf $_", content => "pdf $_") foreach 1 .. 10;
-	($took, $n) = run_it("cloudsync_collect('$name polled')");
+	($took, $n) = run_it("$name polled", "cloudsync_collect('$name polled')");
 	my $documents = sql("SELECT count(*) FROM cloudsync.document d JOIN cloudsync.channel h USING (channel_id) WHERE h.name = '$name polled'");
 	die "$documents documents instead of 10\n" if $documents != 10;
 	printf "%-9s %8d files: ten new ones are %d requests\n", $name, $files, $n;
@@ -170,16 +169,16 @@ sub latency
 		sql("UPDATE dossier SET title = 'Dossier ' || id WHERE id = $dossier");
 		sql("INSERT INTO file (dossier_id, name, content) SELECT $dossier, 'file ' || n, convert_to(repeat(md5('$dossier ' || n), 64), 'UTF8') FROM generate_series(1, $files) n");
 		$cloud->latency($milliseconds / 1000);
-		my %now = (up => [ run_it("cloudsync_push_dossier(${dossier}::bigint, '$name')") ]);
+		my %now = (up => [ run_it($dossier, "cloudsync_push_dossier(${dossier}::bigint, '$name')") ]);
 		$cloud->latency(0);
 		same("dossier $dossier at $name", [ map { $_->{sha256} // () } @{ act(tree => path => "/CloudSync/Dossier $dossier") } ],
 			[ split /\n/, sql("SELECT encode(sha256(content), 'hex') FROM file WHERE dossier_id = $dossier") ]);
 		# what we pushed is never collected: a customer's files are
 		my @texts = map { "document $dossier $_ " x 64 } 1 .. $files;
 		act(add => path => "/In $dossier/file $_", text => $texts[$_ - 1], content => $texts[$_ - 1]) foreach 1 .. $files;
-		channel("$name $dossier", "/In $dossier");
+		sql("SELECT cloudsync_create_channel('$name', '$name $dossier', '{/In $dossier}', 'bench', 'Mail', auto_collect => false)");
 		$cloud->latency($milliseconds / 1000);
-		$now{down} = [ run_it("cloudsync_collect('$name $dossier')") ];
+		$now{down} = [ run_it("$name $dossier", "cloudsync_collect('$name $dossier')") ];
 		$cloud->latency(0);
 		same("documents of $name $dossier", [ split /\n/, sql("SELECT encode(sha256(cloudsync_content(d.document_id)), 'hex') FROM cloudsync.document d
 			JOIN cloudsync.channel h USING (channel_id) WHERE h.name = '$name $dossier'") ], [ map { sha256_hex($_) } @texts ]);

@@ -190,7 +190,7 @@ LIST_FOLDER = Struct(
     path=FOLDER, recursive=NO, include_media_info=NO, include_deleted=NO, include_has_explicit_shared_members=NO,
     include_mounted_folders=YES, limit=(Integer(1, 2000), NULLABLE), shared_link=(Struct(url=(String(), REQUIRED),
     password=(String(), NULLABLE)), NULLABLE), include_property_groups=(Union(filter_some=List(String(least=1), 1)),
-    NULLABLE), include_non_downloadable_files=YES)
+    NULLABLE), include_non_downloadable_files=YES, include_restorable_info=NO)
 MOVE = {"from_path": WRITE, "to_path": WRITE}
 
 
@@ -240,7 +240,7 @@ ROUTES = {
         include_property_groups=(Union(filter_some=List(String(least=1), 1)), NULLABLE))),
     "files/list_revisions": Route("api", "rpc", META, Struct(
         path=PATH_OR_ID, mode=(Union(path=None, id=None), ("path", None)), limit=(Integer(1, 100), 10),
-        before_rev=(REV, NULLABLE))),
+        before_rev=(REV, NULLABLE), include_restorable_info=NO)),
     "files/download": Route("content", "download", READS, Struct(path=READ, rev=(REV, NULLABLE))),
     "files/export": Route("content", "download", READS, Struct(path=READ, export_format=(String(), NULLABLE))),
     "users/get_current_account": Route("api", "rpc", ACCOUNT),

@@ -44,7 +44,8 @@ def begin(work, argument):
     return {"user": work.account.user.id, "top": top.namespace or "", "folder": [n.key for n in tree.path_keys(node, top)],
             "id": node.id if argument["path"].startswith("id:") else None, "recursive": argument["recursive"],
             "limit": argument["limit"], "since": len(tree.events), "offset": 0, "generation": tree.reset_before,
-            "deleted": argument["include_deleted"], "at": [], "downloadable": not argument["include_non_downloadable_files"]}
+            "deleted": argument["include_deleted"], "at": [], "downloadable": not argument["include_non_downloadable_files"],
+            "restorable": argument["include_restorable_info"]}
 
 
 def folder_of(work, state):
@@ -93,7 +94,7 @@ def page(work, state, limit):
                 if not (state["downloadable"] and "no_download" in node.flags):
                     entries.append(entry_of(work, node, above))
             if state["deleted"]:
-                entries += deleted_below(work, top, folder, state["recursive"])
+                entries += deleted_below(work, top, folder, state)
             state["at"] = None
             more = len(work.tree.events) > state["since"]
             return entries, more
@@ -102,13 +103,18 @@ def page(work, state, limit):
         work.root = root
 
 
-def deleted_below(work, top, folder, recursive):
+def deleted_entry(name, keys, state, restorable):
+    told = deleted_metadata(None, name, keys)
+    return dict(told, is_restorable=restorable) if state["restorable"] else told
+
+
+def deleted_below(work, top, folder, state):
     root, prefix = work.tree.prefix_of(top)
     base = prefix + tuple(n.key for n in work.tree.path_keys(folder, top))
     found = []
     for (where, keys), node in work.tree.deleted.items():
-        if where is root and work.tree.is_below(keys, base, recursive) and not exists(work, top, keys[len(prefix):]):
-            found.append(deleted_metadata(work, node.name, keys[len(prefix):]))
+        if where is root and work.tree.is_below(keys, base, state["recursive"]) and not exists(work, top, keys[len(prefix):]):
+            found.append(deleted_entry(node.name, keys[len(prefix):], state, True))
     return found
 
 
@@ -130,7 +136,8 @@ def changes(work, state, top, limit):
             return entries, True
         position = after
         if kind == "del":
-            entries.append(deleted_metadata(work, what, keys))
+            root, prefix = tree.prefix_of(top)
+            entries.append(deleted_entry(what, keys, state, (root, prefix + tuple(keys)) in tree.deleted))
         elif not (state["downloadable"] and "no_download" in what.flags):
             entries.append(entry_of(work, what, above))
     state["since"], state["offset"] = end, 0

@@ -200,6 +200,13 @@ same([(e[".tag"], e["path_display"]) for e in changed["entries"]],
 same(rpc("files/list_folder/continue", {"cursor": listed["cursor"]})[1]["entries"], changed["entries"], "a cursor can be used again")
 same(rpc("files/list_folder/continue", {"cursor": changed["cursor"]})[1]["entries"], [], "nothing more")
 refused(rpc("files/list_folder/continue", {"cursor": changed["cursor"][:-2]}), 400, "cursor", "half a cursor")
+act("dropbox", "add", path="/Gone/one", content="x")
+act("dropbox", "add", path="/Gone/two", content="x")
+act("dropbox", "delete", path="/Gone/one")
+# newer than the client whose word answers are held to
+told = json.loads(request("dropbox", "api", "/2/files/list_folder", JSON, json.dumps(
+    {"path": "/Gone", "include_deleted": True, "include_restorable_info": True}))[2])["entries"]
+same({e["name"]: e.get("is_restorable") for e in told}, {"one": True, "two": None}, "what can be restored is said of what is deleted")
 act("dropbox", "reset_cursors")
 refused(rpc("files/list_folder/continue", {"cursor": changed["cursor"]}), 409, "reset", "a reset")
 act("dropbox", "delete", path="/batch")

@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import dropbox_args  # noqa: E402
 
 # Newer than this client, or no matter of a pattern.
-NEWER = {"files/upload_session/append_batch", "before_rev"}
+NEWER = {"files/upload_session/append_batch", "before_rev", "include_restorable_info"}
 theirs = {"%s/%s%s" % (name, route.name, "" if route.version == 1 else "_v%d" % route.version): route
           for name, module in (("files", files), ("users", users), ("check", check), ("auth", auth))
           for route in module.ROUTES.values()}
