@@ -38,7 +38,7 @@ sub wait_reason
 	return;
 }
 
-sub secrets { return sql(q{SELECT string_agg(s.owner_kind, ' ' ORDER BY 1) FROM cloudsync.secret s JOIN cloudsync.connections c ON s.owner_id = c.connection_id WHERE c.connection = 'Drive' AND s.owner_kind <> 'app'}); }
+sub secrets { return sql(q{SELECT string_agg(s.owner_kind, ' ' ORDER BY 1) FROM cloudsync.secret s JOIN cloudsync.connections c ON s.owner_id = c.connection_id WHERE c.connection = 'Drive' AND s.owner_kind NOT IN ('app', 'consent')}); }
 
 sub renewals
 {
@@ -145,6 +145,15 @@ sub former
 	$cloud->clear;
 	connect_drive(grant('anna@example.com'), redirect_uri => 'https://app.example.com/other');
 	is(whose(), 'anna@example.com', 'and works again');
+
+	# a token that comes when its credentials were forgotten
+	$cloud->act('google', 'expire_tokens');
+	$fault = $cloud->fault({ service => 'google', route => 'token', kind => 'stall', at => 'before', seconds => 3 });
+	$session = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', q{SELECT * FROM cloudsync_check('Drive')} ], '>', \$out, '2>', \$err);
+	ok(wait_until(sub { $cloud->committed($fault) > 0 }), 'a token is on its way');
+	is(connect_drive("'{}'", redirect_uri => 'https://app.example.com/other'), 'pending', '... when the credentials are forgotten');
+	$session->finish;
+	is(secrets(), '', '... and is not stored');
 	return;
 }
 
