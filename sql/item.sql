@@ -21,6 +21,8 @@ CREATE TABLE cloudsync.item (
     modified_at timestamptz,
     remote_id text,
     remote_version text,
+    -- of the shortcut by which it is in the folder; remote_id is its target's
+    link_id text,
     -- by the service's word, if equal ones are equal bytes: 'sha256:' and
     -- hexadecimal, or in the service's own notation
     checksum text,
@@ -50,6 +52,7 @@ CREATE INDEX item_told ON cloudsync.item (channel_id, state) WHERE state IN ('fa
 CREATE INDEX item_unlisted ON cloudsync.item (channel_id) WHERE unlisted;
 CREATE INDEX item_path_key ON cloudsync.item (channel_id, path_key) WHERE path_key IS NOT NULL;
 CREATE INDEX item_remote_id ON cloudsync.item (remote_id, channel_id) WHERE path_key IS NOT NULL AND remote_id IS NOT NULL;
+CREATE INDEX item_link_id ON cloudsync.item (link_id, channel_id) WHERE link_id IS NOT NULL;
 CREATE INDEX item_move ON cloudsync.item (connection_id) WHERE move_to IS NOT NULL;
 -- Is a file of ours in the folder? (L7)
 CREATE INDEX pushed_file_remote_id ON cloudsync.pushed_file (destination_id, remote_id) WHERE remote_id IS NOT NULL;

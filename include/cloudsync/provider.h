@@ -65,6 +65,9 @@ typedef struct CsEntry
 							* the folder it is in; NULL: path says it. With
 							* feed_of_account all but what is gone has it, and
 							* path may be NULL: name is what it is called */
+	const char *link_id;   /* of the shortcut that leads to it: path and parent
+							* are the shortcut's, all else is its target's. By
+							* a cursor both ids may be told of. NULL: none */
 	bool gone; /* LIST by a cursor: it is not there any more, nor what was below
 				* it: what id names if there is one, else path. The listed
 				* folder itself, too: it is then looked for by its id */

@@ -38,13 +38,14 @@ enum
 	COL_KEY,
 	COL_CHECKSUM,
 	COL_UNLISTED,
+	COL_LINK,
 	N_COLUMNS
 };
 
 static const Oid column_types[N_COLUMNS] = {
 	TEXTOID, TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
 	TEXTOID, TEXTOID, BOOLOID, INT8OID, BYTEAOID,		TIMESTAMPTZOID,
-	TEXTOID, TEXTOID, BOOLOID};
+	TEXTOID, TEXTOID, BOOLOID,		TEXTOID};
 
 static const char *const kind_names[] = {"file", "folder", "other"};
 
@@ -121,6 +122,7 @@ enum
 	SEEN_KIND,
 	SEEN_REMOTE_ID,
 	SEEN_CHECKSUM,
+	SEEN_LINK,
 	SEEN_SAME_AS_ITEM,
 	SEEN_SAME_AS_RECORD
 };
@@ -185,7 +187,7 @@ look_up(CsCollect *c, const CsEntry *entries, int n_entries)
 		"OR EXISTS (SELECT FROM cloudsync.destination t JOIN cloudsync.pushed_file p "
 		"ON p.destination_id = t.destination_id WHERE t.account_id = $2 "
 		"AND p.remote_id = e.id AND p.remote_version = e.version), "
-		"i.kind, i.remote_id, i.checksum, b.sha256 = i.sha256, b.sha256 = r.sha256 "
+		"i.kind, i.remote_id, i.checksum, i.link_id, b.sha256 = i.sha256, b.sha256 = r.sha256 "
 		"FROM ROWS FROM (unnest($3), unnest($4), unnest($5), unnest($6), unnest($7)) "
 		"WITH ORDINALITY e (path, id, version, key, checksum, ord) "
 		"LEFT JOIN cloudsync.item i ON i.channel_id = $1 AND i.path = e.path "
@@ -310,6 +312,7 @@ add_if_changed(CsCollect *c, CsColumn *columns, const CsEntry *entry,
 	if (same_version && same_text(old_state, state) &&
 		same_text(old_kind, kind_names[entry->kind]) &&
 		same_text(cs_get_utf8(row, SEEN_REMOTE_ID), entry->id) &&
+		same_text(cs_get_utf8(row, SEEN_LINK), entry->link_id) &&
 		cs_get_bool(row, SEEN_VERIFY, false) == verdict.verify &&
 		cs_get_int64(row, SEEN_SIZE, -1) == entry->size &&
 		cs_get_timestamptz(row, SEEN_MODIFIED, 0) == modified &&
@@ -353,6 +356,8 @@ add_if_changed(CsCollect *c, CsColumn *columns, const CsEntry *entry,
 				  checksum == NULL);
 	cs_column_add(&columns[COL_UNLISTED],
 				  BoolGetDatum(enters(c, entry, old_kind, lives)), false);
+	cs_column_add(&columns[COL_LINK], entry->link_id ? cs_text_from_utf8(entry->link_id) : 0,
+				  entry->link_id == NULL);
 	return true;
 }
 
@@ -380,11 +385,11 @@ write_items(CsCollect *c, CsColumn *columns)
 	n = cs_execute(
 		"INSERT INTO cloudsync.item AS i (path, name, kind, size, modified_at, remote_id, "
 		"remote_version, state, reason, verify, document_id, sha256, unchanged_since, "
-		"path_key, checksum, unlisted, connection_id, channel_id, folder_no, listing) "
-		"SELECT e.*, $17, $18, $19, $20 "
+		"path_key, checksum, unlisted, link_id, connection_id, channel_id, folder_no, listing) "
+		"SELECT e.*, $18, $19, $20, $21 "
 		"FROM ROWS FROM (unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), "
 		"unnest($7), unnest($8), unnest($9), unnest($10), unnest($11), unnest($12), unnest($13), "
-		"unnest($14), unnest($15), unnest($16)) e "
+		"unnest($14), unnest($15), unnest($16), unnest($17)) e "
 		"ON CONFLICT (channel_id, path) DO UPDATE SET name = excluded.name, kind = excluded.kind, "
 		"size = excluded.size, modified_at = excluded.modified_at, remote_id = excluded.remote_id, "
 		"remote_version = excluded.remote_version, state = excluded.state, reason = excluded.reason, "
@@ -392,7 +397,7 @@ write_items(CsCollect *c, CsColumn *columns)
 		"unchanged_since = COALESCE(excluded.unchanged_since, i.unchanged_since), "
 		"path_key = excluded.path_key, checksum = excluded.checksum, "
 		"unlisted = excluded.unlisted OR (i.unlisted AND excluded.kind = 'folder'), "
-		"connection_id = excluded.connection_id, "
+		"link_id = excluded.link_id, connection_id = excluded.connection_id, "
 		"folder_no = excluded.folder_no, listing = excluded.listing, seen_at = clock_timestamp(), "
 		"attempts = CASE WHEN excluded.state = 'failed' THEN i.attempts ELSE 0 END, "
 		"next_try_at = CASE WHEN excluded.state = 'failed' THEN i.next_try_at END "

@@ -9,7 +9,7 @@
  *
  * Here a folder goes from step to step; what is stored of it is in
  * collect_folder.c, what pages show and tell is written by collect_items.c,
- * collect_tree.c and collect_feed.c.
+ * collect_tree.c, collect_feed.c and collect_change.c.
  */
 #include "postgres.h"
 

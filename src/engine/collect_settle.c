@@ -23,6 +23,8 @@
 #include "cloudsync/push.h"
 #include "settling.h"
 
+#define GONE_ATTEMPTS 3
+
 typedef struct Counts
 {
 	int done;
@@ -422,6 +424,17 @@ settle_without(CsCollect *c, CsFetch *f, CsItemState state,
 		cs_content_drop(f->writer);
 }
 
+/*
+ * Is it not there for good? Where only changes are followed, what is gone is told
+ * of; but what is there and could not be had this time is not told of again.
+ */
+static bool
+is_gone(const CsCollect *c, const CsFetch *f)
+{
+	return f->failure.failure_class == CS_FAIL_GONE &&
+		   (!c->job.connection->provider->incremental || f->attempts >= GONE_ATTEMPTS);
+}
+
 static void
 settle_one(CsCollect *c, CsFetch *f, Counts *counts, TimestampTz now)
 {
@@ -431,7 +444,7 @@ settle_one(CsCollect *c, CsFetch *f, Counts *counts, TimestampTz now)
 
 	if (!f->received)
 	{
-		if (f->failure.failure_class == CS_FAIL_GONE)
+		if (is_gone(c, f))
 			settle_without(c, f, CS_ITEM_GONE, NULL);
 		else if (f->failure.failure_class == CS_FAIL_REFUSED)
 			settle_without(c, f, CS_ITEM_EXCLUDED, f->failure.message);

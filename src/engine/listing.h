@@ -2,8 +2,8 @@
  * listing.h
  *	  What the parts of a collection's listing share: collect_list.c goes from
  *	  step to step, collect_items.c writes what pages show, collect_seen.c finds
- *	  what a full listing did not show, collect_tree.c and collect_feed.c apply
- *	  changes.
+ *	  what a full listing did not show, collect_tree.c, collect_feed.c and
+ *	  collect_change.c apply changes.
  */
 #ifndef CLOUDSYNC_LISTING_H
 #define CLOUDSYNC_LISTING_H
@@ -58,6 +58,14 @@ extern bool cs_feed_acquire(CsCollect *c, TimestampTz now);
 extern void cs_feed_release(CsCollect *c);
 /* Reads what there is in the feed; true when it was read. */
 extern bool cs_feed_read(CsCollect *c, TimestampTz now);
+
+/*
+ * collect_change.c, in a transaction: the ids that a page of the feed speaks of,
+ * and of the folders these are in; what the page makes of a channel's items.
+ */
+extern CsColumn cs_change_ids(const CsEntry *entries, int n_entries);
+extern void cs_change_apply(CsCollect *c, const CsEntry *entries, int n_entries,
+							const CsColumn *ids, TimestampTz now);
 
 /*
  * collect_folder.c, of the folder c->folder, in a transaction: it is up to date;

@@ -490,6 +490,6 @@ cs_push_take_page(CsPushJob *push)
 	}
 	else if (push->step == CS_PUSH_CONFIRM || push->step == CS_PUSH_CONFIRM_MANIFEST)
 		cs_push_confirm_page(push);
-	else if (push->step != CS_PUSH_SURVEY)
+	else if (push->step != CS_PUSH_SURVEY && push->step != CS_PUSH_SEND)
 		cs_push_look_page(push);
 }

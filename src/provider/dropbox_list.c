@@ -204,6 +204,10 @@ add_entry(CsConversation *c, CsResult *result, const CsJson *item)
 		note_folder(c, lower, path);
 	if (itself && !entry->gone)
 		return;
+	/* of what was asked for by its path, nothing is elsewhere */
+	if (!entry->gone && c->op.id == NULL &&
+		cs_path_below(path, c->op.path) == NULL)
+		return;
 	result->n_entries++;
 }
 

@@ -18,12 +18,16 @@
 #define API "https://www.googleapis.com"
 #define AUTHORIZE "https://accounts.google.com/o/oauth2/v2/auth"
 #define TOKEN "https://oauth2.googleapis.com/token"
+#define DOCS "https://docs.google.com"
 #define REVOKE "https://oauth2.googleapis.com/revoke"
 #define SCOPE "https://www.googleapis.com/auth/"
 #define DEFAULT_SCOPE "drive"
 
 static const CsProviderKey options[] = {
 	{"api_endpoint", "URL of the Drive API; Google's if not given.", false,
+	 CS_KEY_TEXT},
+	{"docs_endpoint",
+	 "URL of the host of Google's own documents; Google's if not given.", false,
 	 CS_KEY_TEXT},
 	{"token_endpoint", "URL of the token server; Google's if not given.", false,
 	 CS_KEY_TEXT},
@@ -226,6 +230,7 @@ open_service(const CsOption *list, CsFailure *failure)
 {
 	GdService *service;
 	const char *endpoint = option(list, "api_endpoint");
+	const char *docs = option(list, "docs_endpoint");
 	const char *drive_id = option(list, "drive_id");
 	const char *scope = option(list, "scope");
 	const char *format = option(list, "export");
@@ -238,6 +243,9 @@ open_service(const CsOption *list, CsFailure *failure)
 		return bad_option(failure, bad, why);
 	if (url == NULL)
 		return bad_option(failure, "api_endpoint", why);
+	docs = cs_url_normalize(docs != NULL ? docs : DOCS, &why);
+	if (docs == NULL)
+		return bad_option(failure, "docs_endpoint", why);
 	if (drive_id != NULL && !gd_id_ok(drive_id))
 		return bad_option(failure, "drive_id", "is no id of a shared drive");
 	for (const char *at = scope; at != NULL && *at != '\0'; at++)
@@ -251,6 +259,8 @@ open_service(const CsOption *list, CsFailure *failure)
 		return bad_option(failure, "export",
 						  "names a format that Google does not export to");
 	service->head.url = url;
+	service->head.more_urls[0] = docs;
+	service->docs = unconstify(char *, docs);
 	/* a shared drive is the same whoever uses it; else only ABOUT tells */
 	service->head.account = drive_id != NULL ? pstrdup(drive_id) : NULL;
 	/* the service breaks off requests over HTTP/2 now and then */
@@ -444,7 +454,8 @@ const CsProvider cs_provider_gdrive = {
 	.has_trash = true,
 	.look_before = true,
 	.rereads = GD_AHEAD,
-	.hosts = "www.googleapis.com, oauth2.googleapis.com, accounts.google.com",
+	.hosts = "www.googleapis.com, oauth2.googleapis.com, accounts.google.com, "
+			 "docs.google.com, *.googleusercontent.com",
 	.names = {.max_name_bytes = 255, .forbidden = ""},
 	.open = open_service,
 	.oauth = &oauth,

@@ -60,6 +60,7 @@ typedef struct GdService
 	CsService head;
 	char *drive_id;	  /* of a shared drive, or NULL */
 	const char *root; /* an id that stands for the root */
+	char *docs;		  /* host of the links of exports that are large */
 	char *formats;	  /* of exports, in order: " pdf "; NULL: none */
 
 	/* learnt on the way */
@@ -113,6 +114,7 @@ typedef struct GdLook
 	char id[GD_ID]; /* "": none */
 	char created[64];
 	bool is_folder;
+	bool incomplete; /* not all was looked at */
 } GdLook;
 
 /* A folder's path on the way to its id. */
@@ -210,6 +212,8 @@ struct CsConversation
 
 	/* GET */
 	const char *format; /* of an export */
+	char *link;			/* that has no limit of size, or NULL */
+	int hops;			/* that it led on */
 	int64 got;
 	bool again;
 	bool told; /* what the file is was asked for */
@@ -350,6 +354,8 @@ extern CsStep gd_put_arrived(CsConversation *c, const CsResponse *answer,
 							 CsRequest *request, CsResult *result);
 /* No answer, or that the id is in use: looks at it. */
 extern CsStep gd_put_check(CsConversation *c, CsRequest *request);
+/* Is the id refused under which it is to be made? */
+extern bool gd_id_is_useless(const CsConversation *c, const CsResponse *answer);
 extern void gd_take_hash(CsConversation *c, const CsResponse *answer);
 extern void gd_put_metadata(CsConversation *c, StringInfo json);
 extern CsStep gd_put_parent_gone(CsConversation *c, CsRequest *request,

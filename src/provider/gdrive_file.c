@@ -412,6 +412,7 @@ gd_entry_free(CsEntry *entry)
 	free_text(entry->version);
 	free_text(entry->checksum);
 	free_text(entry->parent_id);
+	free_text(entry->link_id);
 	free_text(entry->web_url);
 	memset(entry, 0, sizeof(*entry));
 }

@@ -3,7 +3,8 @@
  *	  GET of the Google Drive provider: one request where the listing has said
  *	  what the file is, gone on with after a break. The bytes are compared with
  *	  the MD5 that the version names. Google's own formats are exported, which
- *	  can be neither gone on with nor compared.
+ *	  can be neither gone on with nor compared; what is too large for an export
+ *	  (10 MB) comes by the link that Google names for that format.
  */
 #ifndef FRONTEND
 #include "postgres.h"
@@ -16,6 +17,7 @@
 #include "gdrive.h"
 
 #define MAX_BREAKS 8
+#define MAX_HOPS 4 /* of a link */
 
 enum
 {
@@ -24,6 +26,7 @@ enum
 	GET_LOOKED,
 	GET_TOLD,
 	GET_READ,
+	GET_LINKS,
 	GET_CHECKED
 };
 
@@ -31,7 +34,13 @@ enum
 static CsStep
 read_it(CsConversation *c, CsRequest *request)
 {
-	if (c->format != NULL)
+	if (c->link != NULL)
+	{
+		gd_ask(c, request, GET_READ, "GET", pstrdup(c->link));
+		/* where it leads on to knows no tokens */
+		request->anonymous = !cs_url_same_origin(c->link, c->service->docs);
+	}
+	else if (c->format != NULL)
 	{
 		char *type =
 			cs_url_encode(gd_format_mime(c->format, strlen(c->format)));
@@ -167,6 +176,96 @@ checked(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	return read_it(c, request);
 }
 
+/* Is it an export that is too large to be one? Of a PDF 500 may say so. */
+static bool
+is_too_large(const CsConversation *c, const CsResponse *answer)
+{
+	const char *problem;
+	const CsJson *json;
+	const CsJson *errors;
+
+	if (c->format == NULL || c->link != NULL || answer->error != 0)
+		return false;
+	if (answer->status == 500)
+		return strcmp(c->format, "pdf") == 0;
+	if (answer->status != 403 || answer->text_len <= 0)
+		return false;
+	json = cs_json_parse(answer->text, answer->text_len, &problem);
+	errors = cs_json_find(json, "error/errors");
+	for (errors = errors != NULL ? errors->first : NULL; errors != NULL;
+		 errors = errors->next)
+	{
+		const char *reason = cs_json_text(errors, "reason");
+
+		if (reason != NULL && strcmp(reason, "exportSizeLimitExceeded") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* An address as it can be asked for. */
+static bool
+is_address(const char *url)
+{
+	if (strlen(url) > 4000)
+		return false;
+	for (; *url != '\0'; url++)
+	{
+		if (*url <= ' ' || *url >= 0x7f)
+			return false;
+	}
+	return true;
+}
+
+/* The links of the document's formats: the one of ours, of the service's own. */
+static CsStep
+take_link(CsConversation *c, const CsResponse *answer, CsRequest *request,
+		  CsResult *result)
+{
+	CsFailure before = c->failure;
+	const CsJson *json = gd_json(c, answer, "look at", c->op.path);
+	const CsJson *link;
+
+	if (json == NULL)
+		return gd_give_failure(c, result);
+	link = cs_json_member(cs_json_member(json, "exportLinks"),
+						  gd_format_mime(c->format, strlen(c->format)));
+	if (link == NULL || link->kind != CS_JSON_STRING ||
+		!is_address(link->text) ||
+		!cs_url_same_origin(link->text, c->service->docs))
+	{
+		result->failure = before;
+		return CS_STEP_FAILED;
+	}
+	c->link = pstrdup(link->text);
+	return read_it(c, request);
+}
+
+/* It is elsewhere: where that is knows the document by the address alone. */
+static CsStep
+follow_link(CsConversation *c, const CsResponse *answer, CsRequest *request,
+			CsResult *result)
+{
+	const char *location = cs_http_header(answer, "location");
+
+	if (location == NULL || !is_address(location) || ++c->hops > MAX_HOPS ||
+		(strncmp(location, "https://", 8) != 0 &&
+		 !cs_url_same_origin(location, c->service->docs)))
+		return gd_fail(result, CS_FAIL_BROKEN, c->op.path,
+					   "is to be had at no safe address, as Google says");
+	c->link = pstrdup(location);
+	return read_it(c, request);
+}
+
+/* No export is one: somebody's, on the way. */
+static bool
+is_web_page(const CsResponse *answer)
+{
+	const char *type = cs_http_header(answer, "content-type");
+
+	return type != NULL && pg_strncasecmp(type, "text/html", 9) == 0;
+}
+
 /* The bytes have come, as far as they came. */
 static CsStep
 was_read(CsConversation *c, const CsResponse *answer, CsRequest *request,
@@ -177,6 +276,10 @@ was_read(CsConversation *c, const CsResponse *answer, CsRequest *request,
 
 	if (answer->body_failure != NULL)
 		return gd_failed(result, answer, "read", c->op.path);
+	/* an export's bytes are compared with nothing */
+	if (good && c->format != NULL && is_web_page(answer))
+		return gd_fail(result, CS_FAIL_RETRY_LATER, c->op.path,
+					   "could not be read: a web page came instead");
 	if (good)
 	{
 		c->got += answer->size;
@@ -200,7 +303,12 @@ was_read(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	/* all had come before the break */
 	if (answer->error == 0 && answer->status == 416 && c->got > 0)
 		return got_all(c, request, result);
+	if (c->link != NULL && answer->error == 0 && answer->status / 100 == 3)
+		return follow_link(c, answer, request, result);
 	gd_failure(&c->failure, answer, "read", c->op.path);
+	if (is_too_large(c, answer))
+		return gd_ask(c, request, GET_LINKS, "GET",
+					  gd_file_path(c->id, "fields=exportLinks"));
 	/* it may be one of Google's own, or a shortcut */
 	if (answer->error == 0 && answer->status == 403 && !c->told &&
 		c->failure.failure_class == CS_FAIL_REFUSED && c->format == NULL)
@@ -264,6 +372,8 @@ gd_get(CsConversation *c, const CsResponse *answer, CsRequest *request,
 			return told(c, request, result);
 		case GET_READ:
 			return was_read(c, answer, request, result);
+		case GET_LINKS:
+			return take_link(c, answer, request, result);
 		default: /* GET_CHECKED */
 			return checked(c, answer, request, result);
 	}

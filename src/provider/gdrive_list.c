@@ -100,6 +100,7 @@ follow(CsConversation *c, CsEntry *entry)
 		pfree(unconstify(char *, target.parent_id));
 	target.parent_id =
 		entry->parent_id != NULL ? pstrdup(entry->parent_id) : NULL;
+	target.link_id = pstrdup(entry->id);
 	gd_entry_free(entry);
 	*entry = target;
 }

@@ -25,6 +25,7 @@
 enum
 {
 	PUT_START,
+	PUT_DROPPED,
 	PUT_SEEN,
 	PUT_WAY,
 	PUT_LOOKED,
@@ -240,6 +241,14 @@ find_way(CsConversation *c, CsRequest *request, CsResult *result)
 }
 
 static CsStep
+look(CsConversation *c, CsRequest *request, CsResult *result)
+{
+	if (gd_id_ok(c->op.id))
+		return gd_ask_file(c, request, PUT_SEEN, c->op.id);
+	return find_way(c, request, result);
+}
+
+static CsStep
 start(CsConversation *c, CsRequest *request, CsResult *result)
 {
 	GdSession session;
@@ -260,10 +269,12 @@ start(CsConversation *c, CsRequest *request, CsResult *result)
 		c->is_new = c->from_session = session.is_new;
 		if (session.size == c->size && !c->op.session_is_stale)
 			c->upload = session.upload;
+		/* of other bytes: nobody goes on with it, whatever it says to that */
+		else if (session.upload != NULL &&
+				 cs_url_same_origin(session.upload, c->service->head.url))
+			return gd_ask(c, request, PUT_DROPPED, "DELETE", session.upload);
 	}
-	if (gd_id_ok(c->op.id))
-		return gd_ask_file(c, request, PUT_SEEN, c->op.id);
-	return find_way(c, request, result);
+	return look(c, request, result);
 }
 
 /* What we pushed before was looked at by its id, just before. */
@@ -424,13 +435,25 @@ go_on(CsConversation *c, CsRequest *request, CsResult *result)
 	return CS_STEP_CHECKPOINT;
 }
 
+/* See gdrive.h. In use, or one of an attempt before that is not taken any more. */
+bool
+gd_id_is_useless(const CsConversation *c, const CsResponse *answer)
+{
+	return answer->error == 0 && c->is_new &&
+		   (answer->status == 409 ||
+			(answer->status == 400 && c->from_session));
+}
+
 /* See gdrive.h. The service says that it has it. */
 CsStep
 gd_put_arrived(CsConversation *c, const CsResponse *answer, CsRequest *request,
 			   CsResult *result)
 {
 	if (!gd_take_file(c, answer, "write", c->op.path))
+	{
+		c->lost = true;
 		return gd_put_check(c, request);
+	}
 	if (c->file.trashed)
 	{
 		c->restarts = Max(c->restarts, 1);
@@ -458,7 +481,7 @@ was_sent(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	c->lost = gd_lost(answer);
 	if (c->lost)
 		c->sent = true;
-	if (c->lost || (answer->status == 409 && c->is_new))
+	if (c->lost || gd_id_is_useless(c, answer))
 		return gd_put_check(c, request);
 	if (gd_is_gone(answer) && c->is_new)
 		return gd_put_parent_gone(c, request, result);
@@ -509,6 +532,8 @@ gd_put(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	{
 		case PUT_START:
 			return start(c, request, result);
+		case PUT_DROPPED:
+			return look(c, request, result);
 		case PUT_SEEN:
 			return seen(c, answer, request, result);
 		case PUT_WAY:

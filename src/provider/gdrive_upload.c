@@ -141,7 +141,7 @@ begun(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	gd_failure(&c->failure, answer, "upload", c->op.path);
 	c->lost = false;
 	/* nothing can be seen of it yet; but an attempt before may have ended */
-	if (answer->error == 0 && answer->status == 409 && c->is_new)
+	if (gd_id_is_useless(c, answer))
 		return gd_put_check(c, request);
 	if (gd_is_gone(answer) && c->is_new)
 		return gd_put_parent_gone(c, request, result);

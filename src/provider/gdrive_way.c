@@ -71,7 +71,8 @@ ask_page(CsConversation *c, CsRequest *request, const char *token)
 	appendStringInfo(&path,
 					 "/drive/v3/files?supportsAllDrives=true"
 					 "&includeItemsFromAllDrives=true&pageSize=%d"
-					 "&fields=nextPageToken%%2Cfiles%%28id%%2Cname%%2C"
+					 "&fields=nextPageToken%%2CincompleteSearch%%2C"
+					 "files%%28id%%2Cname%%2C"
 					 "mimeType%%2CcreatedTime%%2CshortcutDetails%%29&q=%s",
 					 GD_PAGE, c->look.query);
 	if (service->drive_id != NULL)
@@ -162,6 +163,8 @@ gd_looked(CsConversation *c, const CsResponse *answer, CsRequest *request)
 
 	if (json == NULL)
 		return GD_FAIL;
+	if (cs_json_is_true(json, "incompleteSearch"))
+		c->look.incomplete = true;
 	for (const CsJson *file = files != NULL ? files->first : NULL; file != NULL;
 		 file = file->next)
 		consider(&c->look, file);
@@ -170,7 +173,15 @@ gd_looked(CsConversation *c, const CsResponse *answer, CsRequest *request)
 		ask_page(c, request, token);
 		return GD_ASK;
 	}
-	return c->look.id[0] != '\0' ? GD_OK : GD_ABSENT;
+	if (c->look.id[0] != '\0')
+		return GD_OK;
+	if (!c->look.incomplete)
+		return GD_ABSENT;
+	cs_failure_set(&c->failure, CS_FAIL_RETRY_LATER, NULL,
+				   "could not look for \"%s\": Google's search did not come to "
+				   "its end",
+				   c->op.path);
+	return GD_FAIL;
 }
 
 /* --- a folder's path --------------------------------------------------------------- */
@@ -393,20 +404,37 @@ another_id(CsConversation *c, CsRequest *request, CsResult *result)
 
 /* An answer to the request that makes a level. */
 static GdSub
-level_made(CsConversation *c, const CsResponse *answer, CsRequest *request)
+level_made(CsConversation *c, const CsResponse *answer, CsRequest *request,
+		   CsResult *result)
 {
 	GdWay *way = &c->way;
 
 	if (gd_good(answer))
 	{
-		(void) level_done(c, way->next_id, true);
-		return go_on(c, request);
+		if (gd_take_file(c, answer, "make folder", c->op.path))
+		{
+			if (strcmp(c->file.id, way->next_id) == 0)
+			{
+				(void) level_done(c, way->next_id, true);
+				return go_on(c, request);
+			}
+			cs_failure_set(&c->failure, CS_FAIL_BROKEN, NULL,
+						   "could not make folder \"%s\": the answer tells of "
+						   "another one",
+						   c->op.path);
+		}
 	}
-	gd_failure(&c->failure, answer, "make folder", c->op.path);
-	if (gd_is_gone(answer) && way->done > 0)
-		return restart(c, request, GD_FAIL);
-	if (answer->status != 409 && !gd_lost(answer))
-		return GD_FAIL;
+	else
+	{
+		gd_failure(&c->failure, answer, "make folder", c->op.path);
+		if (gd_is_gone(answer) && way->done > 0)
+			return restart(c, request, GD_FAIL);
+		/* an id of something that was deleted for good is of no more use */
+		if (answer->error == 0 && answer->status == 400 && way->new_ids == 0)
+			return another_id(c, request, result);
+		if (answer->status != 409 && !gd_lost(answer))
+			return GD_FAIL;
+	}
 	/* somebody, or an attempt before, made it; or nobody knows */
 	gd_ask_file(c, request, c->phase, way->next_id);
 	way->phase = WAY_CHECKED;
@@ -465,7 +493,7 @@ gd_way(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		case WAY_CHECKPOINTED:
 			return make_level(c, request);
 		case WAY_MADE:
-			return level_made(c, answer, request);
+			return level_made(c, answer, request, result);
 		default: /* WAY_CHECKED */
 			return level_checked(c, answer, request, result);
 	}

@@ -284,7 +284,40 @@ test_mkdir(void)
 		 "\"application/vnd.google-apps.folder\",\"parents\":[\"root\"]} = "
 		 "200 d:N1:c:R",
 		 "DONE made /c/ N1");
+	fresh(NULL);
+	PLAY("cut off, and the id is not taken any more", &op,
+		 "POST files {\"id\":\"S1\",\"name\":\"c\",\"mimeType\":"
+		 "\"application/vnd.google-apps.folder\",\"parents\":[\"root\"]} = "
+		 "400 e:invalid",
+		 IDS, "CHECKPOINT -1 - N1 /c;",
+		 "POST files {\"id\":\"N1\",\"name\":\"c\",\"mimeType\":"
+		 "\"application/vnd.google-apps.folder\",\"parents\":[\"root\"]} = "
+		 "200 d:N1:c:R",
+		 "DONE made /c/ N1");
+	fresh(NULL);
+	PLAY("an answer that is none", &op,
+		 "POST files {\"id\":\"S1\",\"name\":\"c\",\"mimeType\":"
+		 "\"application/vnd.google-apps.folder\",\"parents\":[\"root\"]} = "
+		 "200 x:<html>",
+		 "GET files/S1 = 404 e:notFound", "FAILED broken");
+	PLAY("that it is there is found out all the same", &op,
+		 "POST files {\"id\":\"S1\",\"name\":\"c\",\"mimeType\":"
+		 "\"application/vnd.google-apps.folder\",\"parents\":[\"root\"]} = "
+		 "200 d:S2:c:R",
+		 "GET files/S1 = 200 d:S1:c:R", "DONE /c/ S1");
+	fresh(NULL);
 	op.session = NULL;
+	op.path = "/d";
+	PLAY("a search that did not come to its end", &op,
+		 LOOK("root", "d") " = 200 "
+						   "x:{\"incompleteSearch\":true,\"files\":[]}",
+		 "FAILED retry later");
+	PLAY("nor find anything", &op, LOOK("root", "d") " = " NOTHING, IDS,
+		 "CHECKPOINT -1 - N1 /d;",
+		 "POST files {\"id\":\"N1\",\"name\":\"d\",\"mimeType\":"
+		 "\"application/vnd.google-apps.folder\",\"parents\":[\"root\"]} = "
+		 "200 d:N1:d:R",
+		 "DONE made /d/ N1");
 	op.path = "/e";
 	PLAY(
 		"the answer is lost", &op, LOOK("root", "e") " = " NOTHING,
@@ -355,7 +388,7 @@ test_list(void)
 			 "\"shortcutDetails\":{\"targetId\":\"F3\"}}"),
 		 "GET files/F1 = 200 f:F1:real.txt:X:5:a:r1",
 		 "GET files/D = 200 d:D:d:R", "GET files/F3 = 404 e:notFound",
-		 "PAGE /d/to file#F1 /d/up/#D /d/off!#S3", "DONE");
+		 "PAGE /d/to file#F1<S1 /d/up/#D<S2 /d/off!#S3", "DONE");
 	PLAY("Google's own", &op, "GET files/D = 200 d:D:d:R",
 		 ALL("D") " = " FILES(
 			 "{\"id\":\"G1\",\"name\":\"doc\",\"mimeType\":\"application/"
@@ -412,6 +445,46 @@ test_changes(void)
 		 "DONE cursor 12");
 }
 
+#define EXPORT "GET files/F1/export mimeType=application/pdf = "
+#define LINKS(url) \
+	"GET files/F1 = 200 x:{\"exportLinks\":{\"application/pdf\":\"" url "\"}}"
+#define DOC "https://docs.google.com/feeds/download/documents/export/Export?id=1"
+
+/* What is too large for an export comes by a link. */
+static void
+test_export_links(CsOp *op)
+{
+	op->expect_version = "doc:pdf:T";
+	PLAY("a link for what is large", op, EXPORT "403 e:exportSizeLimitExceeded",
+		 LINKS(DOC), "GET elsewhere: " DOC " = 200 b:9 h:x m:c",
+		 "DONE /d/f.txt F1 doc:pdf:T");
+	PLAY("of a PDF an error says so", op, EXPORT "500", LINKS(DOC),
+		 "GET elsewhere: " DOC " = 200 b:9 h:x m:c",
+		 "DONE /d/f.txt F1 doc:pdf:T");
+	PLAY("an error it is", op, EXPORT "500", LINKS(DOC),
+		 "GET elsewhere: " DOC " = 500", "FAILED retry later");
+	PLAY("it leads on, without the token", op,
+		 EXPORT "403 e:exportSizeLimitExceeded", LINKS(DOC),
+		 "GET elsewhere: " DOC " = 307 l:https://x.googleusercontent.com/y",
+		 "GET elsewhere unnamed: https://x.googleusercontent.com/y = 200 b:9 "
+		 "h:x m:c",
+		 "DONE /d/f.txt F1 doc:pdf:T");
+	PLAY("not over plain HTTP", op, EXPORT "403 e:exportSizeLimitExceeded",
+		 LINKS(DOC),
+		 "GET elsewhere: " DOC " = 307 l:http://x.googleusercontent.com/y",
+		 "FAILED broken");
+	PLAY("in a circle", op, EXPORT "403 e:exportSizeLimitExceeded", LINKS(DOC),
+		 "GET elsewhere: " DOC " = 307 l:" DOC,
+		 "GET elsewhere: " DOC " = 307 l:" DOC,
+		 "GET elsewhere: " DOC " = 307 l:" DOC,
+		 "GET elsewhere: " DOC " = 307 l:" DOC,
+		 "GET elsewhere: " DOC " = 307 l:" DOC, "FAILED broken");
+	PLAY("somebody else's link", op, EXPORT "403 e:exportSizeLimitExceeded",
+		 LINKS("https://docs.example/"), "FAILED refused");
+	PLAY("it is gone by then", op, EXPORT "403 e:exportSizeLimitExceeded",
+		 "GET files/F1 = 404 e:notFound", "FAILED gone");
+}
+
 static void
 test_get(void)
 {
@@ -453,7 +526,8 @@ test_get(void)
 		 "GET files/F1/export mimeType=application/vnd.openxmlformats-"
 		 "officedocument.wordprocessingml.document = 403 "
 		 "e:exportSizeLimitExceeded",
-		 "FAILED refused");
+		 "GET files/F1 = 200 x:{\"exportLinks\":{}}", "FAILED refused");
+	test_export_links(&op);
 	op.id = NULL;
 	op.expect_version = NULL;
 	PLAY("by path", &op, LOOK("root", "d") " = " FILES(FOLDER("D", "d")),

@@ -255,6 +255,7 @@ test_upload(void)
 		 "DONE adopted verified " P " N1 a*:40000000:r1");
 	op.session_is_stale = true;
 	PLAY("of other bytes: begun anew under that id", &op,
+		 "DELETE up/files uploadType=resumable upload_id=U = 499",
 		 BEGIN("N1") " = 403 e:storageQuotaExceeded", "FAILED quota");
 	op.session_is_stale = false;
 	op.session = NULL;

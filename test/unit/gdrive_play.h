@@ -15,7 +15,8 @@
  *		  or lost, refused (never arrived), broke, bodyfail
  *	  BODY 0+5 = b:5 h:a m:a		the body is read
  *	  PAGE /a#F1 /b/#D1 -F2 cursor	entries: path or =name, id; folders with '/',
- *									gone with '-', refused with '!'
+ *									gone with '-', refused with '!', by the
+ *									shortcut S1 with "<S1"
  *	  CHECKPOINT 5 a session		DONE adopted verified made /path id version size
  *	  FAILED class
  */
@@ -95,7 +96,8 @@ say_request(const CsRequest *request)
 		return text.data;
 	}
 	if (strncmp(path, service->url, strlen(service->url)) != 0)
-		return psprintf("%s elsewhere: %s", request->method, request->url);
+		return psprintf("%s elsewhere%s: %s", request->method,
+						request->anonymous ? " unnamed" : "", request->url);
 	path += strlen(service->url);
 	appendStringInfo(&text, "%s ", request->method);
 	if (strncmp(path, "/upload/drive/v3/", 17) == 0)
@@ -151,6 +153,8 @@ say_page(const CsResult *result)
 							 entry->path != NULL ? "" : entry->name,
 							 entry->kind == CS_ENTRY_FOLDER ? "/" : "",
 							 entry->refused != NULL ? "!" : "", entry->id);
+		if (entry->link_id != NULL)
+			appendStringInfo(&text, "<%s", entry->link_id);
 		if (entry->path == NULL && !entry->gone)
 			appendStringInfo(&text, "@%s",
 							 entry->parent_id ? entry->parent_id : "");
