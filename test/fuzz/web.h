@@ -26,6 +26,9 @@ typedef struct WebTarget
 	const CsOption *options;
 	const char *version; /* as this service's look */
 	const char *session;
+	const char *id;			/* NULL: "i1" */
+	const char *cursor;		/* lists by it; NULL: it does not */
+	const char *checksum;	/* of the body, as checksum_kind says; NULL: none */
 	const char *const *headers;
 	int n_headers;
 	const char *const *words;
@@ -45,7 +48,34 @@ typedef struct Watch
 	bool recorded; /* size and SHA-256, or they were known */
 	bool sent;	   /* content may have arrived */
 	CsHeader headers[8];
+	CsPut puts[3];
 } Watch;
+
+/* Several small files, the first of which may stand there already. */
+static void
+random_puts(Watch *watch, int flags, int more)
+{
+	static const char *const paths[] = {"/d/f.txt", "/d/g", "/d/\xC3\xA9"};
+
+	watch->op.size = 10;
+	watch->op.puts = watch->puts;
+	watch->op.n_puts = 1 + more % (int) lengthof(watch->puts);
+	for (int i = 0; i < watch->op.n_puts; i++)
+	{
+		CsPut *put = &watch->puts[i];
+
+		memset(put, 0, sizeof(*put));
+		put->path = paths[i];
+		put->size = i == 1 ? 0 : 5;
+		memset(put->sha256, 'b', CS_SHA256_LENGTH);
+		put->known_version = flags & 1 << i ? watch->target->version : NULL;
+		put->overwrite = flags & 8 << i;
+		put->has_intended = more & 8 << i;
+		put->intended_size = 9;
+		memset(put->intended_sha256, 'i', CS_SHA256_LENGTH);
+	}
+	watch->recorded = true;
+}
 
 static void
 random_op(Watch *watch)
@@ -59,7 +89,8 @@ random_op(Watch *watch)
 
 	memset(op, 0, sizeof(*op));
 	op->kind = kind % (CS_OP_DISCARD + 1);
-	if (op->kind == CS_OP_PUT_MANY || op->kind == CS_OP_TOKEN)
+	if (op->kind == CS_OP_TOKEN ||
+		(op->kind == CS_OP_PUT_MANY && watch->target->provider->put_many == 0))
 		op->kind = CS_OP_PUT;
 	op->path = kind & 0x80	 ? "/"
 			   : kind & 0x40 ? "/d/a b#?%\xC3\xA9.txt"
@@ -71,7 +102,8 @@ random_op(Watch *watch)
 	op->size = sizes[more & 7];
 	op->overwrite = flags & 8;
 	op->known_version = flags & 16 ? watch->target->version : NULL;
-	op->id = flags & 32 ? "i1" : NULL;
+	if (flags & 32)
+		op->id = watch->target->id != NULL ? watch->target->id : "i1";
 	op->has_intended = flags & 64;
 	op->intended_size = 9;
 	memset(op->intended_sha256, 'i', CS_SHA256_LENGTH);
@@ -80,7 +112,15 @@ random_op(Watch *watch)
 	memset(op->sha256, 'b', CS_SHA256_LENGTH);
 	op->fresh_folder = more & 16;
 	op->session = more & 32 ? watch->target->session : NULL;
+	if (watch->target->cursor != NULL)
+	{
+		op->follow = more & 64;
+		op->cursor = op->follow && more & 128 ? watch->target->cursor : NULL;
+	}
+	op->checksum = op->has_sha256 && more & 128 ? watch->target->checksum : NULL;
 	watch->recorded = op->has_sha256;
+	if (op->kind == CS_OP_PUT_MANY)
+		random_puts(watch, flags, more);
 }
 
 static CsFailure lost_failure = {CS_FAIL_RETRY_LATER, 0, "no answer came", ""};
@@ -124,6 +164,8 @@ random_hashes(Watch *watch, const CsRequest *request, CsResponse *answer)
 		   : (b & 7) == 2 ? 'o'
 						  : 'b',
 		   CS_SHA256_LENGTH);
+	if ((b & 7) != 6)
+		answer->checksum = watch->target->checksum;
 	memset(answer->part_sha256, 'b', CS_SHA256_LENGTH);
 	memset(answer->md5, b & 8 ? 0xaa : 0xbb, sizeof(answer->md5));
 }
@@ -206,6 +248,17 @@ is_printable(const char *text)
 	return true;
 }
 
+static bool
+is_own(const CsService *service, const char *url)
+{
+	bool own = cs_url_same_origin(url, service->url);
+
+	for (int i = 0; i < (int) lengthof(service->more_urls); i++)
+		own = own || (service->more_urls[i] != NULL &&
+					  cs_url_same_origin(url, service->more_urls[i]));
+	return own;
+}
+
 static void
 check_request(Watch *watch, const CsRequest *request)
 {
@@ -214,14 +267,16 @@ check_request(Watch *watch, const CsRequest *request)
 	MUST(request->kind == CS_REQ_HTTP || request->kind == CS_REQ_HASH_BODY);
 	if (request->kind == CS_REQ_HASH_BODY || request->send == CS_SEND_BODY)
 	{
-		MUST(op->kind == CS_OP_PUT);
-		MUST(request->from >= 0 && (op->size < 0 || request->from <= op->size));
+		MUST(op->kind == CS_OP_PUT || op->kind == CS_OP_PUT_MANY);
+		MUST(request->from >= 0 && (op->kind == CS_OP_PUT_MANY ||
+									   op->size < 0 ||
+									   request->from <= op->size));
 	}
 	if (request->kind == CS_REQ_HASH_BODY)
 		return;
 	MUST(request->method != NULL && is_printable(request->method));
 	MUST(is_printable(request->url));
-	MUST(cs_url_same_origin(request->url, watch->service->url));
+	MUST(request->anonymous || is_own(watch->service, request->url));
 	for (int i = 0; request->headers[i].name != NULL; i++)
 	{
 		MUST(i < CS_REQUEST_HEADERS - 1);
@@ -241,6 +296,18 @@ check_entry(const Watch *watch, const CsEntry *entry)
 	const char *why = NULL;
 	char *normal;
 
+	/* a change of the account's feed is known by its id, and by its name */
+	if (watch->op.cursor != NULL && watch->target->provider->feed_of_account)
+	{
+		MUST(entry->id != NULL);
+		MUST(entry->gone || entry->name != NULL);
+		return;
+	}
+	if (entry->gone)
+	{
+		MUST(watch->op.follow && (entry->id != NULL || entry->path != NULL));
+		return;
+	}
 	MUST(entry->path != NULL && entry->name != NULL);
 	MUST(cs_utf8_valid(entry->path));
 	MUST(entry->size >= -1 && entry->modified >= 0);
@@ -249,7 +316,9 @@ check_entry(const Watch *watch, const CsEntry *entry)
 	normal = cs_path_normalize(entry->path, CS_PATH_CONTROLS, &why);
 	MUST(normal != NULL && strcmp(normal, entry->path) == 0);
 	MUST(strcmp(entry->path, watch->op.path) != 0);
-	MUST(cs_path_below(entry->path, watch->op.path) != NULL);
+	/* what goes by its id may have been moved */
+	MUST(cs_path_below(entry->path, watch->op.path) != NULL ||
+		 (watch->op.id != NULL && watch->target->id != NULL));
 	MUST(strcmp(strrchr(entry->path, '/') + 1, entry->name) == 0);
 	MUST(entry->kind != CS_ENTRY_FILE || entry->version != NULL);
 	pfree(normal);
@@ -264,14 +333,6 @@ check_page(const Watch *watch, const CsResult *result)
 }
 
 static void
-check_done(const Watch *watch, const CsResult *result)
-{
-	MUST(watch->op.kind != CS_OP_PUT || watch->sent || result->adopted);
-	MUST(watch->op.kind != CS_OP_GET || result->size >= 0);
-	MUST(watch->op.kind != CS_OP_STAT || result->entry.path != NULL);
-}
-
-static void
 check_failure(const CsFailure *failure)
 {
 	MUST(failure->failure_class > CS_FAIL_NONE &&
@@ -279,6 +340,32 @@ check_failure(const CsFailure *failure)
 	MUST(failure->message[0] != '\0');
 	MUST(cs_utf8_valid(failure->message));
 	MUST(cs_utf8_valid(failure->detail));
+}
+
+/* Each of many files is there, or it is said why not. */
+static void
+check_puts(const Watch *watch, const CsResult *result)
+{
+	MUST(result->puts != NULL);
+	for (int i = 0; i < watch->op.n_puts; i++)
+	{
+		const CsPutResult *put = &result->puts[i];
+
+		if (put->ok)
+			MUST(put->entry.path != NULL && put->entry.version != NULL);
+		else
+			check_failure(&put->failure);
+	}
+}
+
+static void
+check_done(const Watch *watch, const CsResult *result)
+{
+	if (watch->op.kind == CS_OP_PUT_MANY)
+		check_puts(watch, result);
+	MUST(watch->op.kind != CS_OP_PUT || watch->sent || result->adopted);
+	MUST(watch->op.kind != CS_OP_GET || result->size >= 0);
+	MUST(watch->op.kind != CS_OP_STAT || result->entry.path != NULL);
 }
 
 /* Gives an answer's text to take(), in pieces. True: that was the end. */
@@ -329,7 +416,8 @@ take_step(Watch *watch, CsConversation *c, const CsResponse **given,
 				   answer->status != request.body_status ||
 				   !give_text(watch, c, answer, &result);
 		case CS_STEP_CHECKPOINT:
-			MUST(watch->op.kind == CS_OP_PUT || watch->op.kind == CS_OP_MKDIR);
+			MUST(watch->op.kind == CS_OP_PUT || watch->op.kind == CS_OP_MKDIR ||
+				 watch->op.kind == CS_OP_PUT_MANY);
 			watch->recorded |= result.size >= 0;
 			return true;
 		case CS_STEP_PAGE:
