@@ -161,7 +161,8 @@ class Call:
         transport = self.request.transport
         if transport is not None:
             sock = transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             transport.abort()
 
 
@@ -215,6 +216,7 @@ class World:
         self.faults = []
         self.log = []
         self.parts, self.service, self.authority, self.hosts = [], {}, {}, {}
+        self.doors = {}
         self.lock = threading.RLock()
         for name in MODULES:
             if importlib.util.find_spec(name) is None:
@@ -267,7 +269,8 @@ class World:
             answer = await cloud_faults.after(call, answer, entry)
         entry["status"] = answer.status
         if call.fault is not None and await cloud_faults.spoil(call, answer, entry):
-            return web.Response()
+            # nothing more is to be written: aiohttp then closes the connection
+            raise asyncio.CancelledError
         return await self.send(call, answer, entry)
 
     async def send(self, call, answer, entry):
@@ -324,15 +327,16 @@ class World:
 # --- the program --------------------------------------------------------------------
 
 
-async def listen(handle, context=None):
+async def listen(handle, context=None, port=0):
     server = web.Server(handle, keepalive_timeout=600, max_line_size=262144, max_field_size=262144,
                         access_log=None)
     runner = web.ServerRunner(server)
     await runner.setup()
     sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", port))
     await web.SockSite(runner, sock, ssl_context=context, backlog=256).start()
-    return sock.getsockname()[1]
+    return runner, sock.getsockname()[1]
 
 
 async def serve(told):
@@ -343,10 +347,12 @@ async def serve(told):
     context.load_cert_chain(tls.make_certificates(told.folder, names))
     ports = {}
     for (service, host), part in world.hosts.items():
-        ports.setdefault(service, {})[host] = await listen(world.handler(part, host), context)
+        _, ports.setdefault(service, {})[host] = await listen(world.handler(part, host), context)
     world.ports = ports
+    world.listen = lambda service, host, port=0: listen(world.handler(world.hosts[service, host], host), context, port)
     real = {name: ports[part.service][host] for part in world.parts for host, known in part.hosts.items() for name in known}
-    ready = {"control": await listen(control.handler(world)), "proxy": await control.start_proxy(real),
+    _, control_port = await listen(control.handler(world))
+    ready = {"control": control_port, "proxy": await control.start_proxy(real),
              "ca_file": os.path.join(told.folder, "ca.pem"), "hosts": ports}
     with open(told.ready + ".new", "w", encoding="utf-8") as out:
         json.dump(ready, out)

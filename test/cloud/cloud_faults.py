@@ -1,9 +1,10 @@
 """Faults that tests tell the cloud to commit.
 
-A fault is {"service", "host", "route", "method", "path", "nth", "times", "kind",
-...}: it is committed on requests that agree with service, host and method (equal),
-route (equal, or a regular expression between slashes) and path (a regular
-expression), from the nth of them on (1), times times (1; 0: until it is cleared).
+A fault is {"service", "host", "route", "method", "path", "user", "nth", "times",
+"kind", ...}: it is committed on requests that agree with service, host and method
+(equal), route (equal, or a regular expression between slashes), path (a regular
+expression) and user (whose token they bring), from the nth of them on (1), times
+times (1; 0: until it is cleared).
 The frame commits these kinds:
 
   status      status, body (text or JSON), headers, content_type; commit: after
@@ -21,6 +22,7 @@ The frame commits these kinds:
   drip        the answer comes in pieces of `piece` (1) bytes every `pause` (0.05) s
   truncate    the connection closes after `after` bytes of the answer's body (half)
   length      Content-Length is `by` (10) more than what comes, or less
+  endless     the answer goes on for ever, or until the other side goes
   flip        a byte of the answer's body is another: `byte` (the middle one)
   garbage     what comes is no HTTP
   flip_body   a byte of the request's body is another when it arrives: `byte` (0)
@@ -35,7 +37,7 @@ import json
 import re
 
 FRAME = {"status", "unavailable", "throttle", "html", "redirect", "reset", "stall", "drip", "truncate",
-         "length", "flip", "garbage", "flip_body", "expired", "revoked"}
+         "length", "endless", "flip", "garbage", "flip_body", "expired", "revoked"}
 
 
 class Fault:
@@ -54,6 +56,8 @@ class Fault:
                 return False
         if "path" in self.told and not re.search(self.told["path"], call.path):
             return False
+        if "user" in self.told and self.told["user"] != whose(call):
+            return False
         route = self.told.get("route")
         if route is None:
             return True
@@ -63,6 +67,12 @@ class Fault:
 
     def commit(self):
         self.committed += 1
+
+
+def whose(call):
+    """Whose token a request brings, valid or not."""
+    token = call.world.authority[call.service].access.get(call.headers.get("Authorization", "").partition(" ")[2])
+    return token.who if token is not None else None
 
 
 def find(world, call):
@@ -182,7 +192,7 @@ async def spoil(call, answer, entry):
     from cloud import Reset
     fault = call.fault
     kind, half = fault.kind, fault.get("at") == "answer"
-    if kind not in ("drip", "truncate", "length", "flip", "garbage") and not (kind in ("reset", "stall") and half):
+    if kind not in ("drip", "truncate", "length", "endless", "flip", "garbage") and not (kind in ("reset", "stall") and half):
         return False
     body = answer.bytes()
     length = len(body)
@@ -191,11 +201,13 @@ async def spoil(call, answer, entry):
         body = body[:at] + bytes([body[at] ^ 1]) + body[at + 1:]
     if kind == "length":
         length += int(fault.get("by", 10))
-    lines = ["HTTP/1.1 %d X" % answer.status, "Content-Length: %d" % length]
+    lines = ["HTTP/1.1 %d X" % answer.status]
+    if kind != "endless":
+        lines.append("Content-Length: %d" % length)
     if answer.content_type:
         lines.append("Content-Type: " + answer.content_type)
     lines += ["%s: %s" % header for header in answer.headers.items()]
-    if kind in ("drip", "flip", "stall"):
+    if kind in ("drip", "flip", "stall", "length", "endless"):
         lines.append("Connection: close")
     head = ("\r\n".join(lines) + "\r\n\r\n").encode()
     if kind == "garbage":
@@ -214,6 +226,9 @@ async def spoil(call, answer, entry):
         await write(call, body[cut:])
     elif kind == "reset":
         raise Reset
+    while kind == "endless" and not fault.off:
+        await write(call, b" " * 65536)
+        await asyncio.sleep(0.001)  # or nothing else is heard, such as that the other side goes
     if transport is not None:
         transport.close()
     return True

@@ -8,6 +8,8 @@ know, and the proxy that leads clients which know only the real names here.
     POST /requests  {"service", "route", ..., "count": true}  [entry, ...] or a number
     POST /clock     {"advance": seconds}                      {"now": seconds}
     POST /latency   {"seconds": n}: each request waits so long first
+    POST /door      {"service", "host"}: one more port of a host; {"port"}; with
+                    {"port", "open": false} nobody answers there, true: again
 
 What cannot be done is answered 400 with the reason as text.
 """
@@ -26,6 +28,8 @@ def handler(world):
         while piece := await request.content.readany():
             told += piece
         try:
+            if request.path == "/door":
+                return web.json_response(await door(world, json.loads(told)))
             return web.json_response(carry_out(world, request.path, json.loads(told or b"{}")))
         except (ValueError, KeyError, LookupError) as why:
             traceback.print_exc()
@@ -53,6 +57,22 @@ def carry_out(world, path, told):
         world.latency = float(told["seconds"])
         return {}
     raise ValueError("unknown: %s" % path)
+
+
+async def door(world, told):
+    """A port that can be closed and opened again."""
+    if "port" not in told:
+        runner, port = await world.listen(told["service"], told["host"])
+        world.doors[port] = (runner, told["service"], told["host"])
+        return {"port": port}
+    runner, service, host = world.doors[told["port"]]
+    if runner is not None:
+        await runner.cleanup()
+        runner = None
+    if told["open"]:
+        runner, _ = await world.listen(service, host, told["port"])
+    world.doors[told["port"]] = (runner, service, host)
+    return {"port": told["port"]}
 
 
 # --- the proxy -----------------------------------------------------------------------

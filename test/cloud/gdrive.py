@@ -6,7 +6,8 @@ Strict: every method knows its parameters, their types, the scopes it asks for a
 the fields of its body; whatever else comes is refused.
 
 Routes are the methods' names (METHODS, UPLOADS below), upload.session for what is
-sent to an upload's address, files.media for a download, docs.export for exportLinks.
+sent to an upload's address, files.media for a download, docs.export for exportLinks
+(docs.content for where these lead on to, if told so).
 
 Faults that this part knows, besides the frame's (cloud_faults.py):
 
@@ -113,14 +114,15 @@ class Client:
 
 class Drive(Part):
     service = "google"
-    hosts = {"api": ["www.googleapis.com", "drive.googleapis.com"], "docs": ["docs.google.com"]}
+    hosts = {"api": ["www.googleapis.com", "drive.googleapis.com"], "docs": ["docs.google.com"],
+             "content": ["doc-00-00-docs.googleusercontent.com"]}
 
     def __init__(self, world):
         super().__init__(world)
         self.store = Store(world)
         self.pages, self.uploads = {}, {}
         self.search_lag, self.lag_names_only = 0.0, True
-        self.export_limit = 10 * 1024 * 1024
+        self.export_limit, self.export_redirect, self.led_on = 10 * 1024 * 1024, False, {}
         self.page_limit = 1000
         self.multipart_limit = 8 * 1024 * 1024
 
@@ -130,6 +132,8 @@ class Drive(Part):
         if call.host == "docs":
             found = re.match(r"/feeds/download/[a-z]+\Z", call.path)
             return ("docs.export", None, None) if found and call.method == "GET" else ("unknown", None, None)
+        if call.host == "content":
+            return "docs.content", None, None
         for place, methods in PLACES:
             inner = re.match(place + r"(/.*)?\Z", call.path)
             if not inner:
@@ -155,6 +159,8 @@ class Drive(Part):
             return error(status, reason, fault.get("message", reason), headers=headers)
         if name == "upload.session":
             return await gdrive_upload.session(self, call)
+        if name == "docs.content":
+            return gdrive_files.led_on(self, call)
         client = self.client(call)
         if name == "docs.export":
             return await gdrive_files.export_link(self, call, client)

@@ -21,13 +21,14 @@ the shared drive `drive` (its id or name). An item is told as {id, name, path, .
   quota        user, limit (null: none)
   flag         path, abusive, downloadable, old (only an MD5 is said of it)
   mismatch     path: checksums that are none of its bytes
-  setting      search_lag (seconds), lag_names_only, export_limit, page_limit,
+  setting      search_lag (seconds), lag_names_only, export_limit, export_redirect
+               (exportLinks lead on to another host), page_limit,
                multipart_limit, child_entries (descendants of a deleted folder have
                entries in the feed)
   tree         path ("/"), trashed (too): every item below, with sizes and digests
   read         path: {base64}
   item         path: one item; twins: how many of that name are there
-  sessions     how many uploads are under way
+  sessions     how many uploads are under way; user: of that user alone
 """
 import base64
 
@@ -245,7 +246,8 @@ def act_setting(part, told):
     for name, value in told.items():
         if name == "child_entries":
             part.store.child_entries = bool(value)
-        elif name in ("search_lag", "lag_names_only", "export_limit", "page_limit", "multipart_limit"):
+        elif name in ("search_lag", "lag_names_only", "export_limit", "export_redirect", "page_limit",
+                      "multipart_limit"):
             setattr(part, name, value)
         elif name not in ("service", "act"):
             raise ValueError("unknown setting: %s" % name)
@@ -268,4 +270,6 @@ def act_item(part, told):
 
 
 def act_sessions(part, told):
-    return {"sessions": sum(1 for one in part.uploads.values() if one.answer is None)}
+    mail = told.get("user") and mail_of(part, told)
+    return {"sessions": sum(1 for one in part.uploads.values()
+                            if one.answer is None and mail in (None, one.client.mail))}

@@ -1,4 +1,6 @@
 """The methods of Google Drive's API that are asked by JSON: files, changes, drives, about."""
+import secrets
+
 from blobs import Blob
 from cloud import Answer
 from contents import stamp
@@ -135,7 +137,20 @@ async def export_link(part, call, client):
     if not number.isdigit() or int(number) >= len(formats):
         return Answer(400, "Bad Request")
     call.subject = part.store.path(item)
-    return Answer(200, Blob(exported(item, formats[int(number)])), content_type=formats[int(number)])
+    made = Answer(200, Blob(exported(item, formats[int(number)])), content_type=formats[int(number)])
+    if not part.export_redirect:
+        return made
+    key = secrets.token_urlsafe(32)
+    part.led_on[key] = made
+    return Answer(307, "", {"Location": "https://127.0.0.1:%d/docs/securesc/CloudSecret-%s" % (
+        part.world.ports["google"]["content"], key)})
+
+
+def led_on(part, call):
+    """The host that exports may lead on to: it knows addresses, once, and no tokens."""
+    if "Authorization" in call.headers:
+        return Answer(400, "Bad Request")
+    return part.led_on.pop(call.path.rpartition("CloudSecret-")[2], None) or Answer(403, "Forbidden")
 
 
 async def update(part, call, client, params, id):

@@ -1,4 +1,6 @@
 """What Google Drive's API says of things, and how it refuses."""
+import zlib
+
 from cloud import Answer, Refusal
 from contents import stamp
 from gdrive_model import FOLDER, NATIVE, SHORTCUT, SharedDrive, rank
@@ -62,7 +64,7 @@ def capabilities(store, mail, item, role):
 
 def person(store, mail, me):
     return {"kind": "drive#user", "displayName": (mail or "").split("@")[0], "me": mail == me,
-            "permissionId": "%020d" % (sum(map(ord, mail or "")) * 7919), "emailAddress": mail}
+            "permissionId": "%020d" % (zlib.crc32((mail or "").encode()) * 7919), "emailAddress": mail}
 
 
 def file(store, client, item, wanted):

@@ -9,9 +9,10 @@
 #		state => 'failed', error => qr/.../, connection => 'needs_consent');
 #	$faults->run;
 #
-# push: small, large, parts (S3), update (of a small one pushed before the fault);
-# or collect => 1. fault: one or several, as faulty.py takes them. state and error:
-# of the run while the fault lasts, error also of history_file and of files.
+# push: small, large, parts (of several pieces), update (of a small one pushed before
+# the fault); or collect => 1, with again => 1 after another collection. fault: one
+# or several, as faulty.py takes them. state and error: of the run while the fault
+# lasts, error also of history_file and of files.
 # connection: its state then (active); reason: its reason then (qr/^$/: none).
 # kind: of the place (plain), as faulty.py has them. committed: how often at least (1) each fault; at
 # most with most.
@@ -34,7 +35,7 @@ use Test::More;
 my %secret = (
 	webdav => { username => 'anna', password => 'Marker-Password-5d1f' },
 	s3 => { access_key_id => 'AKIAMARKER7Q', secret_access_key => 'Marker-Secret-8c2e' });
-my @markers = (qr/Marker-/, qr/\Q@{[substr(encode_base64('anna:Marker-Password-5d1f', ''), 0, 12)]}\E/, qr/Signature=[0-9a-f]/);
+my @markers = (qr/Marker-|CloudSecret/, qr/\Q@{[substr(encode_base64('anna:Marker-Password-5d1f', ''), 0, 12)]}\E/, qr/Signature=[0-9a-f]/);
 
 my %size = (1 => [ 200, 3000 ], 2 => [ 2_600_000 ], 3 => [ 700, 0 ], 4 => [ 17 * 1048576 ]);
 my %dossier = (small => 1, large => 2, update => 3, parts => 4);
@@ -46,9 +47,7 @@ sub new
 	my ($class, $protocol, %where) = @_;
 	my $self = bless { protocol => $protocol, where => \%where, cases => [], names => {} }, $class;
 	$self->start_server;
-	my $node = $self->{node} = new_cluster("faults_$protocol", conf => <<"CONF");
-cloudsync.allowed_endpoints = 'http://127.0.0.1:*, https://127.0.0.1:*'
-cloudsync.ca_file = '$self->{base}/ca.pem'
+	my $node = $self->{node} = new_cluster("faults_$protocol", conf => $self->conf . <<'CONF');
 cloudsync.max_document_size = '8MB'
 cloudsync.max_transfers = 64
 cloudsync.max_listing = 3000
@@ -72,16 +71,30 @@ BEGIN
 END
 $$;
 SQL
-	for my $dossier (sort keys %size)
+	my %sizes = %{ $self->sizes };
+	for my $dossier (sort keys %sizes)
 	{
 		my $n = 0;
 		$node->safe_psql('postgres', "INSERT INTO app.dossier (id, title) VALUES ($dossier, 'D$dossier')");
 		$node->safe_psql('postgres', "INSERT INTO app.dossier_file (dossier_id, name, content)
 			VALUES ($dossier, 'f@{[++$n]}.txt', " . content_sql($dossier . $n, $_) . ')')
-		  foreach @{ $size{$dossier} };
+		  foreach @{ $sizes{$dossier} };
 	}
 	return $self;
 }
+
+# What other servers have otherwise (CloudFaults.pm): lines for postgresql.conf,
+# the sizes of each dossier's files, what a collection is to find, and what the
+# server wrote about itself.
+sub conf
+{
+	my ($self) = @_;
+	return "cloudsync.allowed_endpoints = 'http://127.0.0.1:*, https://127.0.0.1:*'\ncloudsync.ca_file = '$self->{base}/ca.pem'\n";
+}
+
+sub sizes { return \%size }
+sub inbox { return \%inbox }
+sub server_output { my ($self) = @_; return read_file("$self->{base}/server.log"); }
 
 # Bytes of a size, in SQL.
 sub content_sql
@@ -221,10 +234,10 @@ sub no_fault
 sub fault
 {
 	my ($self, $name, $where, $fault, $words, %more) = @_;
-	my ($push, $on) = @{ $self->{where}{$where} };
-	my %expected = (fault => { %$fault, on => $on }, error => $words, %more);
+	my ($push, $on, %case) = @{ $self->{where}{$where} };
+	my %expected = (%case, fault => { %$fault, on => $on }, error => $words, %more);
 	return $self->add("$name, $where", push => $push, %expected) if $push;
-	return $self->add("$name, $where", collect => 1, %expected) if $where ne 'get' || $expected{reason};
+	return $self->add("$name, $where", collect => 1, %expected) if $where !~ /^(?:get|export)$/ || $expected{reason};
 	return $self->add("$name, $where", collect => 1, state => 'partial', items => $words, %expected);
 }
 
@@ -334,7 +347,7 @@ sub set_up
 	my %places;
 	for my $case (@{ $self->{cases} })
 	{
-		$places{ $case->{place} } = { kind => $case->{kind}, checksums => $case->{checksums} // 1, etags => $case->{etags} // 1, files => $case->{push} ? {} : \%inbox };
+		$places{ $case->{place} } = { kind => $case->{kind}, checksums => $case->{checksums} // 1, etags => $case->{etags} // 1, files => $case->{push} ? {} : $self->inbox($case) };
 	}
 	my $state = $self->tell('/places', \%places);
 	$self->{ports} = { map { $_ => $state->{places}{$_}{port} } keys %places };
@@ -421,7 +434,8 @@ sub check_end
 	}
 	else
 	{
-		%want = map { $_ => sha256_hex($inbox{$_}) } keys %inbox;
+		my %found = %{ $self->inbox($case, 1) };
+		%want = map { $_ => sha256_hex($found{$_}) } keys %found;
 		%got = %{ $said->{documents} };
 		push @wrong, "there are $said->{count} documents" if $said->{count} != keys(%want) + ($case->{more} // 0);
 	}
@@ -473,10 +487,10 @@ sub run
 
 	$self->set_up;
 	$self->patience(60, 300);
-	my $updates = "push AND dossier = '$dossier{update}'";
-	if (grep { ($_->{push} // '') eq 'update' } @{ $self->{cases} })
+	my @before = map { $_->{n} } grep { ($_->{push} // '') eq 'update' || $_->{again} } @{ $self->{cases} };
+	if (@before)
 	{
-		$self->run_all('first', $updates);
+		$self->run_all('first', 'n IN (' . join(',', @before) . ')');
 		$node->safe_psql('postgres', "UPDATE app.dossier_file SET content = content || ' anew' WHERE dossier_id = $dossier{update}");
 	}
 	for my $line (split /\n/, $node->safe_psql('postgres',
@@ -487,7 +501,7 @@ sub run
 	}
 
 	# those that take all the time there is come last, so that no others wait for them
-	my %slow = map { $_ => 1 } qw(stall stall_body drip slow_read endless_xml endless_body);
+	my %slow = map { $_ => 1 } qw(stall stall_body drip slow_read endless endless_xml endless_body);
 	my $slow = join ',', -1, map { $_->{n} } grep { grep { $slow{ $_->{fault} } } @{ $_->{faults} } } @{ $self->{cases} };
 	my $state = $self->tell('/arm', { map { $_->{place} => $_->{faults} } @{ $self->{cases} } });
 	my $worker = worker_pid($node, 'cloudsync scheduler');
@@ -517,7 +531,7 @@ sub run
 	}
 	$self->check_secrets($state);
 	unlike(read_file($node->logfile), qr/terminated by signal|exited with exit code [^01]|PANIC|TRAP/, 'no process died');
-	unlike(read_file("$self->{base}/server.log"), qr/Traceback/, 'the faulty server is not at fault') or diag(read_file("$self->{base}/server.log"));
+	unlike($self->server_output, qr/Traceback/, 'the faulty server is not at fault') or diag($self->server_output);
 	$node->stop;
 	return;
 }
