@@ -16,7 +16,7 @@ use TestCloud;
 
 plan skip_all => TestCloud::missing() if TestCloud::missing();
 
-my ($node, $cloud) = dropbox_cluster('dropbox');
+my ($node, $cloud) = dropbox_cluster('dropbox', conf => "restart_after_crash = on\n");
 is(connect_dropbox('Box'), 'active', 'connected');
 $cloud->act('dropbox', add => { path => '/Scans', folder => \1 });
 $cloud->act('dropbox', add => { path => '/Large', folder => \1 });
@@ -105,6 +105,24 @@ $cloud->act('dropbox', add => { path => '/Eingang/after.pdf', content => 'after'
 collect('a renamed folder');
 is(sql(q{SELECT count(*) FROM cloudsync.document WHERE name = 'after.pdf'}), 1, 'it is followed');
 is(sql('SELECT count(*) FROM cloudsync.document'), 27, 'and nothing is collected twice');
+
+# --- workers that are killed -------------------------------------------------------------------------------------
+
+my $n_documents = 27;
+for my $point (qw(collect.after_claim collect.after_page collect.after_chunk collect.after_download collect.before_settle_commit collect.after_settle))
+{
+	$cloud->act('dropbox', add => { path => "/Eingang/$point $_.pdf", content => "$point $_" }) foreach 1, 2;
+	$cloud->act('dropbox', add => { path => "/Eingang/$point 3.pdf", size => 2_500_000 });
+	crash_at($node, $point);
+	my $offset = log_offset($node);
+	crash_statement($node, q{SELECT cloudsync_collect('Scans')});
+	ok($node->wait_for_log(qr/crash point \Q$point\E\b/, $offset), "$point: the worker is killed");
+	crash_no_more($node);
+	idle($point);
+	$n_documents += 3;
+	is(sql('SELECT count(*), count(DISTINCT name), count(*) FILTER (WHERE sha256 = sha256(cloudsync_content(document_id))) FROM cloudsync.document'),
+		join('|', ($n_documents) x 3), "$point: each document is here once, whole");
+}
 
 # --- a large folder (N10) --------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 # What the tests of Dropbox against the test cloud share: a cluster connected by
 # a code that the consent page shows, an application's tables, and what is at the
-# remote.
+# remote. GdriveTest.pm has the same for Google Drive.
 package DropboxTest;
 
 use strict;
@@ -15,10 +15,21 @@ use TestCloud;
 
 our @EXPORT = qw(dropbox_cluster connect_dropbox sql remote expected is_same push_all idle requests);
 
+our ($service, $connection) = ('dropbox', 'Box');
 my ($node, $cloud);
 
 # A cluster with the extension, and the test cloud.
 sub dropbox_cluster
+{
+	my ($name, %opts) = @_;
+	cloud_cluster($name, %opts);
+	sql(q{SELECT cloudsync_register_app('dropbox', 'dbxapp00cloudsync')});
+	return ($node, $cloud);
+}
+
+sub sql { return scalar_sql($node, $_[0]) }
+
+sub cloud_cluster
 {
 	my ($name, %opts) = @_;
 	$cloud = TestCloud->start;
@@ -26,11 +37,8 @@ sub dropbox_cluster
 	create_extension($node);
 	application_schema($node);
 	sql(q{SELECT cloudsync_track('app.dossier', 'app.dossier_file')});
-	sql(q{SELECT cloudsync_register_app('dropbox', 'dbxapp00cloudsync')});
 	return ($node, $cloud);
 }
-
-sub sql { return scalar_sql($node, $_[0]) }
 
 # The new connection's state.
 sub connect_dropbox
@@ -48,14 +56,16 @@ sub remote
 {
 	my ($folder, %told) = @_;
 	my %found;
-	my $tree = eval { $cloud->act('dropbox', tree => { path => $folder, %told }) };
+	my $tree = eval { $cloud->act($service, tree => { path => $folder, %told }) };
 	die $@ if !$tree && $@ !~ /there is no/;
 	foreach my $item (@{ $tree // [] })
 	{
-		next if $item->{folder};
-		(my $path = $item->{path}) =~ s{^/}{};
+		next if $item->{folder} || ($item->{kind} // '') eq 'folder';
+		# Drive tells paths from the root
+		my $path = substr($item->{path}, $service eq 'google' ? length($folder) + 1 : 1);
 		utf8::encode($path);
-		$found{$path} = $item->{sha256};
+		$path .= ' (twin)' while exists $found{$path};
+		$found{$path} = $item->{sha256} // $item->{mime};
 	}
 	return \%found;
 }
@@ -84,7 +94,7 @@ sub is_same
 sub push_all
 {
 	my ($dossier, $state) = @_;
-	my $run = sql("SELECT cloudsync_push_dossier('$dossier'::text, 'Box')");
+	my $run = sql("SELECT cloudsync_push_dossier('$dossier'::text, '$connection')");
 	ok(wait_run($node, $run, $state), "the push of dossier $dossier ends as it should");
 	return $run;
 }
