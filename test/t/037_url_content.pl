@@ -21,7 +21,6 @@ my $url = $server->url;
 my $node = new_cluster('url', conf => join("\n",
 	'restart_after_crash = on',
 	"cloudsync.allowed_endpoints = 'content=$url, content=" . $other->url . ", webdav=http://127.0.0.1:*'",
-	'cloudsync.low_speed_time = 2s',
 	''));
 my $root = local_root($node);
 create_extension($node);
@@ -116,6 +115,23 @@ sql(qq{UPDATE dossier_file SET name = 'renamed.txt'});
 $server->put('small', 'renamed and changed');
 push_now('renamed, and changed there');
 is(at_remote('renamed.txt'), 'renamed and changed', 'both arrive');
+
+# versions of one address say nothing of another's
+$server->put('one', 'version one');
+$server->put('two', 'version two');
+only_file('fixed.txt', "$url/fixed/one");
+push_now('an address with an ETag');
+sql(qq{UPDATE dossier_file SET url = '$url/fixed/two'});
+push_now('another address with the same ETag');
+is(at_remote('fixed.txt'), 'version two', 'is read, though its ETag is the same');
+
+# what was changed within the last second may change again within it
+$server->put('small', 'first of now');
+only_file('fresh.txt', "$url/fresh/small");
+push_now('changed just now');
+$server->put('small', 'later of now');
+push_now('and again, in the same second');
+is(at_remote('fresh.txt'), 'later of now', 'a date of just now tells no versions apart');
 
 # --- large ----------------------------------------------------------------------------
 my $large = '';
@@ -212,13 +228,42 @@ $run = push_now('it breaks off twice');
 ok(at_remote('cut') eq $large . 'more', 'and is sent whole at the third attempt');
 is($server->get('cuts'), 0, 'it did break off');
 no_parts('after breaking off');
+
+# with an ETag it goes on where it broke off, if that is the rest of the same
+my $all = $large . 'more';
+foreach ([ 'ranges', '200 206' ], [ 'weak', '200 200' ], [ 'wrong', '200 206 200' ])
+{
+	my ($way, $statuses) = @$_;
+	$server->set(cuts => 1);
+	only_file($way, "$url/$way/large");
+	$server->requests;
+	$run = push_now("$way: it breaks off");
+	ok(at_remote($way) eq $all, "$way: and is whole");
+	is(join(' ', map { (split / /)[2] } $server->requests), $statuses, "$way: by these answers");
+	is(touched(push_now("$way: again")), '', "$way: unchanged, it is not sent");
+}
+$server->put('large.2', lc($all) =~ tr/x/y/r);
+$server->set(cuts => 1);
+only_file('swap', "$url/swap/large");
+push_now('it breaks off, and is another one afterwards');
+ok(at_remote('swap') eq $all =~ tr/x/y/r, 'nothing of the first is in what is sent');
+no_parts('after another one');
+
 $server->set(cuts => 100);
 fails('it breaks off always', "$url/cut/large", qr{could not read "\Q$url\E/cut/large"});
 no_parts('after breaking off always');
+sub low_speed_time
+{
+	my ($time) = @_;
+	$node->append_conf('postgresql.conf', "cloudsync.low_speed_time = $time");
+	$node->reload;
+	return wait_for($node, 'SHOW cloudsync.low_speed_time', $time);
+}
+low_speed_time('2s');
 fails('it stalls', "$url/stall/large", qr{low_speed_time});
 no_parts('after a stall');
 $server->set(go => 1);
-my $file = sql(q{SELECT state FROM cloudsync.files WHERE path LIKE '%/fails'});
+low_speed_time('1min');
 push_now('it goes on');
 ok(at_remote('fails') eq $large . 'more', 'and is sent');
 
@@ -244,7 +289,7 @@ no_parts('after the kill');
 # --- to WebDAV ---------------------------------------------------------------------------------
 SKIP:
 {
-	skip 'no Apache', 8 unless WebServers::have('apache');
+	skip 'no Apache', 1 unless WebServers::have('apache');
 	my $apache = WebServers->apache(user => 'ann', password => 'secret');
 	my $endpoint = $apache->url;
 	sql(qq{SELECT * FROM cloudsync_connect('webdav', 'Dav', '{"username": "ann", "password": "secret"}', '{"endpoint": "$endpoint/"}')});
@@ -277,6 +322,9 @@ INSERT INTO f_$from (d, name, path) VALUES (1, 'x.pdf', '/store/x.pdf');
 	}
 	write_file($apache->folder . '/store/x.pdf', 'x of webdav, another');
 	is(touched(push_now('changed there', dossiers => 'd_dav')), 'update /CloudSync/from Dav/x.pdf', 'a changed one is sent');
+	write_file($apache->folder . '/store/x.pdf', 'X OF WEBDAV, ANOTHER');
+	push_now('of the same size', dossiers => 'd_dav');
+	is(read_file("$root/CloudSync/from Dav/x.pdf"), 'X OF WEBDAV, ANOTHER', 'is sent, too');
 	sql(q{UPDATE f_archive SET path = 'store/large.bin', name = 'large.bin'});
 	push_now('a large one from a folder', dossiers => 'd_archive');
 	ok(read_file("$root/CloudSync/from Archive/large.bin") eq $large, 'is there');
@@ -285,6 +333,29 @@ INSERT INTO f_$from (d, name, path) VALUES (1, 'x.pdf', '/store/x.pdf');
 		sql("UPDATE f_archive SET path = '$_->[0]'");
 		like(errors(push_now("path $_->[0]", dossiers => 'd_archive', state => 'failed')), $_->[1], 'says why it cannot be read');
 	}
+	# the connection as it is now, whatever the worker has open
+	write_file($apache->folder . '/store/x.pdf', 'x by other credentials');
+	sql(qq{SELECT * FROM cloudsync_connect('webdav', 'Dav', '{"username": "ann", "password": "another-one"}', '{"endpoint": "$endpoint/"}')});
+	like(errors(push_now('other credentials', dossiers => 'd_dav', state => 'partial')), qr{does not accept the credentials}, 'are those that count');
+	is(sql(q{SELECT state FROM cloudsync.connections WHERE connection = 'Archive'}), 'active', 'which is not the trouble of where it goes');
+	sql(qq{SELECT * FROM cloudsync_connect('webdav', 'Dav', '{"username": "ann", "password": "secret"}', '{"endpoint": "$endpoint/"}')});
+	push_now('the right ones again', dossiers => 'd_dav');
+	is(read_file("$root/CloudSync/from Dav/x.pdf"), 'x by other credentials', 'and it comes');
+	# of a tenant's connections none is meant, whatever its name is
+	my $both = qq{SELECT * FROM cloudsync_connect('webdav', 'Both', '{"username": "ann", "password": "secret"}', '{"endpoint": "$endpoint/store"}');};
+	sql(qq{
+CREATE TABLE d_both (id integer PRIMARY KEY, title text);
+CREATE TABLE f_both (id serial PRIMARY KEY, d integer REFERENCES d_both, name text, path text);
+INSERT INTO d_both VALUES (1, 'from both');
+INSERT INTO f_both (d, name, path) VALUES (1, 'x.pdf', '/x.pdf');
+$both
+SELECT cloudsync_track('d_both', 'f_both', content_connection => 'Both');
+});
+	push_now('a connection of no tenant', dossiers => 'd_both');
+	sql(qq{SELECT cloudsync_disconnect('Both', false)});
+	sql(qq{SET cloudsync.tenant = 'acme'; $both});
+	sql(q{UPDATE f_both SET path = 'x.pdf'});
+	like(errors(push_now('a connection of a tenant\'s', dossiers => 'd_both', state => 'failed')), qr{connection "Both", where the content is, is not there}, 'is none for all');
 	sql(q{UPDATE f_dav SET path = '/store/large'; SELECT cloudsync_disable('Dav')});
 	like(errors(push_now('a disabled connection', dossiers => 'd_dav', state => 'failed')), qr{connection "Dav", where the content is, is disabled}, 'says so');
 }

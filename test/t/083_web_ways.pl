@@ -195,6 +195,24 @@ ok(wait_run($node, $run), 'a content by address comes over TLS');
 is(read_file(local_root($node) . '/CloudSync/Web/web.txt'), 'file 1 of 1', 'and is what is there');
 is_deeply([ $nginx->requests ], ["GET /CloudSync/D1/f1.txt 200 HTTP/1.1 $port{good}"], 'by HTTP/1.1, which this provider goes by');
 
+# --- bytes_per_second, of what is listed, and of a local folder -------------------------------------------
+
+# At this pace it cannot take less.
+sub takes
+{
+	my ($run, $seconds, $what) = @_;
+	ok(wait_run($node, $run), $what);
+	my $took = sql("SELECT extract(epoch FROM finished_at - started_at) FROM cloudsync.history WHERE run_id = $run");
+	return cmp_ok($took, '>', $seconds, "$what takes as long as it must");
+}
+write_file($nginx->folder . "/Inbox/scan number $_.txt", $_) foreach 1 .. 300;
+sql(q{SELECT cloudsync_add_recipient('ann'); SELECT cloudsync_set_limits('good', 50000, NULL, NULL)});
+sql(q{SET client_min_messages = error; SELECT cloudsync_create_channel('good', 'mail', ARRAY['/Inbox'], 'ann', 'Mail', auto_collect => false)});
+takes(sql(q{SET client_min_messages = error; SELECT cloudsync_collect('mail')}), 1.5, 'a listing of 300 files at 50 kB/s');
+sql(q{SELECT cloudsync_set_limits('good', NULL, NULL, NULL); SELECT cloudsync_set_limits('Folder', 600000, NULL, NULL)});
+takes(sql(q{SELECT cloudsync_push_dossier('5', 'Folder', 'app.dossier')}), 2, 'a push of 1.8 MB to a folder at 600 kB/s');
+is(-s local_root($node) . '/CloudSync/D5/large.bin', 1_800_000, 'and is whole');
+
 # --- cloudsync.proxy --------------------------------------------------------------------------------------
 
 my $apache = WebServers->apache(users => { ann => 'ann-Secret-5' }, log => '%m %U %s %u');
@@ -207,7 +225,7 @@ set('proxy', 'http://127.0.0.1:' . $proxy->{port});
 
 push_by(4, qw(plain good));
 is(count_below($apache->folder), 13, 'proxy: http');
-is(count_below($nginx->folder), 39, 'proxy: https');
+is(count_below($nginx->folder . '/CloudSync'), 39, 'proxy: https');
 my @asked = $proxy->requests;
 my $origin = $apache->url;
 cmp_ok(scalar(grep { m{^PUT \Q$origin\E/CloudSync/D4/\S+ HTTP/1\.1 201 \[Basic } } @asked), '>=', 13, 'proxy: plain requests went to it');

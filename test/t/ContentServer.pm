@@ -11,6 +11,10 @@
 #	/cut/      breaks off in the middle, as often as $server->set(cuts => n) says
 #	/stall/    stops in the middle until $server->set(go => 1)
 #	/other/    other bytes each time           /redirect?to=URL&...
+#	/fresh/    with a Last-Modified of now     /fixed/    all with the same ETag
+#	/ranges/, /weak/, /wrong/   break off like /cut/, and give the rest: with an ETag;
+#	           with a weak one; from another byte on than was asked for
+#	/swap/     breaks off like /cut/, and has the bytes of name.2 afterwards
 # Anything else is not found, in words that repeat the address.
 package ContentServer;
 
@@ -191,6 +195,33 @@ sub answer
 		usleep(20_000) until $self->get('go');
 		print $client substr($bytes, $half);
 		return 1;
+	}
+	if ($way =~ /^(?:ranges|weak|wrong|swap)$/)
+	{
+		my $cut = $self->get('cuts') > 0;
+		my ($from) = ($header->{range} // '') =~ /^bytes=(\d+)-$/;
+		$bytes = slurp("$self->{base}/files/$name.2") if $way eq 'swap' && !$cut;
+		my %version = (ETag => ($way eq 'weak' ? 'W/' : '') . '"' . md5_hex($bytes) . '"');
+		return $self->head(@to, 304, %version) if ($header->{'if-none-match'} // '') eq $version{ETag};
+		$from = 7 if defined $from && $way eq 'wrong';
+		$from = undef if defined $from && ($header->{'if-range'} // '') ne $version{ETag};
+		return $self->whole(@to, 206, substr($bytes, $from), %version, 'Content-Range' => "bytes $from-" . (length($bytes) - 1) . '/' . length $bytes)
+		  if defined $from;
+		return $self->whole(@to, 200, $bytes, %version) if !$cut;
+		$self->set(cuts => $self->get('cuts') - 1);
+		$self->head(@to, 200, 'Content-Length' => length $bytes, %version);
+		print $client substr($bytes, 0, $half);
+		return 0;
+	}
+	if ($way eq 'fixed')
+	{
+		return $self->head(@to, 304, ETag => '"1"') if ($header->{'if-none-match'} // '') eq '"1"';
+		return $self->whole(@to, 200, $bytes, ETag => '"1"');
+	}
+	if ($way eq 'fresh')
+	{
+		return $self->head(@to, 304) if exists $header->{'if-modified-since'};
+		return $self->whole(@to, 200, $bytes, 'Last-Modified' => POSIX::strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime));
 	}
 	if ($way eq 'plain' || $way eq 'other')
 	{
