@@ -318,7 +318,9 @@ INSERT INTO f_$from (d, name, path) VALUES (1, 'x.pdf', '/store/x.pdf');
 		sql(qq{SELECT cloudsync_track('d_$from', 'f_$from', content_connection => '$from')});
 		push_now("from $from", dossiers => "d_$from");
 		is(read_file("$root/CloudSync/from $from/x.pdf"), 'x of ' . ($from eq 'Dav' ? 'webdav' : 'local'), "$from: its content is there");
+		$apache->requests;
 		is(touched(push_now('again', dossiers => "d_$from")), '', "$from: unchanged, it is not sent again");
+		is_deeply([ grep { /^GET/ } $apache->requests ], [], "$from: nor read again");
 	}
 	write_file($apache->folder . '/store/x.pdf', 'x of webdav, another');
 	is(touched(push_now('changed there', dossiers => 'd_dav')), 'update /CloudSync/from Dav/x.pdf', 'a changed one is sent');

@@ -130,13 +130,14 @@ sub make_certificates
 {
 	my ($base) = @_;
 	my @key = qw(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes);
+	# days that have passed: OpenSSL 3.4 and later take them only as dates
+	my @passed = `openssl x509 -help 2>&1` =~ /-not_after/ ? qw(-not_before 20200101000000Z -not_after 20200102000000Z) : qw(-days -1);
 	write_file("$base/names", "subjectAltName = IP:127.0.0.1\n");
 	write_file("$base/other", "subjectAltName = DNS:elsewhere.example\n");
 	command(qw(openssl req -x509), @key, qw(-days 2 -subj /CN=authority -keyout), "$base/ca.key", '-out', "$base/ca.pem");
 	for my $name (qw(good expired host))
 	{
-		# x509 of OpenSSL 1.1.1 and later takes days that have passed
-		my @days = $name eq 'expired' ? ('-days', '-1') : ('-days', '2');
+		my @days = $name eq 'expired' ? @passed : ('-days', '2');
 		command(qw(openssl req), @key, qw(-subj /CN=server -keyout), "$base/$name.key", '-out', "$base/$name.csr");
 		command(qw(openssl x509 -req), '-in', "$base/$name.csr", '-CA', "$base/ca.pem", '-CAkey', "$base/ca.key", '-CAcreateserial',
 			@days, '-extfile', ($name eq 'host' ? "$base/other" : "$base/names"), '-out', "$base/$name.crt");
