@@ -217,6 +217,7 @@ $node->reload;
 wait_for($node, 'SHOW cloudsync.max_document_size', '1MB');
 fails('larger than allowed', "$url/etag/large", qr{larger than cloudsync.max_document_size});
 fails('larger than allowed, of unknown length', "$url/plain/large", qr{larger than cloudsync.max_document_size});
+fails('of a length without an end', "$url/endless/large", qr{larger than cloudsync.max_document_size});
 $node->append_conf('postgresql.conf', 'cloudsync.max_document_size = 1GB');
 $node->reload;
 wait_for($node, 'SHOW cloudsync.max_document_size', '1GB');
@@ -249,6 +250,9 @@ push_now('it breaks off, and is another one afterwards');
 ok(at_remote('swap') eq $all =~ tr/x/y/r, 'nothing of the first is in what is sent');
 no_parts('after another one');
 
+$server->set(cuts => 100);
+$server->set(leads => $stranger->url);
+fails('the rest is where nothing is allowed', "$url/leads/large", qr{connecting to .* is not allowed});
 $server->set(cuts => 100);
 fails('it breaks off always', "$url/cut/large", qr{could not read "\Q$url\E/cut/large"});
 no_parts('after breaking off always');

@@ -14,6 +14,8 @@
 #	/fresh/    with a Last-Modified of now     /fixed/    all with the same ETag
 #	/ranges/, /weak/, /wrong/   break off like /cut/, and give the rest: with an ETag;
 #	           with a weak one; from another byte on than was asked for
+#	/leads/    breaks off like /cut/, and the rest is at the address of $server->set(leads => url)
+#	/endless/  never ends
 #	/swap/     breaks off like /cut/, and has the bytes of name.2 afterwards
 # Anything else is not found, in words that repeat the address.
 package ContentServer;
@@ -196,7 +198,7 @@ sub answer
 		print $client substr($bytes, $half);
 		return 1;
 	}
-	if ($way =~ /^(?:ranges|weak|wrong|swap)$/)
+	if ($way =~ /^(?:ranges|weak|wrong|swap|leads)$/)
 	{
 		my $cut = $self->get('cuts') > 0;
 		my ($from) = ($header->{range} // '') =~ /^bytes=(\d+)-$/;
@@ -205,12 +207,20 @@ sub answer
 		return $self->head(@to, 304, %version) if ($header->{'if-none-match'} // '') eq $version{ETag};
 		$from = 7 if defined $from && $way eq 'wrong';
 		$from = undef if defined $from && ($header->{'if-range'} // '') ne $version{ETag};
+		return $self->whole(@to, 302, 'there', Location => $self->get('leads')) if defined $from && $way eq 'leads';
 		return $self->whole(@to, 206, substr($bytes, $from), %version, 'Content-Range' => "bytes $from-" . (length($bytes) - 1) . '/' . length $bytes)
 		  if defined $from;
 		return $self->whole(@to, 200, $bytes, %version) if !$cut;
 		$self->set(cuts => $self->get('cuts') - 1);
 		$self->head(@to, 200, 'Content-Length' => length $bytes, %version);
 		print $client substr($bytes, 0, $half);
+		return 0;
+	}
+	if ($way eq 'endless')
+	{
+		$self->head(@to, 200, 'Transfer-Encoding' => 'chunked');
+		local $SIG{PIPE} = 'IGNORE';
+		1 while printf $client "%x\r\n%s\r\n", length $bytes, $bytes;
 		return 0;
 	}
 	if ($way eq 'fixed')
