@@ -60,7 +60,7 @@ read_checksum(const char *text)
 	if (!read_hex(text, bytes, sizeof(bytes)))
 		return NULL;
 	encoded = palloc(32);
-	len = pg_b64_encode((const char *) bytes, sizeof(bytes), encoded, 31);
+	len = pg_b64_encode((const void *) bytes, sizeof(bytes), encoded, 31);
 	encoded[Max(len, 0)] = '\0';
 	return encoded;
 }

@@ -172,7 +172,7 @@ checksum(char c)
 
 	memset(bytes, c, 32);
 	bytes[32] = 0;
-	pg_b64_encode((const char *) bytes, 33, text, 64);
+	pg_b64_encode((const void *) bytes, 33, text, 64);
 	text[43] = '=';
 	return text;
 }
