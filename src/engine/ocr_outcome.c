@@ -146,8 +146,8 @@ cs_reading_judge(CsReading *reading)
 	memset(result, 0, sizeof(*result));
 	if (reading->timed_out)
 		cs_result_fail(result,
-					   partly(reading, psprintf("reading it took longer than %d s (cloudsync.ocr_timeout)",
-												cs_ocr_timeout / 1000)));
+					   partly(reading, psprintf("reading it took longer than %g s (cloudsync.ocr_timeout)",
+												cs_ocr_timeout / 1000.0)));
 	else if (reading->pages.state >= CS_PAGES_FULL)
 		judge_pages(reading);
 	else if (!reading->program->ended && reading->pages.state == CS_PAGES_END)

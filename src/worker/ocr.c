@@ -88,13 +88,14 @@ cs_ocr_keep(CsOcrKeeper *keeper, TimestampTz now)
 	if (!cs_ocr)
 		return DT_NOEND;
 	next = cs_ocr_next();
-	if (next > now)
-		return next;
+	/* it also looks whether what it reads is still wanted */
 	if (keeper->handle != NULL || cs_count_processes(MyDatabaseId, CS_OCR, NULL) > 0)
 	{
 		cs_wake_processes(MyDatabaseId, CS_OCR);
-		return TimestampTzPlusMilliseconds(now, RUNNING_LOOK_MS);
+		return next > now ? next : TimestampTzPlusMilliseconds(now, RUNNING_LOOK_MS);
 	}
+	if (next > now)
+		return next;
 	if (keeper->start_at > now)
 		return keeper->start_at;
 	if (!start(keeper, now))
