@@ -326,6 +326,8 @@ SELECT cloudsync_add_recipient('alice'), cloudsync_add_recipient('bob');
 SELECT cloudsync_create_channel('Drive', 'Scans', '{/Scans}', 'alice', 'Incoming mail');
 SQL
 	$node->poll_query_until('inbox', q{SELECT count(*) = 4 AND bool_and(ocr_state <> 'pending') FROM cloudsync.document});
+	run_blocks($node, 'inbox', [ page_blocks('docs/ocr.md') ]);
+	$tested{'docs/ocr.md'} = 1;
 	page_runs('docs/inbox.md', 'inbox');
 }
 connected('channels', 'Drive');
