@@ -159,6 +159,9 @@ gd_failure(CsFailure *failure, const CsResponse *answer, const char *action,
 	{
 		doing = psprintf("%s \"%s\"", action, path);
 		cs_http_failure(failure, answer, doing, words);
+		/* there are no conditions that somebody's file could fail */
+		if (failure->failure_class == CS_FAIL_CONFLICT)
+			failure->failure_class = CS_FAIL_RETRY_LATER;
 		pfree(doing);
 		return;
 	}

@@ -242,7 +242,7 @@ class World:
             self.log.append(entry)
             try:
                 return await self.handle(call, entry)
-            except Reset:
+            except (Reset, ConnectionError):  # the other side may go, too
                 call.reset_socket()
                 return web.Response()
             finally:
