@@ -222,7 +222,7 @@ BEGIN ATOMIC
                                      round(extract(epoch FROM m.consent_expires_at))) ORDER BY m.labels)
              FROM mine m WHERE m.consent_expires_at IS NOT NULL)),
         cloudsync.metric('cloudsync_lag_seconds', 'gauge', 'Age of the oldest committed change that has not been pushed.',
-            (SELECT array_agg(format('cloudsync_lag_seconds{%s} %s', l.labels, coalesce(round(l.seconds, 3), 0)) ORDER BY l.labels) FROM lag l)),
+            (SELECT array_agg(format('cloudsync_lag_seconds{%s} %s', l.labels, coalesce(trim_scale(round(l.seconds, 3)), 0)) ORDER BY l.labels) FROM lag l)),
         cloudsync.metric('cloudsync_push_interval_seconds', 'gauge', 'Within which time a change is to be begun (every).',
             (SELECT array_agg(format('cloudsync_push_interval_seconds{%s} %s', l.labels, trim_scale(l.every)) ORDER BY l.labels) FROM lag l)),
         cloudsync.metric('cloudsync_waiting_dossiers', 'gauge', 'Dossiers that wait to be pushed: changed ones, and ones there before.',

@@ -132,6 +132,7 @@ BEGIN
         JOIN cloudsync.due d ON d.connection_id = c.connection_id
         WHERE cloudsync.sees(c.tenant) AND c.state = 'active' AND c.failures = 0
           AND NOT d.backfill AND d.claimed IS NULL AND d.attempts = 0 AND d.due_at < now + p.every / 4
+          AND d.start_at < now - least(p.every / 4, interval '10 seconds') -- what may begin is given the time to
         GROUP BY c.name;
     RETURN QUERY
     SELECT 'warning', 'change log', format('changes since %s have not been looked at', date_trunc('second', g.changed_at)),

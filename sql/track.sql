@@ -455,6 +455,40 @@ BEGIN
 END
 $$;
 
+/*
+ * Tracked again although columns of it were lost: those that stand there under
+ * their old names are taken. True: they were lost, and are all there now.
+ */
+CREATE FUNCTION cloudsync.find_columns_again(dossiers regclass, files regclass) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+#variable_conflict use_variable
+DECLARE
+    problem text;
+    lost boolean;
+BEGIN
+    UPDATE cloudsync.dossier_table d SET resolved_in = '00000000-0000-0000-0000-000000000000'
+        WHERE d.dossiers = find_columns_again.dossiers AND starts_with(d.last_error, 'tracked column ');
+    lost := FOUND;
+    UPDATE cloudsync.source s SET resolved_in = '00000000-0000-0000-0000-000000000000'
+        WHERE s.files = find_columns_again.files AND starts_with(s.last_error, 'tracked column ');
+    lost := lost OR FOUND;
+    IF NOT lost THEN
+        RETURN false;
+    END IF;
+    PERFORM cloudsync.reresolve_sources();
+    SELECT t.last_error INTO problem
+        FROM (SELECT d.last_error FROM cloudsync.dossier_table d WHERE d.dossiers = find_columns_again.dossiers
+              UNION ALL SELECT s.last_error FROM cloudsync.source s WHERE s.files = find_columns_again.files) t
+        WHERE starts_with(t.last_error, 'tracked column ') LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_column', MESSAGE = problem,
+            HINT = format('Make the column again, or SELECT cloudsync_untrack(%L) and track the tables with other columns.', dossiers);
+    END IF;
+    RETURN true;
+END
+$$;
+
 CREATE FUNCTION @extschema@.cloudsync_track(dossiers regclass, files regclass, dossier_key name DEFAULT NULL, label name DEFAULT NULL,
     tenant name DEFAULT NULL, procedure name DEFAULT NULL, file_key name DEFAULT NULL, file_dossier name DEFAULT NULL,
     file_name name DEFAULT NULL, content name DEFAULT NULL, content_connection text DEFAULT NULL) RETURNS integer
@@ -464,6 +498,7 @@ $$
 DECLARE
     d cloudsync.dossier_table;
     s cloudsync.source;
+    found_again boolean;
     is_new boolean;
 BEGIN
     PERFORM cloudsync.refuse_tenant('cloudsync_track');
@@ -480,8 +515,9 @@ BEGIN
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', least(dossiers::oid, files::oid)::regclass);
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', greatest(dossiers::oid, files::oid)::regclass);
 
+    found_again := cloudsync.find_columns_again(dossiers, files);
     d := cloudsync.track_dossiers(dossiers, dossier_key, label, tenant, procedure);
-    is_new := NOT EXISTS (SELECT FROM cloudsync.source t WHERE t.dossiers_id = d.dossiers_id AND t.files = cloudsync_track.files);
+    is_new := found_again OR NOT EXISTS (SELECT FROM cloudsync.source t WHERE t.dossiers_id = d.dossiers_id AND t.files = cloudsync_track.files);
     s := cloudsync.track_files(d, files, file_key, file_dossier, file_name, content, content_connection);
     PERFORM cloudsync.install_triggers(dossiers, d.dossiers_id, NULL),
             cloudsync.install_triggers(files, d.dossiers_id, s.source_id);

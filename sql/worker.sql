@@ -136,7 +136,7 @@ COMMENT ON FUNCTION @extschema@.cloudsync_detach() IS
 
 -- A time as people read it: 0:07, 12:30, 1:02:03, 2 days 01:00.
 CREATE FUNCTION cloudsync.short_time(seconds double precision) RETURNS text
-    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT CASE WHEN s < 3600 THEN format('%s:%s', s / 60, lpad((s % 60)::text, 2, '0'))
                 WHEN s < 86400 THEN format('%s:%s:%s', s / 3600, lpad((s / 60 % 60)::text, 2, '0'), lpad((s % 60)::text, 2, '0'))

@@ -68,7 +68,8 @@ packages=(gcc make libc6-dev perl "postgresql-$major" "postgresql-server-dev-$ma
 	apache2-bin nginx-light libnginx-mod-http-dav-ext rclone
 	swift-proxy swift-account swift-container swift-object python3 openssl
 	python3-aiohttp python3-cryptography python3-dropbox python3-msal python3-google-auth
-	python3-googleapi tesseract-ocr tesseract-ocr-fra tesseract-ocr-eng poppler-utils bubblewrap prometheus)
+	python3-googleapi tesseract-ocr tesseract-ocr-fra tesseract-ocr-eng poppler-utils bubblewrap
+	python3-html5lib prometheus)
 if [ "${1:-}" = --list ]; then
 	printf '%s\n' "${packages[@]}"
 	exit 0

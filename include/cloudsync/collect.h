@@ -150,6 +150,7 @@ typedef struct CsCollect
 	TimestampTz next_look;
 	TimestampTz oldest_arrival;
 	int64 arrived_bytes;
+	int64 ended_bytes; /* of fetches that came to their end, for the activity */
 	char *paused; /* why nothing more is received */
 	char *day_used_up; /* why nothing more would be started today */
 

@@ -76,6 +76,12 @@ typedef struct CsJobMethods
 	 * transaction. Must leave finished set.
 	 */
 	void (*fail)(CsJob *job, const ErrorData *error, TimestampTz now);
+
+	/*
+	 * Brings bytes_done up to date with the transfers under way, for
+	 * cloudsync.activity; several times a second, so it only adds. Or NULL.
+	 */
+	void (*measure)(CsJob *job);
 } CsJobMethods;
 
 struct CsJob

@@ -241,6 +241,7 @@ extern void cs_push_folder_is_at(CsPushJob *push, bool moved, TimestampTz now);
 
 /* push_send.c: true when all files are sent or have failed. */
 extern bool cs_push_send(CsPushJob *push, TimestampTz now);
+extern void cs_push_measure(CsJob *job);
 extern void cs_push_fill_queue(CsPushJob *push);
 extern void cs_push_stop_all(CsPushJob *push);
 /* Ends the file's transfer, if any, and lets go of what it held. */

@@ -25,11 +25,12 @@
 
 static void collect_advance(CsJob *job, TimestampTz now);
 static void collect_fail(CsJob *job, const ErrorData *error, TimestampTz now);
+static void collect_measure(CsJob *job);
 
 static const CsJobMethods collect_methods = {"collect", collect_advance,
-											 collect_fail};
+											 collect_fail, collect_measure};
 static const CsJobMethods refresh_methods = {"refresh", collect_advance,
-											 collect_fail};
+											 collect_fail, NULL};
 
 static List *
 read_patterns(CsCollect *c, uint64 row, int column)
@@ -428,6 +429,22 @@ collect_advance(CsJob *job, TimestampTz now)
 				finish(c, now);
 				return;
 		}
+	}
+}
+
+static void
+collect_measure(CsJob *job)
+{
+	CsCollect *c = (CsCollect *) job;
+	ListCell *cell;
+
+	job->bytes_done = c->ended_bytes;
+	foreach (cell, c->running)
+	{
+		const CsFetch *f = lfirst(cell);
+
+		if (f->transfer != NULL)
+			job->bytes_done += f->transfer->bytes_done;
 	}
 }
 

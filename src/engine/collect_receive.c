@@ -366,7 +366,7 @@ get_done(CsCollect *c, CsFetch *f, TimestampTz now)
 					   "\"%s\" came with " INT64_FORMAT " bytes, but was listed with " INT64_FORMAT,
 					   f->path, result->size, f->size);
 	}
-	c->job.bytes_done += f->received_size;
+	c->ended_bytes += f->received_size;
 	cs_collect_end(c, &f->transfer);
 	CS_CRASH_POINT("collect.after_download");
 	arrive(c, f, now);

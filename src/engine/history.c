@@ -32,7 +32,9 @@ static struct
 	TimestampTz after_at;
 	int64 after_run;
 	TimestampTz look_at;
-} removing = {.after_at = DT_NOBEGIN};
+	int minutes; /* the settings it began with */
+	int collect_minutes;
+} removing = {.kind = lengthof(kinds)};
 
 /* See engine.h. */
 void
@@ -103,12 +105,18 @@ cs_remove_history(TimestampTz now)
 {
 	TimestampTz began = GetCurrentTimestamp();
 
-	if (removing.kind == lengthof(kinds))
+	if (removing.minutes != cs_history_retention ||
+		removing.collect_minutes != cs_collect_history_retention ||
+		(removing.kind == lengthof(kinds) && now >= removing.look_at))
 	{
-		if (now < removing.look_at)
-			return;
 		removing.kind = 0;
+		removing.after_at = DT_NOBEGIN;
+		removing.after_run = 0;
+		removing.minutes = cs_history_retention;
+		removing.collect_minutes = cs_collect_history_retention;
 	}
+	if (removing.kind == lengthof(kinds))
+		return;
 	while (removing.kind < lengthof(kinds) &&
 		   !TimestampDifferenceExceeds(began, GetCurrentTimestamp(), REMOVE_MS))
 	{

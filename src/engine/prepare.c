@@ -160,7 +160,7 @@ prepare_fail(CsJob *job, const ErrorData *error, TimestampTz now)
 	cs_commit();
 }
 
-static const CsJobMethods prepare_methods = {"prepare", prepare_advance, prepare_fail};
+static const CsJobMethods prepare_methods = {"prepare", prepare_advance, prepare_fail, NULL};
 
 /* See engine.h. All that are queued share one execution. */
 int

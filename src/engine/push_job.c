@@ -584,4 +584,4 @@ push_fail(CsJob *job, const ErrorData *error, TimestampTz now)
 	MemoryContextSwitchTo(old);
 }
 
-const CsJobMethods cs_push_methods = {"push", push_advance, push_fail};
+const CsJobMethods cs_push_methods = {"push", push_advance, push_fail, cs_push_measure};

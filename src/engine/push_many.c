@@ -342,6 +342,11 @@ cs_push_many_bytes(const CsPushJob *push)
 	int64 bytes = 0;
 
 	foreach (cell, push->many)
-		bytes += ((CsPushMany *) lfirst(cell))->transfer->bytes_done;
+	{
+		const CsPushMany *many = lfirst(cell);
+
+		if (many->transfer != NULL)
+			bytes += many->transfer->bytes_done;
+	}
 	return bytes;
 }

@@ -492,9 +492,11 @@ read_next(CsPushJob *push)
 		cs_push_read_ahead(push, at);
 }
 
-static void
-count_bytes(CsPushJob *push)
+/* See engine.h. */
+void
+cs_push_measure(CsJob *job)
 {
+	CsPushJob *push = (CsPushJob *) job;
 	ListCell *cell;
 
 	push->job.bytes_done = push->sent + cs_push_many_bytes(push);
@@ -537,7 +539,7 @@ cs_push_send(CsPushJob *push, TimestampTz now)
 	if (!take_ends(push, now) || !cs_push_take_many(push, now))
 		return false;
 	started = start_more(push, now);
-	count_bytes(push);
+	cs_push_measure(&push->job);
 	if (started && push->unsettled < SETTLE_AT_MOST)
 	{
 		push->job.wake_at = now; /* the rest while the service answers */

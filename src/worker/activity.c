@@ -87,10 +87,12 @@ cs_activity_publish(const List *connections)
 
 		foreach (job_cell, ((CsConnection *) lfirst(cell))->jobs)
 		{
-			const CsJob *job = lfirst(job_cell);
+			CsJob *job = lfirst(job_cell);
 
 			if (n < CS_MAX_ACTIVITY)
 			{
+				if (job->methods->measure)
+					job->methods->measure(job);
 				fill(&rows[n], job, find(before, n_before, job->run_id), now);
 				n++;
 			}

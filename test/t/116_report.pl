@@ -1,0 +1,177 @@
+# cloudsync_report(): one page that needs nothing but itself, whatever stands in
+# names and errors; right figures, by day of the session's time zone; readable by
+# who cannot see it and by day and night (H5). What a browser shows was looked at;
+# here its structure is checked by parsers of HTML and XML. And nothing that people
+# look at all day reads the history as a whole.
+use strict;
+use warnings;
+
+use IPC::Run ();
+use CloudsyncTest;
+use Test::More;
+
+my $node = new_cluster('report', conf => "cloudsync.enabled = off\n");
+my $db = q{firm <b>&"};
+$node->safe_psql('postgres', q{CREATE DATABASE "firm <b>&""" TEMPLATE template0});
+create_extension($node, $db);
+sub sql { return scalar_sql($node, $_[0], $db) }
+
+# What people and services wrote may hold anything that text may.
+$node->safe_psql($db, <<'SQL');
+SELECT cloudsync_connect('local', '</title><script>alert(1)</script>', options => '{"path": "a"}');
+SELECT cloudsync_connect('local', E'"onload=''x'' \u202e', options => '{"path": "b"}');
+SELECT cloudsync_connect('local', 'idle', options => '{"path": "c"}');
+SELECT cloudsync_add_recipient('Ann');
+SELECT cloudsync_create_channel(E'"onload=''x'' \u202e', E'<img src=x onerror=alert(1)>\u0001\ufffe&amp;', ARRAY['/in'], 'Ann', 'Mail', auto_collect => false);
+CREATE FUNCTION ended(kind text, connection integer, state text, at timestamptz, took interval, due timestamptz DEFAULT NULL, files integer DEFAULT 0,
+		bytes bigint DEFAULT 0, error text DEFAULT NULL, dossier text DEFAULT '<svg/onload=1>') RETURNS bigint LANGUAGE sql AS $$
+	INSERT INTO cloudsync.run (kind, connection_id, channel_id, dossiers_id, dossier, origin, requested_by, due_at, started_at, finished_at, state, files_done, bytes_sent, bytes_received, error)
+	VALUES (kind, connection, CASE kind WHEN 'push' THEN NULL ELSE 1 END, 1, dossier, 'auto', 'auto', due, at - took, at, state, files,
+		CASE kind WHEN 'push' THEN bytes ELSE 0 END, CASE kind WHEN 'push' THEN 0 ELSE bytes END, error) RETURNING run_id $$;
+SELECT ended('push', 1, 'succeeded', now() - interval '1 day', '10 s', now(), 3, 5000) FROM generate_series(1, 5);
+SELECT ended('push', 1, 'succeeded', now() - interval '1 day', '2 hours', now() - interval '2 days', 1, 1000000);
+SELECT ended('push', 1, 'failed', now() - interval '2 days', '3 s', NULL, 0, 0, 'could not write "/CloudSync/' || g || '/<script>"') FROM generate_series(1, 4) g;
+SELECT ended('push', 2, 'partial', now() - interval '2 days', '3 s', NULL, 1, 0, 'the storage is full') FROM generate_series(1, 2) g;
+SELECT ended('collect', 2, 'succeeded', now() - interval '3 days', '1 min', NULL, 7, 2097152);
+SELECT ended('push', 1, 'succeeded', now() - interval '40 days', '1 s');
+SELECT ended('push', 1, 'succeeded', now(), '1 s', NULL, 3, 5000) AS shared \gset
+UPDATE cloudsync.run SET shared_run_id = 1 WHERE run_id = :shared;
+SQL
+
+# The words of the page, as a reader hears them: script by the parsers, on what is
+# printed to it; one line a complaint.
+my $checker = <<'PY';
+import re, sys, html5lib
+import xml.etree.ElementTree as xml
+page = sys.stdin.buffer.read().decode('utf-8')
+parser = html5lib.HTMLParser(namespaceHTMLElements=False)
+parser.parse(page)
+for error in parser.errors:
+    print('HTML:', error)
+root = xml.fromstring(page)
+parents = {child: parent for parent in root.iter() for child in parent}
+ids = [e.get('id') for e in root.iter() if e.get('id')]
+names = {i: ''.join(e.itertext()).strip() for e in root.iter() for i in [e.get('id')] if i}
+def say(*words): print(*words)
+if len(ids) != len(set(ids)): say('an id stands twice')
+allowed = set('''html head meta title style body a header h1 h2 p b i bdi small main section dl dt dd div ul li svg g rect line desc span
+    details summary table caption thead tbody tr th td footer'''.split())
+for e in root.iter():
+    if e.tag not in allowed: say('element', e.tag)
+    for key, value in e.attrib.items():
+        if key.startswith('on') or key in ('src', 'srcset', 'action', 'data', 'xlink:href', 'background', 'formaction'): say('attribute', key)
+        if key == 'href' and not (value.startswith('#') and value[1:] in ids): say('href', value)
+        if key == 'style' and not re.fullmatch(r'left:[0-9.]+%', value): say('style', value)
+        if key in ('aria-labelledby', 'aria-describedby'):
+            for i in value.split():
+                if not names.get(i): say(key, i, 'names nothing')
+    if e.tag == 'svg' and e.get('aria-hidden') != 'true':
+        kinds = [c.tag for c in e]
+        if e.get('role') != 'img' or kinds[:2] != ['title', 'desc'] or not e.get('aria-labelledby'): say('a picture without words')
+    if e.tag == 'table':
+        if e[0].tag != 'caption' or not ''.join(e[0].itertext()).strip(): say('a table without caption')
+        columns = [h.get('scope') for h in e.find('thead/tr')]
+        for row in e.iter('tr'):
+            if len(row) != len(columns): say('a row of', len(row), 'cells')
+            if row[0].tag != 'th': say('a row without head')
+        if any(h.get('scope') not in ('col', 'row') for h in e.iter('th')): say('th without scope')
+        box = parents[e]
+        if box.get('role') != 'region' or box.get('tabindex') != '0' or not (box.get('aria-label') or box.get('aria-labelledby')): say('a table that no key can scroll')
+    if e.tag == 'section' and not e.get('aria-labelledby'): say('a section without name')
+if re.search(r'url\(|@import|expression|</style', ''.join(root.find('head/style').itertext()), re.I): say('a style that looks elsewhere')
+if root.get('lang') != 'en': say('no language')
+if [len(list(root.iter(t))) for t in ('h1', 'header', 'main', 'footer')] != [1, 1, 1, 1]: say('landmarks')
+if root.find("head/meta[@name='viewport']") is None: say('no viewport')
+if "default-src 'none'" not in root.find("head/meta[@http-equiv]").get('content'): say('no policy')
+skip = root.find('body')[0]
+if skip.get('href') != '#figures': say('no way past the head')
+# contrast of each pair of colours, by day and by night
+def channel(c): c /= 255; return c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4
+def light(h):
+    h = h if len(h) == 6 else ''.join(c + c for c in h)
+    return sum(f * channel(int(h[i:i + 2], 16)) for f, i in ((.2126, 0), (.7152, 2), (.0722, 4)))
+def contrast(a, b): a, b = sorted((light(a), light(b))); return (b + .05) / (a + .05)
+schemes = [dict(re.findall(r'--([a-z]+):#([0-9a-f]+)', block)) for block in re.findall(r':root\{([^}]*)\}', root.find('head/style').text)]
+if len(schemes) != 2: say('no two schemes')
+for s in schemes:
+    for ink, ground, least in [(i, g, 4.5) for i in ('ink', 'soft', 'bad') for g in ('card', 'page')] + \
+            [(i, 'card', 3) for i in ('good', 'part', 'bad', 'idle', 'sent', 'got', 'late')]:
+        if contrast(s[ink], s[ground]) < least: say('contrast of', ink, 'on', ground, round(contrast(s[ink], s[ground]), 2))
+for e in root.iter():
+    if e.tag in ('h1', 'dt', 'th', 'td', 'dd', 'h2') or e.get('class') == 'words':
+        print('>', e.tag, ' '.join(''.join(e.itertext()).split()))
+PY
+
+# What the checker has to say, and what the page says in its headings, figures and cells.
+sub look
+{
+	my ($what, $page) = @_;
+	my $said = '';
+	IPC::Run::run([ '/usr/bin/python3', '-c', $checker ], '<', \$page, '>&', \$said) or diag($said);
+	my $complaints = join "\n", grep { !/^>/ } split /\n/, $said;
+	is($complaints, '', "$what: nothing to complain of");
+	return join "\n", map { s/^> //r } grep { /^>/ } split /\n/, $said;
+}
+
+my $zone = "SET TimeZone = 'Pacific/Auckland'; ";
+my $page = sql($zone . 'SELECT cloudsync_report()');
+my $words = look('30 days', $page);
+like($page, qr/^<!DOCTYPE html>\n<html lang="en">/, 'a page');
+unlike($page, qr/<script|<img|<svg\/|onerror=(?!alert)|https?:|\x{1}|\xef\xbf\xbe/i, 'nothing of what is in the names is markup, and nothing leads elsewhere');
+like($page, qr/&lt;\/title&gt;&lt;script&gt;alert\(1\)&lt;\/script&gt;/, '... it is text');
+like($page, qr/<bdi>&quot;onload=&#39;x&#39; \xe2\x80\xae<\/bdi>/, '... which cannot turn what is beside it');
+like($page, qr/firm &lt;b&gt;&amp;&quot;/, 'the database is named');
+like($page, qr/time zone <b>Pacific\/Auckland<\/b>/, 'the time zone is stated');
+like($words, qr/^dt Deadline kept\ndd 83\.3 %\ndd 5 of 6 changed dossiers were begun in time$/m, 'deadlines kept');
+like($words, qr/^dt Pushes\ndd 12\ndd 6 failed wholly or in part$/m, 'pushes, as executed');
+like($words, qr/^dt Sent\ndd 1001 kB\ndd in 18 files$/m, 'bytes sent');
+like($words, qr/^dt Collections\ndd 1\ndd none failed/m, 'collections');
+like($words, qr/^dt Received\ndd 2 MB\ndd in 7 documents$/m, 'bytes received');
+like($words, qr/^h2 Failures by cause\n(?:.*\n)*?th could not write …\ntd 4\ntd 0\n(?:.*\n){2}th the storage is full\ntd 2\ntd 2\n/m, 'causes, the most frequent first, names and numbers aside');
+like($words, qr/^h2 Slowest runs\n(?:.*\n)*?th 6\ntd push of dossier <svg\/onload=1>\n.*\ntd .*\ntd 2:00:00\ntd 1\ntd 977 kB\ntd succeeded\n/m, 'the slowest first');
+like($words, qr/^th <\/title><script>alert\(1\)<\/script> local\ntd active\ntd 10\ntd 16\ntd 1001 kB\ntd 83\.3 %\n/m, 'each connection');
+like($words, qr/^th idle local\ntd active\ntd 0\n(?:.*\n){7}td –$/m, '... the idle one too');
+my @day = map { sql("$zone SELECT to_char(now() - interval '$_ days', 'FMDD Mon YYYY')") } 0 .. 3;
+like($words, qr/^th $day[1]\ntd 6\ntd 0\ntd 0\ntd 0\nth $day[2]\ntd 0\ntd 2\ntd 4\ntd 0$/m, 'by day, the latest first');
+my $late = sql("BEGIN; SELECT left(ended('push', 3, 'succeeded', date_trunc('day', now() AT TIME ZONE 'Pacific/Auckland') AT TIME ZONE 'Pacific/Auckland' - interval '1 s', '1 s')::text, 0); $zone SELECT cloudsync_report('2 days'); ROLLBACK");
+like(look('a second before midnight', $late), qr/^th $day[1]\ntd 7\n/m, '... is the day that ends in the session\'s time zone');
+
+# Longer and shorter, nothing at all, and what cannot be.
+like(look('a year', sql("SELECT cloudsync_report('1 year')")), qr/^h2 Pushes by week$/m, 'a year is by week');
+like(look('five years', sql("SELECT cloudsync_report('5 years')")), qr/^h2 Pushes by month$/m, 'five are by month');
+like(look('an hour', sql("SELECT cloudsync_report('1 hour')")), qr/^h2 Pushes$/m, 'where there is nothing it says so');
+foreach my $bad ('NULL', "'0'", "'-1 day'", "'11 years'")
+{
+	my (undef, undef, $err) = $node->psql($db, "SELECT cloudsync_report($bad)");
+	like($err, qr/since must be a time between.*HINT/s, "not since $bad");
+}
+
+# A tenant sees its own; nobody without rights anything.
+$node->safe_psql($db, q{CREATE ROLE other LOGIN IN ROLE cloudsync_reader, cloudsync_app; CREATE ROLE nobody LOGIN});
+my $tenant = $node->safe_psql($db, q{SET cloudsync.tenant = '<acme>'; SELECT cloudsync_report()}, extra_params => [ '-U', 'other' ]);
+$words = look('a tenant', $tenant);
+unlike($tenant, qr/alert|onload|storage is full/, '... sees nothing of others');
+like($tenant, qr/for <b><bdi>&lt;acme&gt;<\/bdi><\/b>/, '... and for whom it is');
+foreach my $what ('cloudsync_report()', 'cloudsync_metrics()')
+{
+	my (undef, undef, $err) = $node->psql($db, "SELECT $what", extra_params => [ '-U', 'nobody' ]);
+	like($err, qr/permission denied for function/, "$what is for readers");
+}
+
+# With much history: what is looked at all day reads none of it as a whole, and the
+# report by the index on the time. Counted in the transaction itself.
+$node->safe_psql($db, <<'SQL');
+INSERT INTO cloudsync.run (kind, connection_id, channel_id, dossiers_id, dossier, origin, requested_by, started_at, finished_at, state)
+	SELECT CASE WHEN g % 9 = 0 THEN 'collect' ELSE 'push' END, 1, 1, 1, g, 'auto', 'auto', t, t, 'succeeded'
+	FROM generate_series(1, 40000) g, LATERAL (SELECT now() - g * interval '14 min') x (t);
+UPDATE cloudsync.channel SET last_run_id = (SELECT max(run_id) FROM cloudsync.run WHERE kind = 'collect');
+ANALYZE cloudsync.run;
+SQL
+foreach my $call ('* FROM cloudsync_status()', 'cloudsync_metrics()', 'cloudsync_lag()', 'cloudsync_progress(100)', '* FROM cloudsync.activity', "cloudsync_report('7 days')")
+{
+	is(sql("BEGIN; SET LOCAL max_parallel_workers_per_gather = 0; \\o /dev/null\nSELECT $call;\n\\o\nSELECT seq_scan FROM pg_stat_xact_all_tables WHERE relid = 'cloudsync.run'::regclass; ROLLBACK"),
+		'0', "$call does not read the history as a whole");
+}
+
+$node->stop('fast');
+done_testing();
