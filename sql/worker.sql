@@ -151,7 +151,8 @@ CREATE FUNCTION cloudsync.why_queued(run cloudsync.run) RETURNS text
 BEGIN ATOMIC
     SELECT coalesce(
         'nobody serves it: ' || cloudsync.why_waiting(),
-        CASE WHEN c.state <> 'active' THEN format('its connection is %s', replace(c.state, '_', ' ')) || coalesce(': ' || c.reason, '')
+        CASE WHEN c.state <> 'active' THEN CASE c.state WHEN 'needs_consent' THEN 'its connection needs consent' WHEN 'pending' THEN 'its connection waits for consent'
+                                                             ELSE format('its connection is %s', c.state) END || coalesce(': ' || c.reason, '')
              WHEN c.retry_at > clock_timestamp() AND ((run).origin <> 'manual' OR (run).attempts > 0)
                  THEN format('its connection is tried again in %s', cloudsync.short_time(extract(epoch FROM c.retry_at - clock_timestamp())))
                       || coalesce(': ' || c.reason, '')
