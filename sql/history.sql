@@ -50,6 +50,7 @@ CREATE INDEX run_push_dossier ON cloudsync.run (connection_id, dossiers_id, doss
 CREATE INDEX run_channel ON cloudsync.run (channel_id, run_id) WHERE channel_id IS NOT NULL;
 -- What ended, by time: for the report, and for removing what is old (H6).
 CREATE INDEX run_ended ON cloudsync.run (kind, finished_at, run_id) WHERE finished_at IS NOT NULL;
+CREATE INDEX run_failed ON cloudsync.run (finished_at) WHERE state IN ('failed', 'partial');
 CREATE INDEX run_shared ON cloudsync.run (shared_run_id) WHERE shared_run_id IS NOT NULL;
 
 CREATE TABLE cloudsync.run_file (

@@ -60,9 +60,10 @@ CREATE TYPE cloudsync.report_fact AS (
     last_at timestamptz
 );
 
--- One pass over the history since then. A run that shared another's execution is not counted beside it.
+-- One pass over the history since then. A run that shared another's execution is not counted beside it. The planner
+-- cannot know how few buckets there are, and would sort the history to find them.
 CREATE FUNCTION cloudsync.report_facts(connections bigint[], since timestamptz, step text, zone text) RETURNS SETOF cloudsync.report_fact
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_sort = off
 BEGIN ATOMIC
     SELECT date_trunc(report_facts.step, r.finished_at AT TIME ZONE report_facts.zone)::date, r.connection_id, r.kind, r.state,
            count(*), sum(r.files_done), sum(r.bytes_sent), sum(r.bytes_received),
@@ -253,11 +254,13 @@ CREATE FUNCTION cloudsync.report_slowest(connections bigint[], since timestamptz
 BEGIN ATOMIC
     WITH slowest AS (
         SELECT r.run_id, r.kind, r.connection_id, r.channel_id, r.dossier, r.started_at, r.state, r.files_done,
-               r.bytes_sent + r.bytes_received AS bytes, extract(epoch FROM r.finished_at - r.started_at)::double precision AS seconds
-        FROM cloudsync.run r
-        WHERE r.kind IN ('push', 'collect') AND r.finished_at >= report_slowest.since AND r.started_at IS NOT NULL
-          AND r.connection_id = ANY (report_slowest.connections) AND r.shared_run_id IS NULL
-        ORDER BY r.finished_at - r.started_at DESC, r.run_id LIMIT 10
+               r.bytes_sent + r.bytes_received AS bytes, top.seconds
+        FROM (SELECT o.run_id, date_part('epoch', o.finished_at - o.started_at) AS seconds
+              FROM cloudsync.run o
+              WHERE o.kind IN ('push', 'collect') AND o.finished_at >= report_slowest.since AND o.started_at IS NOT NULL
+                AND o.connection_id = ANY (report_slowest.connections) AND o.shared_run_id IS NULL
+              ORDER BY 2 DESC, 1 LIMIT 10) top
+        JOIN cloudsync.run r ON r.run_id = top.run_id
     )
     SELECT cloudsync.report_table('slowest', 'Slowest runs', 'The ten runs that took longest, from their start to their end',
         ARRAY['Run', '*What', '*Connection', 'Began', 'Took', 'Files', 'Bytes', '*Ended'],

@@ -168,10 +168,11 @@ is(sql('SELECT action FROM cloudsync_status()'), q{SELECT * FROM cloudsync_check
 rename "$root/away", "$root/d" or die;
 is(($node->psql('postgres', q{SELECT * FROM cloudsync_check('Drive');}))[0], 0, '... which can be typed');
 ok(wait_for($node, 'SELECT NOT EXISTS (SELECT FROM cloudsync_status())'), '... and back, it goes on by itself');
-rename "$root/d/Scans", "$root/d/Kept" or die;
+my $elsewhere_now = $node->basedir . '/Scans'; # a folder that is only renamed is followed
+rename "$root/d/Scans", $elsewhere_now or die;
 sql("SELECT cloudsync_collect('Post')");
 ok(wait_for($node, "SELECT problem ~ 'Scans' FROM cloudsync_status() LIMIT 1"), 'a folder is away') or diag(sql('SELECT cloudsync_status()'));
-rename "$root/d/Kept", "$root/d/Scans" or die;
+rename $elsewhere_now, "$root/d/Scans" or die;
 my $collect = sql('SELECT action FROM cloudsync_status() LIMIT 1');
 is(($node->psql('postgres', $collect))[0], 0, "... $collect");
 ok(wait_for($node, 'SELECT NOT EXISTS (SELECT FROM cloudsync_status())'), '... mends it once it is back');
@@ -187,6 +188,7 @@ ok(wait_for($node, 'SELECT NOT EXISTS (SELECT FROM cloudsync_status())'), '... a
 
 # In another schema the statements name it; a tenant sees its own problems alone.
 $node->safe_psql('postgres', 'CREATE DATABASE second');
+$node->safe_psql('second', 'CREATE SCHEMA "Cloud Sync"');
 create_extension($node, 'second', '"Cloud Sync"');
 my $elsewhere = q{SELECT action FROM "Cloud Sync".cloudsync_status() LIMIT 1};
 $node->safe_psql('second', 'SELECT "Cloud Sync".cloudsync_suspend()');
