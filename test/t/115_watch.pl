@@ -64,7 +64,7 @@ is($node->safe_psql('postgres', "SET cloudsync.tenant = 'acme'; SELECT count(*) 
 	0, 'another tenant does not');
 my (undef, undef, $err) = $node->psql('postgres', "SET cloudsync.tenant = 'acme'; SELECT cloudsync_progress($run)", extra_params => $as_other);
 like($err, qr/run $run does not exist/, '... and is told nothing of the run');
-refused('SELECT cloudsync_progress(4711)', qr/run 4711 does not exist.*HINT:  The view cloudsync\.history/s, 'a run that there is not');
+refused('SELECT cloudsync_progress(4711)', qr/run 4711 does not exist.*HINT:  .*cloudsync\.history/s, 'a run that there is not');
 refused('SELECT cloudsync_progress(NULL)', qr/run NULL does not exist/, 'no run');
 
 # Shared, queued, ended.

@@ -204,6 +204,7 @@ UNION SELECT rolname FROM pg_roles WHERE rolname LIKE 'cloudsync%'
 UNION SELECT 'cloudsync.' || relname FROM pg_class WHERE relnamespace = 'cloudsync'::regnamespace
 UNION SELECT 'cloudsync.' || proname FROM pg_proc WHERE pronamespace = 'cloudsync'::regnamespace
 UNION SELECT name FROM pg_settings WHERE name LIKE 'cloudsync.%'
+UNION SELECT m[1] FROM pg_proc f, regexp_matches(pg_get_functiondef(f.oid), '''(cloudsync_[a-z_]+)''', 'g') m WHERE f.proname ~ '_metrics\$'
 SQL
 $there{$_} = 1 foreach qw(cloudsync.control cloudsync.key cloudsync.h cloudsync.c cloudsync.so cloudsync.pl);
 my @nowhere;
@@ -304,6 +305,8 @@ page_runs('docs/quickstart.md', 'quickstart');
 
 connected('push', 'Archive');
 page_runs('docs/push.md', 'push');
+connected('watching', 'Drive');
+page_runs('docs/watching.md', 'watching');
 connected('templates', 'Drive');
 $node->safe_psql('templates', "SELECT cloudsync_set_push('Drive', auto_sync => false)", extra_params => [ '-U', 'app' ]);
 page_runs('docs/templates.md', 'templates');
