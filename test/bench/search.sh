@@ -95,7 +95,7 @@ echo "the plan within the function:"
 sql <<SQL 2>&1 | grep -E 'words_words|Seq Scan|Bitmap|Index Scan|Limit' | sed 's/(cost.*(actual/(actual/'
 LOAD 'auto_explain';
 SELECT set_config('auto_explain.log_min_duration', '0', false), set_config('auto_explain.log_nested_statements', 'on', false),
-    set_config('auto_explain.log_analyze', 'on', false), set_config('auto_explain.log_level', 'notice', false);
+    set_config('auto_explain.log_analyze', 'on', false), set_config('auto_explain.log_level', 'warning', false);
 SELECT count(*) FROM cloudsync_search((SELECT word FROM vocabulary WHERE i = 3000));
 SQL
 
