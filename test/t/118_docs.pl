@@ -206,7 +206,7 @@ UNION SELECT 'cloudsync.' || proname FROM pg_proc WHERE pronamespace = 'cloudsyn
 UNION SELECT name FROM pg_settings WHERE name LIKE 'cloudsync.%'
 UNION SELECT m[1] FROM pg_proc f, regexp_matches(pg_get_functiondef(f.oid), '''(cloudsync_[a-z_]+)''', 'g') m WHERE f.proname ~ '_metrics\$'
 SQL
-$there{$_} = 1 foreach qw(cloudsync.control cloudsync.key cloudsync.h cloudsync.c cloudsync.so cloudsync.pl);
+$there{$_} = 1 foreach qw(cloudsync_ocr cloudsync.control cloudsync.key cloudsync.h cloudsync.c cloudsync.so cloudsync.pl);
 my @nowhere;
 foreach my $page (page_names())
 {
