@@ -75,7 +75,8 @@ is(collect('Docs'), 'Elsewhere.pdf', '... also where the link leads on to anothe
 
 my $drive = act(drive => name => 'Firm', members => { 'anna@example.com' => 'organizer' });
 is(connect_gdrive('Firm', options => { drive_id => $drive->{id} }), 'active', 'a shared drive is connected');
-is(sql(q{SELECT concat_ws('|', state, account) FROM cloudsync_check('Firm')}), 'active|Firm (anna@example.com)', '... and checked');
+is(sql(q{SELECT state FROM cloudsync_check('Firm')}), 'active', '... and checked');
+ok(wait_for($node, q{SELECT account = 'Firm (anna@example.com)' FROM cloudsync.connections WHERE connection = 'Firm'}), '... and has its name');
 sql(q{SELECT cloudsync_set_push('Firm', auto_sync => false, on_delete => 'trash', folder => '{dossier_label}')});
 sub firm
 {
