@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file_utils.h" /* PG_TEMP_FILES_DIR from 16 on */
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
