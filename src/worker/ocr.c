@@ -241,7 +241,7 @@ cs_ocr_main(Datum arg)
 	if (start.max_time > 0)
 		reader.until = reader.idle_since + start.max_time;
 	cs_share_flush(true);
-	do
+	for (;;)
 	{
 		bool woken = MyLatch->is_set;
 		TimestampTz now = GetCurrentTimestamp();
@@ -261,7 +261,9 @@ cs_ocr_main(Datum arg)
 			cs_ocr_turn(reader.ocr, woken);
 			cs_notify_send();
 		}
+		if (finished(&reader, GetCurrentTimestamp()))
+			break;
 		wait(&reader);
-	} while (!finished(&reader, GetCurrentTimestamp()));
+	}
 	leave(&reader, NULL);
 }

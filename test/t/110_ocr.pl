@@ -61,8 +61,73 @@ is(text('page.html'), "Caf\xc3\xa9 & th\xc3\xa9\n\nSecond", 'HTML without tags')
 is(document('letter.docx'), 'not_applicable||office documents are not read', 'an office document');
 is(document('random.bin'), 'not_applicable||it is neither text, PDF nor a kind of image that is read', 'neither');
 is(document('empty.txt'), 'not_applicable||it is empty', 'nothing');
-print sql('SELECT name, ocr_state, ocr_attempts, ocr_confidence, ocr_languages, pages, excerpt FROM cloudsync.document'), "\n";
-print sql('SELECT * FROM cloudsync.ocr_sandbox'), "\n";
-print sql('SELECT * FROM cloudsync_status()'), "\n";
+is(sql(q{SELECT ocr_languages, ocr_confidence > 80, excerpt LIKE 'Facture numéro 4 Montant%' FROM cloudsync.document WHERE name = 'scan.png'}),
+	'fra+eng|t|t', 'what it was read in, how well, and how it begins');
+is(sql(q{SELECT string_agg(source, ' ' ORDER BY source) FROM cloudsync.page JOIN cloudsync.document USING (document_id) WHERE name IN ('layer.pdf', 'note.txt')}),
+	'layer layer plain', 'where the text is from');
+is(sql(q{SELECT name FROM cloudsync_search('thirty days') ORDER BY 1}), "layer.pdf\nscan.pdf\nscan.png", 'searches find it');
+is(sql(q{SELECT name FROM cloudsync_search('letter') ORDER BY 1}), 'letter.docx', 'what could not be read has its name');
+is(sql('SELECT * FROM cloudsync_status()'), '', 'all is well');
+
+# --- images of several pages and other kinds; PDFs that mean harm
+sub tiff
+{
+	my (@pgm) = @_;
+	my $tiff = "II*\0" . pack('V', 8);
+	foreach my $i (0 .. $#pgm)
+	{
+		my ($width, $height, $pixels) = $pgm[$i] =~ /\AP5\s+(\d+)\s+(\d+)\s+255\s(.*)\z/s;
+		my $after = length($tiff) + 2 + 12 * 8 + 4;
+		my @tags = ([ 256, 4, $width ], [ 257, 4, $height ], [ 258, 3, 8 ], [ 259, 3, 1 ], [ 262, 3, 1 ],
+			[ 273, 4, $after ], [ 278, 4, $height ], [ 279, 4, length $pixels ]);
+		$tiff .= pack('v', scalar @tags) . join('', map { pack('vvVV', $_->[0], $_->[1], 1, $_->[2]) } @tags);
+		$tiff .= pack('V', $i < $#pgm ? $after + length $pixels : 0) . $pixels;
+	}
+	return $tiff;
+}
+my $plain = text_pdf([ letter(5) ]);
+(my $locked = $plain) =~ s{/Root 1 0 R}{/Root 1 0 R /ID [<00> <00>] /Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O <@{['00' x 32]}> /U <@{['11' x 32]}> >>};
+sql(q{ALTER SYSTEM SET cloudsync.ocr_max_pages = 20});
+sql(q{ALTER SYSTEM SET cloudsync.ocr_languages = 'fra'});
+sql('SELECT pg_reload_conf()');
+wait_for($node, q{SELECT current_setting('cloudsync.ocr_max_pages') = '20'});
+write_file("$root/In/two.tif", tiff($gray, $gray));
+write_file("$root/In/photo.jpg", rendered($plain, '-jpeg'));
+write_file("$root/In/locked.pdf", $locked);
+write_file("$root/In/cut.pdf", substr($plain, 0, 300));
+write_file("$root/In/huge.pdf", text_pdf([''], size => [ 14400, 14400 ]));
+write_file("$root/In/long.pdf", text_pdf([ map { "Page $_ has a text that is long enough to be one" } 1 .. 10000 ]));
+write_file("$root/In/bomb.png", "\x89PNG\r\n\x1a\n" . pack('N', 13) . 'IHDR' . pack('NNCCCCC', 100000, 100000, 8, 0, 0, 0, 0) . pack('N', 0));
+read_all();
+is(document('two.tif'), 'done|2|', 'a TIFF of two pages');
+like(text('two.tif'), qr/Facture.*Facture/s, 'both are read');
+is(document('photo.jpg'), 'done|1|', 'a JPEG');
+is(document('locked.pdf'), 'failed||it is encrypted, and opens with a password only', 'an encrypted PDF');
+is(document('cut.pdf'), 'failed||it is damaged, or no PDF', 'half a PDF');
+is(document('huge.pdf'), 'done|1|', 'a page of five metres');
+is(document('long.pdf'), 'done|10000|only the first 20 of 10000 pages were read (cloudsync.ocr_max_pages)', 'too many pages');
+is(document('bomb.png'), 'failed||its image is damaged, or of a kind that Tesseract does not read', 'an image of 100,000 by 100,000');
+
+# --- a language that is not installed
+sql(q{ALTER SYSTEM SET cloudsync.ocr_languages = 'fra+xyz'});
+sql('SELECT pg_reload_conf()');
+wait_for($node, q{SELECT current_setting('cloudsync.ocr_languages') = 'fra+xyz'});
+sql(q{SELECT cloudsync_retry_ocr(document_id) FROM cloudsync.document WHERE name = 'photo.jpg'});
+ok(wait_for($node, q{SELECT ocr_waits_for = 'tesseract:xyz tesseract-ocr-xyz' FROM cloudsync.document WHERE name = 'photo.jpg'}), 'it waits');
+is(sql(q{SELECT problem, action FROM cloudsync_status() WHERE severity = 'error'}),
+	'1 document waits to be read: tesseract:xyz is not installed|apt install tesseract-ocr-xyz', 'the status says for what');
+is(sql('SELECT count(*) FROM cloudsync.document WHERE ocr_attempts > 1'), 0, 'each was read by the first attempt');
+$node->stop;
+
+# --- without preload, by CALL cloudsync_run()
+my $bare = new_cluster('bare', preload => 0, conf => "cloudsync.ocr = on\n");
+create_extension($bare);
+write_file(local_root($bare) . '/In/note.txt', 'a note');
+write_file(local_root($bare) . '/In/layer.pdf', $layer);
+$bare->safe_psql('postgres', q{SET client_min_messages = error; SELECT cloudsync_add_recipient('ann'); SELECT cloudsync_connect('local', 'Box');
+	SELECT cloudsync_create_channel('Box', 'mail', ARRAY['/In'], 'ann', 'Mail', auto_collect => false); SELECT cloudsync_collect('mail')});
+$bare->safe_psql('postgres', 'CALL cloudsync_run()');
+is($bare->safe_psql('postgres', 'SELECT name, ocr_state, pages FROM cloudsync.document ORDER BY name'),
+	"layer.pdf|done|2\nnote.txt|done|1", 'CALL cloudsync_run() collects and reads');
 
 done_testing();
