@@ -144,6 +144,7 @@ typedef struct GrMaking
 	int at;
 	int asked;
 	bool looking;
+	CsFailure failure; /* of the last that may have been made or not */
 } GrMaking;
 
 /* A folder of the drive, while all of it is listed. */

@@ -219,7 +219,13 @@ refused(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		(stale || answer->status == 200 || answer->status == 206 ||
 		 answer->status == 416))
 		return ask_link(c, request);
-	return gr_failed(result, answer, "read", c->op.path);
+	gr_failed(result, answer, "read", c->op.path);
+	/* the bytes' host knows neither what is there nor who we are */
+	if (c->phase != GET_LINK &&
+		(result->failure.failure_class == CS_FAIL_GONE ||
+		 result->failure.failure_class == CS_FAIL_NEEDS_CONSENT))
+		result->failure.failure_class = CS_FAIL_RETRY_LATER;
+	return CS_STEP_FAILED;
 }
 
 static void

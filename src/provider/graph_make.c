@@ -60,8 +60,13 @@ look_at_level(CsConversation *c, CsRequest *request)
 	const char *path = c->making.levels[c->making.at];
 
 	if (too_often(&c->making))
-		return fail(c, CS_FAIL_BROKEN, path,
-					"is there and is not there, as the service says in turn");
+	{
+		if (c->making.failure.failure_class == CS_FAIL_NONE)
+			return fail(c, CS_FAIL_BROKEN, path,
+						"is there and is not there, as the service says in turn");
+		c->failure = c->making.failure;
+		return GR_FAIL;
+	}
 	c->making.looking = true;
 	gr_ask(c, request, c->phase, "GET", gr_path_url(c, path, NULL, GR_SELECT));
 	return GR_ASK;
@@ -153,6 +158,8 @@ gr_made(CsConversation *c, const CsResponse *answer, CsRequest *request)
 	if (gr_answered_item(c, answer))
 		return level_there(c, request);
 	/* made meanwhile, by an attempt of ours or by somebody */
+	if (gr_lost(answer))
+		gr_failure(&c->making.failure, answer, "make folder", path);
 	if (gr_lost(answer) || (answer->error == 0 && answer->status == 409))
 		return look_at_level(c, request);
 	gr_failure(&c->failure, answer, "make folder", path);

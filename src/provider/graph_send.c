@@ -124,13 +124,11 @@ gr_sent(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		if (answer->size != c->size)
 			return gr_put_fail(c, request, result, CS_FAIL_RETRY_NOW,
 							   "was sent with another size than announced");
-		if (!gr_answered_item(c, answer))
-			return gr_put_fail(c, request, result, CS_FAIL_BROKEN,
-							   "was answered for with no item");
-		return gr_put_taken(c, request, result);
+		if (gr_answered_item(c, answer))
+			return gr_put_taken(c, request, result);
 	}
 	/* what is in the way of the second may be what the first one made */
-	if (gr_lost(answer) ||
+	if (gr_lost(answer) || gr_good(answer) ||
 		(answer->resent && answer->error == 0 && answer->status == 409))
 	{
 		gr_failure(&c->failure, answer, "write", c->op.path);
