@@ -136,7 +136,10 @@ class Call:
         if self.headers.get("Expect", "").lower() == "100-continue" and self.received == 0:
             await self.request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while True:
-            piece = await self.request.content.readany()
+            try:
+                piece = await self.request.content.readany()
+            except ConnectionResetError:
+                raise Reset from None
             if piece == b"":
                 return
             piece = await cloud_faults.of_body(self, piece)
@@ -195,6 +198,10 @@ class Part:
 
     def act(self, told):
         """What a customer or a test does; None: not an act of this part."""
+        return None
+
+    def whose(self, call):
+        """Whose things a request without a token is about."""
         return None
 
     def throttled(self, call, fault):

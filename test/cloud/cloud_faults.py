@@ -70,9 +70,9 @@ class Fault:
 
 
 def whose(call):
-    """Whose token a request brings, valid or not."""
+    """Whose token a request brings, valid or not; without one, what the part says."""
     token = call.world.authority[call.service].access.get(call.headers.get("Authorization", "").partition(" ")[2])
-    return token.who if token is not None else None
+    return token.who if token is not None else call.part.whose(call)
 
 
 def find(world, call):

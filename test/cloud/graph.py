@@ -108,6 +108,11 @@ class Graph(Part):
 
     # --- requests ---
 
+    def whose(self, call):
+        found = re.match(r"/personal/([^/]+)/", call.request.raw_path)
+        one = self.store.drive(urllib.parse.unquote(found.group(1))) if found else None
+        return one.owner.email if one is not None and one.owner is not None else None
+
     def place(self, call):
         raw = call.request.raw_path.partition("?")[0]
         if not raw.startswith("/v1.0/"):

@@ -39,7 +39,8 @@ are named by `path` or `id`. An item is told as {id, name, path, ...}.
   tree         path ("/"): every item below, with sizes and digests
   read         path: {base64}
   item         path
-  sessions     how many uploads are under way, and how many names they hold
+  sessions     how many uploads are under way, and how many names they hold; user: in that
+               user's drive alone
 """
 import base64
 import time
@@ -273,5 +274,6 @@ def act_item(part, told):
 
 
 def act_sessions(part, told):
-    alive = [one for one in part.sessions.values() if one.alive()]
+    mine = drive_of(part, told) if told.get("user") else None
+    alive = [one for one in part.sessions.values() if one.alive() and mine in (None, one.drive)]
     return {"sessions": len(alive), "held": sum(1 for one in alive if one.holds is not None)}

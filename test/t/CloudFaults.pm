@@ -26,7 +26,10 @@ our @ISA = ('Faults');
 my %services = (
 	gdrive => { act => 'google', app => 'web.apps.googleusercontent.com', scopes => ['https://www.googleapis.com/auth/drive'],
 		hosts => { api_endpoint => 'api', token_endpoint => 'oauth' }, below => { token_endpoint => '/token' },
-		large => 5 * 1048576 + 1 },
+		large => 5 * 1048576 + 1, sessions => 1 },
+	onedrive => { act => 'graph', app => 'aaaaaaaa-0000-0000-0000-000000000001', scopes => [ 'Files.ReadWrite', 'offline_access' ],
+		hosts => { api_endpoint => 'api', login_endpoint => 'login' }, below => { api_endpoint => '/v1.0' }, elsewhere => 'google',
+		large => 5_000_000, sessions => 1 },
 	dropbox => { act => 'dropbox', app => 'dbxapp00cloudsync', hosts => { map { ("${_}_endpoint" => $_) } qw(api content notify www) },
 		large => 2_600_000 });
 my %inbox = ('/Inbox/one.txt' => 'the first letter', '/Inbox/two.txt' => 'two ' x 700, '/Inbox/sub/three.txt' => 'three');
@@ -80,7 +83,7 @@ sub connect_sql
 	my ($cloud, $service) = @$self{qw(cloud service)};
 	my $hosts = $service->{hosts};
 	my %options = map { $_ => $cloud->url($service->{act}, $hosts->{$_}) . ($service->{below}{$_} // '') } keys %$hosts;
-	$options{api_endpoint} = "https://127.0.0.1:$case->{door}" if $case->{door};
+	$options{api_endpoint} = "https://127.0.0.1:$case->{door}" . ($service->{below}{api_endpoint} // '') if $case->{door};
 	my $grant = $self->act(grant => app => $service->{app}, user => user($case), scopes => $service->{scopes});
 	my $sql = sprintf(q{SELECT cloudsync_connect('%s', '%s', '%s', '%s');},
 		$self->{protocol}, $case->{place}, $json->encode({ refresh_token => $grant->{refresh_token} }), $json->encode(\%options)) . "\n";
@@ -99,6 +102,8 @@ sub tell
 	{
 		$self->{cloud}->clear;
 		$self->doors(1);
+		# uploads that nobody knows of hold their names for a while
+		$self->{cloud}->clock(1000) if $self->{protocol} eq 'onedrive';
 	}
 	return $self->state;
 }
@@ -183,14 +188,17 @@ sub state
 		$places{ $case->{place} } = { files => \%files, requests => $requests{ user($case) } // [],
 			committed => [ map { $faults[$_]{committed} } @{ $case->{numbers} // [] } ], uploads => $case->{uploads} ? 0 : $self->uploads($case) };
 	}
-	return { places => \%places, strayed => [ map { $_->{path} } $cloud->requests({ service => 'graph' }) ] };
+	return { places => \%places, strayed => [ map { $_->{path} } $cloud->requests({ service => $self->elsewhere }) ] };
 }
+
+# A service that none of these has to do with.
+sub elsewhere { my ($self) = @_; return $self->{service}{elsewhere} // 'graph'; }
 
 # Upload sessions that were begun and are left.
 sub uploads
 {
 	my ($self, $case) = @_;
-	return 0 if $self->{protocol} ne 'gdrive';
+	return 0 if !$self->{service}{sessions};
 	return $self->act(sessions => user => user($case))->{sessions};
 }
 
@@ -203,21 +211,21 @@ sub conversation
 	my ($self, $done, $once) = @_;
 	my $deaf = join ' ', $done, $once // ();
 	my $closed = qr/closed the connection|broke off/;
-	my $elsewhere = $self->{cloud}->url('graph', 'api') . '/stray';
-	$self->add('connection refused', push => 'small', kind => 'late', error => qr/no connection to 127\.0\.0\.1:\d+/, reason => qr/no connection/)
+	my $elsewhere = $self->{cloud}->url($self->elsewhere, 'api') . '/stray';
+	$self->add('connection refused', push => 'small', kind => 'late', error => qr/no connection to 127\.0\.0\.1:\d+|Failed to connect/, reason => qr/no connection|^$/)
 	  if $self->{where}{small};
-	$self->add('connection refused', collect => 1, kind => 'late', error => qr/no connection to 127\.0\.0\.1:\d+/, reason => qr/no connection/);
+	$self->add('connection refused', collect => 1, kind => 'late', error => qr/no connection to 127\.0\.0\.1:\d+|Failed to connect/, reason => qr/no connection|^$/);
 	$self->everywhere('reset before the work', { fault => 'reset' }, $closed);
 	$self->everywhere('reset after the work', { fault => 'reset', at => 'commit' }, $closed, well => $done);
 	$self->everywhere('reset in the middle of the answer', { fault => 'reset', at => 'answer' }, $closed, well => $done);
-	$self->everywhere('silence', { fault => 'stall' }, qr/did not answer within \d+ s|slower than 1 KiB/);
+	$self->everywhere('silence', { fault => 'stall' }, qr/did not answer within \d+ s|slower than 1 KiB|took longer/);
 	$self->everywhere('silence after the work', { fault => 'stall', at => 'commit' }, qr/did not answer within|slower than 1 KiB/, well => $done);
 	$self->everywhere('silence in the middle of the answer', { fault => 'stall', at => 'answer' }, qr/slower than 1 KiB|took longer|did not answer within/, well => $done);
 	$self->everywhere('slow drip', { fault => 'drip', pause => 0.5 }, qr/slower than 1 KiB|did not answer within|took longer/, well => $done);
 	$self->everywhere('truncated answer', { fault => 'truncate' }, qr/ended before its end|closed the connection/, well => $done);
 	$self->everywhere('Content-Length too long', { fault => 'length', by => 10 }, qr/ended before its end/, well => $done);
 	$self->everywhere('Content-Length too short', { fault => 'length', by => -2 }, qr/makes no sense|could not be read|came with|another size|not arrive as|another checksum/, well => $deaf);
-	$self->everywhere('endless answer', { fault => 'endless' }, qr/longer than it may be|took longer than|came with more than the \d+ bytes it was listed/, well => $done);
+	$self->everywhere('endless answer', { fault => 'endless' }, qr/longer than it may be|holds its name|took longer than|came with more than the \d+ bytes it was listed/, well => $done);
 	$self->everywhere('no HTTP', { fault => 'garbage' }, qr{HTTP/0\.9|closed the connection}, well => $done);
 	$self->everywhere('a web page', { fault => 'html' }, qr/makes no sense|could not be read|came with|another size|not arrive as|another checksum|tells of no file/);
 	$self->everywhere('redirect', { fault => 'redirect', location => $elsewhere }, qr/elsewhere|redirects/, reason => qr/elsewhere|redirects/);
@@ -229,14 +237,16 @@ sub statuses
 {
 	my ($self, $only) = @_;
 	my @only = $only ? (only => $only) : ();
-	$self->everywhere($_, { fault => 'status', status => $_ }, qr/HTTP status $_|is not there|in use/, @only) foreach qw(400 403 404 409 412 418);
-	$self->everywhere($_, { fault => 'unavailable', status => $_ }, qr/HTTP status $_/, @only) foreach qw(500 502 504);
-	$self->everywhere('503, Retry-After in seconds', { fault => 'unavailable', status => 503, retry_after => 1 }, qr/HTTP status 503/, @only);
-	$self->everywhere('503', { fault => 'unavailable', status => 503 }, qr/HTTP status 503/);
+	$self->everywhere($_, { fault => 'status', status => $_ }, qr/HTTP status $_|is not there|in use|being changed by somebody|holds its name|loses its upload/, @only) foreach qw(400 403 404 409 412 418);
+	$self->everywhere($_, { fault => 'unavailable', status => $_ }, qr/HTTP status $_|is not available/, @only) foreach qw(500 502 504);
+	$self->everywhere('503, Retry-After in seconds', { fault => 'unavailable', status => 503, retry_after => 1 }, qr/HTTP status 503|is not available/, @only);
+	$self->everywhere('503', { fault => 'unavailable', status => 503 }, qr/HTTP status 503|is not available/);
 	$self->everywhere('429', { fault => 'throttle' }, qr/fewer requests|too many requests/, @only);
 	$self->everywhere("429, Retry-After $_", { fault => 'throttle', retry_after => 2, form => $_ }, qr/fewer requests|too many requests/, @only) foreach qw(seconds date);
-	$self->everywhere('token expired', { fault => 'expired', times => 1 }, undef, state => 'succeeded');
-	$self->everywhere('consent taken back', { fault => 'revoked', times => 1 }, qr/./, connection => 'needs_consent', reason => qr/./);
+	# where a token is asked for
+	my $asked = join ' ', grep { my (undef, undef, %case) = @{ $self->{where}{$_} }; !$case{anonymous} } keys %{ $self->{where} };
+	$self->everywhere('token expired', { fault => 'expired', times => 1 }, undef, only => $asked, state => 'succeeded');
+	$self->everywhere('consent taken back', { fault => 'revoked', times => 1 }, qr/./, only => $asked, connection => 'needs_consent', reason => qr/./);
 	return;
 }
 
