@@ -158,9 +158,10 @@ gr_made(CsConversation *c, const CsResponse *answer, CsRequest *request)
 	if (gr_answered_item(c, answer))
 		return level_there(c, request);
 	/* made meanwhile, by an attempt of ours or by somebody */
-	if (gr_lost(answer))
+	if (gr_lost(answer) || gr_good(answer))
 		gr_failure(&c->making.failure, answer, "make folder", path);
-	if (gr_lost(answer) || (answer->error == 0 && answer->status == 409))
+	if (gr_lost(answer) || gr_good(answer) ||
+		(answer->error == 0 && answer->status == 409))
 		return look_at_level(c, request);
 	gr_failure(&c->failure, answer, "make folder", path);
 	if (c->failure.failure_class == CS_FAIL_GONE)

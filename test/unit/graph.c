@@ -460,6 +460,12 @@ test_get(void)
 	PLAY("the address is refused", &op,
 		 "GET /items/i1/content = 302 l:https://down/SECRET",
 		 "GET -https://down/SECRET = 403 x:SECRET", "FAILED forbidden");
+	PLAY("the bytes' host does not know the address, nor is it asked whose", &op,
+		 "GET /items/i1/content = 302 l:https://down/SECRET",
+		 "GET -https://down/SECRET = 404", "FAILED retry later");
+	PLAY("nor who we are", &op,
+		 "GET /items/i1/content = 302 l:https://down/SECRET",
+		 "GET -https://down/SECRET = 401", "FAILED retry later");
 	PLAY("it went", &op, "GET /items/i1/content = 404 " ERROR("itemNotFound"),
 		 "FAILED gone");
 	PLAY("malware", &op,

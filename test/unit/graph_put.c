@@ -35,6 +35,12 @@ test_new(void)
 	CsOp op = put();
 
 	WORK;
+	PLAY("an answer that cannot be read, and it is there", &op,
+		 NEW " = 201 b:5 x:<html>", LOOK " = 200 " MADE,
+		 "DONE verified /d/a q:" HA);
+	PLAY("an answer that cannot be read, and it is not", &op,
+		 NEW " = 200 b:5 x:<html>", LOOK " = 404 " ERROR("itemNotFound"),
+		 "FAILED broken");
 	PLAY("one request", &op, NEW " = 201 b:5 h:a q:" HA " " MADE,
 		 "DONE verified /d/a q:" HA);
 	PLAY("no more than the size is said", &op,
