@@ -141,6 +141,9 @@ read_content(const CsJson *json, GrItem *item)
 		item->version = pstrdup("empty");
 	else if (item->etag != NULL)
 		item->version = psprintf("e:%s", item->etag);
+	else
+		item->version = psprintf("s:" INT64_FORMAT " " INT64_FORMAT, item->size,
+								 item->modified);
 	item->link = cs_json_text(json, "@microsoft.graph.downloadUrl");
 	if (item->link == NULL)
 		item->link = cs_json_text(json, "@content.downloadUrl");
@@ -278,6 +281,8 @@ gr_looked(CsConversation *c, const CsResponse *answer, const char *path)
 		if (!c->item.deleted)
 			return GR_THERE;
 		c->item = none;
+		cs_failure_set(&c->failure, CS_FAIL_GONE, NULL,
+					   "\"%s\" was deleted", path);
 		return GR_ABSENT;
 	}
 	c->item = none;

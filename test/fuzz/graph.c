@@ -187,7 +187,8 @@ check(const CsOp *op, const CsRequest *request, bool recorded)
 	}
 	if (request->send == CS_SEND_BODY)
 	{
-		MUST(put && recorded);
+		/* an upload of before was recorded with what it is of */
+		MUST(put && (recorded || (request->anonymous && op->session != NULL)));
 		MUST(request->anonymous == (header_of(request, "Content-Range") != NULL));
 		MUST(request->anonymous ||
 			 strstr(request->url, "conflictBehavior=fail") != NULL ||

@@ -510,7 +510,7 @@ test_move(void)
 		 "GET /items/i1 = 200 "
 		 "x:{\"id\":\"i1\",\"name\":\"b\",\"size\":5,\"file\":{},"
 		 "\"parentReference\":{\"id\":\"p2\"}}",
-		 "DONE /e/b");
+		 "DONE /e/b s:5 0");
 	PLAY("there already", &op,
 		 "GET /items/i1 = 200 "
 		 "x:{\"id\":\"i1\",\"name\":\"b\",\"size\":5,\"file\":{\"hashes\":{"
