@@ -212,6 +212,7 @@ sub conversation
 	my $deaf = join ' ', $done, $once // ();
 	my $closed = qr/closed the connection|broke off/;
 	my $elsewhere = $self->{cloud}->url($self->elsewhere, 'api') . '/stray';
+	# one that was kept may be found closed before a new one is refused
 	$self->add('connection refused', push => 'small', kind => 'late', error => qr/no connection to 127\.0\.0\.1:\d+|Failed to connect/, reason => qr/no connection|^$/)
 	  if $self->{where}{small};
 	$self->add('connection refused', collect => 1, kind => 'late', error => qr/no connection to 127\.0\.0\.1:\d+|Failed to connect/, reason => qr/no connection|^$/);
