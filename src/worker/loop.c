@@ -410,8 +410,11 @@ cs_server_pass(CsServer *server, bool woken, TimestampTz until)
 		server->look_at = now; /* nothing to do here: the next one */
 	if (!busy && !can_go_on(server, now, &next))
 	{
-		next = Min(next, until);
-		timeout = TimestampDifferenceMilliseconds(now, next) + 1;
+		/* nothing to wait for: the caller leaves */
+		bool done = server->mode == CS_RUN && cs_server_idle(server);
+
+		next = Min(Min(next, until), server->look_at);
+		timeout = done ? 0 : TimestampDifferenceMilliseconds(now, next) + 1;
 		cs_activity_tell(connections_of(server));
 	}
 	(void) WaitEventSetWait(server->events, timeout, &event, 1,
