@@ -204,7 +204,7 @@ CREATE FUNCTION told(own text, other text) RETURNS TABLE (own_problems bigint, o
 $$;
 BEGIN;
 INSERT INTO cloudsync.due (connection_id, dossiers_id, dossier, changed_at, start_at, due_at, attempts, last_error)
-    SELECT c.connection_id, d.dossiers_id, c.tenant || k, now() - f, now(), now() - interval '1 hour', n, 'it failed'
+    SELECT c.connection_id, d.dossiers_id, c.tenant || k, now() - f, now() - interval '1 hour', now() - interval '1 hour', n, 'it failed'
     FROM cloudsync.connection c, cloudsync.dossier_table d, (VALUES ('-1', 0), ('-never', 1)) v (k, n),
         LATERAL (SELECT CASE c.tenant WHEN 'aaa' THEN interval '18 months' ELSE interval '42 months' END) a (f);
 UPDATE cloudsync.pushed_file SET state = 'failed', next_try_at = now() + interval '1 hour', last_error = 'it failed' WHERE dossier ~ '-1';
