@@ -314,6 +314,8 @@ BEGIN
         SET recipient = cloudsync_assign_document.recipient, state = 'waiting', dossier = NULL, reason = NULL,
             decided_by = NULL, decided_at = NULL
         WHERE d.document_id = doc.document_id RETURNING d.* INTO new;
+    UPDATE cloudsync.words w SET recipient = new.recipient
+        WHERE w.document_id = new.document_id AND w.recipient <> new.recipient;
     PERFORM cloudsync.note(doc.tenant, 'assign document', 'document ' || doc.document_id,
                            cloudsync.document_facts(doc), cloudsync.document_facts(new));
 END;

@@ -14,10 +14,13 @@ CREATE TABLE cloudsync.page (
     PRIMARY KEY (document_id, page_no)
 );
 
--- The words of a document's name and text. Apart from the document, whose row
--- changes with each step in the inbox.
+-- The words of a document's name and text, and for whom it is, so that a search
+-- reads no more than this. Apart from the document, whose row changes with each
+-- step in the inbox; a document that is forgotten has no row here.
 CREATE TABLE cloudsync.words (
     document_id bigint PRIMARY KEY REFERENCES cloudsync.document,
+    tenant text NOT NULL,
+    recipient text NOT NULL,
     words tsvector NOT NULL
 );
 CREATE INDEX words_words ON cloudsync.words USING gin (words);

@@ -31,12 +31,13 @@ ALTER TEXT SEARCH CONFIGURATION cloudsync.query_words
 CREATE FUNCTION cloudsync.plain(text text) RETURNS text
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'cloudsync_plain';
 
--- Punctuation that a database of locale C takes for letters.
+-- Punctuation that a database of locale C takes for letters. (As text, since a
+-- database that is not of UTF-8 shall read as far as to the error that says so.)
 CREATE FUNCTION cloudsync.plain_punctuation(text text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT translate(plain_punctuation.text, U&'\2018\2019\201C\201D\00AB\00BB\2013\2014\2026\2022\00A0\202F\2009\00AD', '''''"" --      ');
-END;
+AS $$
+    SELECT translate(plain_punctuation.text, U&'\2018\2019\201C\201D\00AB\00BB\2013\2014\2026\2022\00A0\202F\2009\00AD', '''''"" --      ')
+$$;
 
 -- A file's name as words: whole, and taken apart where names have separators
 -- that the parser takes for parts of a word.
@@ -152,7 +153,7 @@ $$;
 /*
  * Rights are those of the inbox (B1), asked once and not of each row. The words
  * are looked for first, by their index, then what the session may not see is left
- * out, and a headline is made for the rows that are returned alone.
+ * out; documents are read and headlines made for the rows that are returned alone.
  */
 CREATE FUNCTION @extschema@.cloudsync_search(query text, max_rows integer DEFAULT 20)
     RETURNS TABLE (document_id bigint, name text, rank real, headline text)
@@ -181,17 +182,16 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-        SELECT f.document_id, f.name, f.rank, cloudsync.headline(f.document_id, f.name, looked_for)
+        SELECT f.document_id, d.name, f.rank, cloudsync.headline(f.document_id, d.name, looked_for)
         FROM (
-            SELECT d.document_id, d.name, ts_rank(w.words, looked_for, 1) AS rank
+            SELECT w.document_id, ts_rank(w.words, looked_for, 1) AS rank
             FROM cloudsync.words w
-            JOIN cloudsync.document d ON d.document_id = w.document_id
             WHERE w.words @@ looked_for
-              AND d.state <> 'forgotten'
-              AND (every_tenant OR d.tenant = own) AND (whole_inbox OR cloudsync.acting_is(d.recipient))
-            ORDER BY 3 DESC, 1 DESC
+              AND (every_tenant OR w.tenant = own) AND (whole_inbox OR cloudsync.acting_is(w.recipient))
+            ORDER BY 2 DESC, 1 DESC
             LIMIT coalesce(cloudsync_search.max_rows, 20)
         ) f
+        JOIN cloudsync.document d ON d.document_id = f.document_id
         ORDER BY f.rank DESC, f.document_id DESC;
 END
 $$;

@@ -193,12 +193,12 @@ write_words(int64 document_id)
 	Args args = {0};
 
 	add_int64(&args, document_id, false);
-	execute("INSERT INTO cloudsync.words (document_id, words) "
-			"SELECT d.document_id, cloudsync.words_of(d.name, COALESCE((SELECT "
+	execute("INSERT INTO cloudsync.words (document_id, tenant, recipient, words) "
+			"SELECT d.document_id, d.tenant, d.recipient, cloudsync.words_of(d.name, COALESCE((SELECT "
 			"pg_catalog.string_agg(p.text, E'\\n' ORDER BY p.page_no) FROM cloudsync.page p "
 			"WHERE p.document_id = d.document_id), '')) "
 			"FROM cloudsync.document d WHERE d.document_id = $1 AND d.content_id IS NOT NULL "
-			"ON CONFLICT (document_id) DO UPDATE SET words = excluded.words", &args);
+			"ON CONFLICT (document_id) DO UPDATE SET recipient = excluded.recipient, words = excluded.words", &args);
 }
 
 /* Others that waited for the same find it there now. */

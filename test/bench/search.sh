@@ -41,7 +41,7 @@ CREATE TABLE places AS SELECT d, n, 1 + floor(20000 * random() ^ 4)::integer AS 
 INSERT INTO cloudsync.page (document_id, page_no, source, text)
     SELECT p.d, 1, 'layer', string_agg(v.word, CASE WHEN p.n % 12 = 0 THEN '. ' ELSE ' ' END ORDER BY p.n) FROM places p JOIN vocabulary v USING (i) GROUP BY p.d;
 DROP TABLE places;
-INSERT INTO cloudsync.words SELECT d.document_id, cloudsync.words_of(d.name, p.text) FROM cloudsync.document d JOIN cloudsync.page p USING (document_id);
+INSERT INTO cloudsync.words SELECT d.document_id, d.tenant, d.recipient, cloudsync.words_of(d.name, p.text) FROM cloudsync.document d JOIN cloudsync.page p USING (document_id);
 INSERT INTO cloudsync.item (connection_id, channel_id, folder_no, path, name, kind, state, document_id, listing)
     SELECT connection_id, channel_id, 1, remote_path, name, 'file', 'collected', document_id, 1 FROM cloudsync.document;
 VACUUM ANALYZE;
@@ -68,11 +68,12 @@ BEGIN
         RESET ROLE;
         ended := clock_timestamp();
         SELECT string_agg(f.document_id || ' ' || f.headline, chr(10) ORDER BY f.document_id) INTO bare FROM (
-            SELECT t.document_id, t.name, t.rank,
+            SELECT t.document_id, d.name, t.rank,
                    ts_headline('cloudsync.document_words', p.text, q.q, 'MaxWords=30, MinWords=12') AS headline
             FROM websearch_to_tsquery('cloudsync.query_words', asked) q (q), LATERAL (
-                SELECT d.document_id, d.name, ts_rank(w.words, q.q, 1) AS rank FROM cloudsync.words w JOIN cloudsync.document d USING (document_id)
-                WHERE w.words @@ q.q ORDER BY 3 DESC, 1 DESC LIMIT 20) t
+                SELECT w.document_id, ts_rank(w.words, q.q, 1) AS rank FROM cloudsync.words w
+                WHERE w.words @@ q.q ORDER BY 2 DESC, 1 DESC LIMIT 20) t
+            JOIN cloudsync.document d USING (document_id)
             JOIN cloudsync.page p ON p.document_id = t.document_id) f;
         INSERT INTO took VALUES (asked, extract(epoch FROM between - began) * 1000, extract(epoch FROM clock_timestamp() - ended) * 1000,
             (SELECT count(*) FROM cloudsync.words WHERE words @@ websearch_to_tsquery('cloudsync.query_words', asked)));
@@ -109,7 +110,7 @@ INSERT INTO cloudsync.page (document_id, page_no, source, text)
         || CASE WHEN n = $pages THEN ' wunderlich' ELSE '' END
     FROM generate_series(1, $pages) n WHERE n * 3 + 2 <= $documents OR n = $pages;
 \timing on
-INSERT INTO cloudsync.words SELECT $documents + 1, cloudsync.words_of('large.pdf', (SELECT string_agg(text, chr(10) ORDER BY page_no) FROM cloudsync.page WHERE document_id = $documents + 1));
+INSERT INTO cloudsync.words SELECT $documents + 1, '', 'ann', cloudsync.words_of('large.pdf', (SELECT string_agg(text, chr(10) ORDER BY page_no) FROM cloudsync.page WHERE document_id = $documents + 1));
 SELECT count(headline) FROM cloudsync_search('wunderlich');
 SELECT count(headline) FROM cloudsync_search('wunderlich');
 \timing off

@@ -29,7 +29,7 @@ CREATE FUNCTION put(id bigint, of_tenant text, recipient text) RETURNS void LANG
                'text/plain', format('/In/file %s.txt', id), put.recipient, 'B', id, 'done', 'fra', 91, 1, 'secret ' || id
         FROM cloudsync.connection c JOIN cloudsync.channel h USING (connection_id) WHERE c.tenant = of_tenant;
     INSERT INTO cloudsync.page (document_id, page_no, source, text) VALUES (id, 1, 'plain', 'secret ' || id);
-    INSERT INTO cloudsync.words VALUES (id, cloudsync.words_of(format('file %s.txt', id), 'secret ' || id));
+    INSERT INTO cloudsync.words VALUES (id, of_tenant, put.recipient, cloudsync.words_of(format('file %s.txt', id), 'secret ' || id));
 $$;
 SELECT count(put(id, '', CASE WHEN id IN (2, 4) THEN 'regress_inbox_ann' ELSE 'bob' END)) FROM generate_series(1, 9) id;
 SELECT count(put(id, 'acme', 'carl')) FROM generate_series(11, 12) id;

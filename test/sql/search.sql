@@ -26,7 +26,7 @@ CREATE FUNCTION put(id bigint, of_tenant text, recipient text, name text, VARIAD
         FROM cloudsync.connection c JOIN cloudsync.channel h USING (connection_id) WHERE c.tenant = of_tenant;
     INSERT INTO cloudsync.page (document_id, page_no, source, text)
         SELECT id, p.no, 'plain', p.text FROM unnest(put.pages) WITH ORDINALITY p (text, no) WHERE p.text IS NOT NULL;
-    INSERT INTO cloudsync.words VALUES (id, cloudsync.words_of(put.name, array_to_string(put.pages, E'\n\f')));
+    INSERT INTO cloudsync.words VALUES (id, of_tenant, put.recipient, cloudsync.words_of(put.name, array_to_string(put.pages, E'\n\f')));
 $$;
 SELECT put(1, '', 'bob', 'Facture_2026-03.pdf', 'Facture de l’électricité pour les locaux du siège. Montant réglé par virement.');
 SELECT put(2, '', 'bob', 'scan0001.tif', 'FACTURE ELECTRICITE   SOCIETE DUPONT. Montants annulés.');
@@ -98,6 +98,14 @@ SELECT document_id FROM cloudsync_search('facture') ORDER BY 1; -- an administra
 SET cloudsync.require_tenant = on;
 SELECT count(*) FROM cloudsync_search('facture');
 RESET cloudsync.require_tenant;
+
+-- with the document, the right to find it goes to another recipient
+BEGIN;
+SELECT cloudsync_assign_document(1, 'regress_search_ann');
+SELECT cloudsync_assign_document(4, 'bob');
+SET LOCAL ROLE regress_search_ann;
+SELECT document_id FROM cloudsync_search('facture or contract') ORDER BY 1;
+ROLLBACK;
 
 -- what was forgotten is not found
 SET ROLE regress_search_op;

@@ -184,7 +184,7 @@ SELECT name, auto_collect, binder, recipient FROM cloudsync.channel ORDER BY 1;
 SELECT tenant, state, recipient, content_id IS NOT NULL AS content FROM cloudsync.document ORDER BY 1;
 
 -- what is looked for by name or words is one's own
-INSERT INTO cloudsync.words SELECT d.document_id, cloudsync.words_of(d.name, 'letter to ' || d.tenant) FROM cloudsync.document d ON CONFLICT DO NOTHING;
+INSERT INTO cloudsync.words SELECT d.document_id, d.tenant, d.recipient, cloudsync.words_of(d.name, 'letter to ' || d.tenant) FROM cloudsync.document d ON CONFLICT DO NOTHING;
 SET ROLE regress_two_app;
 SET cloudsync.tenant = 'aaa';
 SELECT name, connection, channel, state FROM cloudsync_find('*') f ORDER BY 1;
