@@ -270,6 +270,8 @@ extern void gr_forget(GrService *service, const char *path);
 /* A copy that lives as long as the service. */
 extern char *gr_lasting(GrService *service, const char *text);
 extern void gr_remember_link(GrService *service, const GrItem *item);
+/* Before changes are listed, whose documents are fetched next. */
+extern void gr_make_room_for_links(GrService *service);
 /* Of that version, taken out; palloc'd, or NULL. */
 extern char *gr_take_link(GrService *service, const char *id,
 						  const char *version);

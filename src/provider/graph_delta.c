@@ -409,6 +409,7 @@ gr_delta(CsConversation *c, const CsResponse *answer, CsRequest *request,
 				return gr_fail(result, CS_FAIL_RESET, c->op.path,
 							   "is to be listed by a cursor of another drive "
 							   "or service");
+			gr_make_room_for_links(c->service);
 			/* FALLTHROUGH */
 		case DELTA_PAGED:
 			url = c->next_url;

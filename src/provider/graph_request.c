@@ -374,6 +374,19 @@ link_of(GrService *service, const char *id)
 	return unused != NULL ? unused : &service->links[hash % GR_LINKS];
 }
 
+/*
+ * See graph.h. What a great listing told is fetched by now or costs a request
+ * more; the addresses end within the hour.
+ */
+void
+gr_make_room_for_links(GrService *service)
+{
+	if (service->link_bytes <= GR_LINK_BYTES / 2)
+		return;
+	for (int i = 0; i < GR_LINKS; i++)
+		drop_link(service, &service->links[i]);
+}
+
 /* If there is no room, the document costs a request more. */
 void
 gr_remember_link(GrService *service, const GrItem *item)
