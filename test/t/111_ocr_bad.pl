@@ -127,9 +127,15 @@ my $env = text('see "env" $(id); touch x.bin');
 like($env, qr/^HOME=.*\nLANG=C\.UTF-8\nOMP_THREAD_LIMIT=1\nPATH=[^\n]*\nPWD=.*\nTMPDIR=[^\n]*$/s, 'an empty environment, whatever the name');
 unlike($env, qr/PG|LD_|USER/, 'and nothing of the server\'s');
 is(outcome('fds.bin') . text('fds.bin'), 'done|0 1 2 3 ', 'no descriptors but its own');
-is(outcome('net.bin') . text('net.bin'), 'done|lo', 'no network');
 is(outcome('folder.bin'), 'done|', 'its folder');
-like(text('folder.bin'), qr/^700\ndocument\nout\nscript\n.*hidden$/s, 'is its own, and the server\'s files are not there');
+like(text('folder.bin'), qr/^700\ndocument\nout\nscript\n/, 'is its own');
+SKIP:
+{
+	skip 'bwrap may not make namespaces here', 3 unless bwrap_works();
+	is(outcome('net.bin') . text('net.bin'), 'done|lo', 'no network');
+	like(text('folder.bin'), qr/hidden$/, 'the server\'s files are not there');
+	is(sql(q{SELECT sandbox FROM cloudsync.ocr_sandbox}), 'bwrap', 'in a sandbox');
+}
 is(outcome('limits.bin') . text('limits.bin'), "done|307200\n0\n2097152\n1", 'limits');
 until_read('crash.bin', 'ocr_attempts = 1 AND ocr_next_try_at > now()');
 is(sql(q{SELECT ocr_state, ocr_reason FROM cloudsync.document WHERE name = 'crash.bin'}), 'pending|the program was ended by signal 11', 'a crash is tried again');
@@ -151,8 +157,7 @@ is(outcome('away.bin'), 'done|', 'one that leaves another behind');
 is(outcome('after.bin'), 'done|', 'one that does not end after its text');
 ok(until_programs(0), 'none of what they started is there');
 is(folders(), 0, 'nor their files');
-is(sql(q{SELECT sandbox FROM cloudsync.ocr_sandbox}), 'bwrap', 'in a sandbox');
-like(sql(q{SELECT severity, problem, action FROM cloudsync_status() WHERE subject = 'reading'}),
+like(sql(q{SELECT severity, problem, action FROM cloudsync_status() WHERE subject = 'reading' AND severity = 'warning'}),
 	qr/^warning\|4 documents could not be read, among them '\w+\.bin': [^|]+\|SELECT document_id, name, ocr_reason FROM cloudsync\.document WHERE ocr_state = 'failed' AND state = 'waiting';$/,
 	'the status tells of those that could not be read') or diag(sql(q{SELECT name, ocr_state, ocr_reason FROM cloudsync.document}));
 sql(q{UPDATE cloudsync.document SET ocr_state = 'failed', state = 'rejected' WHERE ocr_state IN ('failed', 'pending')});

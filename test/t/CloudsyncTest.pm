@@ -20,7 +20,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(new_cluster create_extension local_root wait_for wait_run
-  run_state history worker_pid worker_pids scalar_sql files_below tree
+  run_state history worker_pid worker_pids scalar_sql files_below bwrap_works tree
   write_file read_file inode application_schema crash_at crash_no_more
   crash_point_in_force start_after_kill9 crash_statement log_offset);
 
@@ -143,6 +143,13 @@ sub worker_pid
 
 # Paths of the regular files below a folder, relative to it, sorted. What is
 # under a temporary name (.cloudsync-*.part) is left out unless asked for.
+# Can bwrap make its sandbox here? Not in a chroot, and not where the kernel or a
+# container lets nobody but root make namespaces.
+sub bwrap_works
+{
+	return system('bwrap --unshare-user --unshare-pid --unshare-net --ro-bind / / true >/dev/null 2>&1') == 0;
+}
+
 sub files_below
 {
 	my ($dir, %opts) = @_;
