@@ -27,6 +27,7 @@
 #define LOCKED_MS 500	/* before a locked row is tried again */
 #define FAILING_MS 5000 /* before looking again when looking failed */
 #define SOON_MS 10		/* a program that is about to end */
+#define LOOK_MS 1000	/* at one whose end is not told */
 #define RESCAN_MS 60000
 #define BUSY_LOOK_MS 5000 /* while there is something to read */
 
@@ -361,6 +362,9 @@ cs_ocr_wake_at(CsOcr *ocr)
 			at = Min(at, TimestampTzPlusMilliseconds(now, SOON_MS));
 		else
 			at = Min(at, reading->deadline);
+		/* where its output does not end with it, nothing says that it has ended */
+		if (reading->program != NULL && !reading->program->contained)
+			at = Min(at, TimestampTzPlusMilliseconds(now, LOOK_MS));
 	}
 	return at;
 }

@@ -252,7 +252,11 @@ cs_reading_run(CsOcr *ocr, CsReading *reading, TimestampTz now)
 		reading->timed_out = true;
 		return finish(reading);
 	}
-	if (reading->more || (program->out >= 0 && reading->pages.state != CS_PAGES_END))
+	if (reading->more)
+		return false;
+	/* what it has left behind may hold its output open for ever */
+	if (program->out >= 0 && reading->pages.state != CS_PAGES_END &&
+		(program->contained || !cs_program_ended(program)))
 		return false;
 	/* it is about to end */
 	if (cs_program_ended(program))

@@ -251,6 +251,9 @@ is(outcome('open.bin') . text('open.bin'), "done|1\n0\n1\n2\n3", 'no rights to g
 ok(until_programs(0), 'what left its group is ended as well');
 is(sql(q{SELECT severity, problem FROM cloudsync_status() WHERE subject = 'reading' AND severity = 'info'}),
 	'info|programs that read documents run without a sandbox: cloudsync.ocr_sandbox is off', 'the status says so');
+put('left.bin' => 'sleep 1000 & sleep 1000 & echo it gave up >&2; exit 5');
+is(outcome('left.bin'), 'failed|it gave up', 'one that ends, while what it has left holds its output open');
+ok(until_programs(0), 'which is ended as well');
 put('orphan.bin' => $hang);
 ok(until_programs(1), 'it reads');
 $node->stop('immediate');

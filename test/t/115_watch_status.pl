@@ -161,10 +161,13 @@ chomp(my $host = `uname -n`);
 $node->append_conf('postgresql.conf', "cloudsync.hosts = 'elsewhere.example'\n");
 $node->reload;
 typed('another host', 'suspended: cloudsync.hosts does not name this host', "ALTER SYSTEM SET cloudsync.hosts = 'elsewhere.example, $host'; SELECT pg_reload_conf();");
+# A folder that is only away would be made anew.
 rename "$root/d", "$root/away" or die;
+write_file("$root/d", 'in its place');
 sql("UPDATE app.dossier_file SET content = 'g' WHERE dossier_id = 1; SELECT cloudsync_push_dossier('1', 'Drive')");
 ok(wait_for($node, "SELECT failures > 0 FROM cloudsync.connection"), 'the folder is away');
 is(sql('SELECT action FROM cloudsync_status()'), q{SELECT * FROM cloudsync_check('Drive');}, '... look again');
+unlink "$root/d" or die;
 rename "$root/away", "$root/d" or die;
 is(($node->psql('postgres', q{SELECT * FROM cloudsync_check('Drive');}))[0], 0, '... which can be typed');
 ok(wait_for($node, 'SELECT NOT EXISTS (SELECT FROM cloudsync_status())'), '... and back, it goes on by itself');
