@@ -8,7 +8,7 @@
 #	test/run.sh t/020_push.pl sql/track unit/template
 #
 # As root the tests run as user postgres (PostgreSQL refuses root), otherwise as
-# oneself. Environment: PG_CONFIG, CLOUDSYNC_TEST_JOBS (how many at once; one more
+# oneself. Environment: PG_CONFIG, CLOUDSYNC_TEST_JOBS (how many at once; two more
 # than there are processors, since most of a test is waiting), CLOUDSYNC_TEST_KEEP=1
 # keeps the folder, CLOUDSYNC_TEST_INSTALL=1 installs into
 # the server itself (one built for testing that cannot be pointed elsewhere),
@@ -92,7 +92,7 @@ status=0
 	TESTLOGDIR="$work/tmp_check/log" PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-120}" \
 	CLOUDSYNC_SQL="${sql[*]}" CLOUDSYNC_STAGE="$stage" CLOUDSYNC_TREE="$work/tree" \
 	PG_CONFIG="$PG_CONFIG" \
-	prove -j"${CLOUDSYNC_TEST_JOBS:-$(($(nproc) + 1))}" ${PROVE_FLAGS:-} "${tests[@]}" 2>&1 | tee "$work/prove.out" || status=$?
+	prove -j"${CLOUDSYNC_TEST_JOBS:-$(($(nproc) + 2))}" ${PROVE_FLAGS:-} "${tests[@]}" 2>&1 | tee "$work/prove.out" || status=$?
 
 if [ $status -eq 0 ] && grep -q '^Result: PASS' prove.out; then
 	cd /

@@ -60,7 +60,7 @@ sub killed_at
 	sql("BEGIN; $change; COMMIT");
 	ok($node->wait_for_log(qr/(crash point \Q$point\E\b.*){$times}/s, $offset), "$what: the worker is killed $times times at $point");
 	crash_here('');
-	$node->poll_query_until('postgres', 'SELECT true') or die;
+	wait_for($node, 'SELECT true') or die;
 	ok(wait_for($node, $all_done), "$what: the work is finished");
 
 	my @expected = sort split /\n/, sql(qq{SELECT $folder || ' ' || md5(content)

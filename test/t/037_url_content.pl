@@ -286,7 +286,7 @@ kill 'KILL', worker_pid($node, 'cloudsync worker');
 ok($node->wait_for_log(qr/cloudsync worker.*was terminated by signal 9/, $offset), 'the worker is killed in the middle');
 ok(!-e "$root/CloudSync/D1/killed", 'nothing half-written has the final name');
 $server->set(go => 1);
-$node->poll_query_until('postgres', 'SELECT true');
+wait_for($node, 'SELECT true');
 ok(wait_run($node, $run), 'it is taken up');
 ok(at_remote('killed') eq $large . 'more', 'and sent whole');
 no_parts('after the kill');

@@ -72,7 +72,7 @@ sub killed
 	# what was held would not hear that it is to go
 	kill 'CONT', @stopped;
 	eval { $s->{run}->finish };
-	ok($node->poll_query_until('postgres', 'SELECT true'), '... and the server comes back');
+	ok(wait_for($node, 'SELECT true'), '... and the server comes back');
 	return;
 }
 

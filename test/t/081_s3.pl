@@ -184,7 +184,7 @@ sub cut_off
 	my $offset = log_offset($node);
 	kill 'KILL', worker_pid($node, 'cloudsync worker');
 	ok($node->wait_for_log(qr/cloudsync worker.*was terminated by signal 9/, $offset), "$what: the worker is killed after the first part");
-	ok($node->poll_query_until('postgres', 'SELECT true'), "$what: the server goes on");
+	ok(wait_for($node, 'SELECT true'), "$what: the server goes on");
 	is(scalar(my @there = uploads()), 1, "$what: the upload is still there");
 	ok(!defined content('CloudSync/Large/large.bin'), "$what: the object is not");
 	sql(q{SELECT cloudsync_set_limits('s3', NULL, NULL, NULL)});

@@ -83,7 +83,15 @@ sub scalar_sql
 sub wait_for
 {
 	my ($node, $sql, $expected, $db) = @_;
-	return $node->poll_query_until($db // 'postgres', $sql, $expected // 't');
+	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+	while (1)
+	{
+		my $came = eval { $node->poll_query_until($db // 'postgres', $sql, $expected // 't') };
+		return $came if $@ eq '';
+
+		# where the server is away, psql may end before it was given the statement
+		die $@ if $@ !~ /Broken pipe/ || time > $end;
+	}
 }
 
 # Waits until the run ended; true when it succeeded (or ended in $state).
