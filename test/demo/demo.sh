@@ -63,12 +63,12 @@ sql() {
 }
 # One value, without showing the statement.
 value() { as "${psql[@]}" -U firm -At -c "$1"; }
-# Waits until the query gives t, a minute at most.
+# Waits until the query gives t, five minutes at most: reading scans comes after the server's own work.
 wait_until() {
-	local limit=$((SECONDS + 60))
+	local limit=$((SECONDS + 300))
 	while [ "$(value "$2")" != t ]; do
 		if [ $SECONDS -ge $limit ]; then
-			say "demo: waited a minute for: $1" >&2
+			say "demo: waited five minutes for: $1" >&2
 			as "${psql[@]}" -U postgres -x -c 'SELECT * FROM cloudsync.history ORDER BY run_id' >&2 || true
 			exit 1
 		fi
