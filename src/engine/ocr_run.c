@@ -255,9 +255,16 @@ cs_reading_run(CsOcr *ocr, CsReading *reading, TimestampTz now)
 	if (reading->more)
 		return false;
 	/* what it has left behind may hold its output open for ever */
-	if (program->out >= 0 && reading->pages.state != CS_PAGES_END &&
-		(program->contained || !cs_program_ended(program)))
-		return false;
+	if (program->out >= 0 && reading->pages.state != CS_PAGES_END)
+	{
+		if (program->contained || !cs_program_ended(program))
+			return false;
+		/* what it printed last may have come since */
+		if (!take_output(reading))
+			return finish(reading);
+		if (reading->more)
+			return false;
+	}
 	/* it is about to end */
 	if (cs_program_ended(program))
 		return finish(reading);
