@@ -31,7 +31,9 @@ all_units() { (cd test/unit && ls -1 -- *.c 2>/dev/null | sed 's/\.c$//') || tru
 if [ $# -eq 0 ]; then
 	mapfile -t units < <(all_units)
 	mapfile -t sql < <(all_sql)
-	mapfile -t files < <(cd test && ls -1 t/*.pl)
+	# those that wait longest begin first
+	slow=(t/119_cookbook.pl t/012_read_limits.pl t/083_web_ways.pl)
+	mapfile -t files < <(cd test && printf '%s\n' "${slow[@]}" && ls -1 t/*.pl | grep -vxF "$(printf '%s\n' "${slow[@]}")")
 fi
 for name in "$@"; do
 	name=${name#./}; name=${name#test/}
@@ -76,8 +78,8 @@ stage_settings "$stage" >"$work/temp.conf"
 [ ${#as_user[@]} -eq 0 ] || chown -R postgres "$work"
 
 tests=()
-for name in "${units[@]}"; do tests+=("unit/$name"); done
 tests+=("${files[@]}")
+for name in "${units[@]}"; do tests+=("unit/$name"); done
 [ ${#tests[@]} -gt 0 ] || die "there are no tests"
 
 # --- run --------------------------------------------------------------------------
