@@ -44,7 +44,7 @@ round() { # QUERY: seconds
 	began=$(date +%s.%N)
 	sql >/dev/null <<'SQL'
 SELECT array_agg(r) AS runs FROM dossier, cloudsync_push_dossier(id) r \gset
-CALL cloudsync_wait(:'runs', '10 min');
+CALL cloudsync_wait(:'runs'::bigint[], '10 min');
 SQL
 	ended=$(date +%s.%N)
 	rm "$work/watching"
