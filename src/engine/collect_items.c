@@ -270,6 +270,13 @@ enters(const CsCollect *c, const CsEntry *entry, const char *old_kind, bool live
 		   entry->refused == NULL && !(lives && strcmp(old_kind, "folder") == 0);
 }
 
+/* Text as the service gave it, or null. */
+static void
+add_utf8(CsColumn *column, const char *text)
+{
+	cs_column_add(column, text != NULL ? cs_text_from_utf8(text) : 0, text == NULL);
+}
+
 /*
  * Adds the item's row to what is to be written, unless nothing about it
  * changed. Returns whether it was added.
@@ -333,15 +340,11 @@ add_if_changed(CsCollect *c, CsColumn *columns, const CsEntry *entry,
 				  entry->size < 0);
 	cs_column_add(&columns[COL_MODIFIED], TimestampTzGetDatum(modified),
 				  modified == 0);
-	cs_column_add(&columns[COL_ID], entry->id ? cs_text_from_utf8(entry->id) : 0,
-				  entry->id == NULL);
-	cs_column_add(&columns[COL_VERSION],
-				  entry->version ? cs_text_from_utf8(entry->version) : 0,
-				  entry->version == NULL);
+	add_utf8(&columns[COL_ID], entry->id);
+	add_utf8(&columns[COL_VERSION], entry->version);
 	cs_column_add(&columns[COL_STATE], state ? CStringGetTextDatum(state) : 0,
 				  state == NULL);
-	cs_column_add(&columns[COL_REASON], reason ? cs_text_from_utf8(reason) : 0,
-				  reason == NULL);
+	add_utf8(&columns[COL_REASON], reason);
 	cs_column_add(&columns[COL_VERIFY], BoolGetDatum(verdict.verify), false);
 	cs_column_add(&columns[COL_DOCUMENT], document, document_null);
 	cs_column_add(&columns[COL_SHA256], sha, sha_null);
@@ -352,12 +355,10 @@ add_if_changed(CsCollect *c, CsColumn *columns, const CsEntry *entry,
 								 entry->path, &c->job.connection->provider->names))
 						   : 0,
 				  !followed);
-	cs_column_add(&columns[COL_CHECKSUM], checksum ? cs_text_from_utf8(checksum) : 0,
-				  checksum == NULL);
+	add_utf8(&columns[COL_CHECKSUM], checksum);
 	cs_column_add(&columns[COL_UNLISTED],
 				  BoolGetDatum(enters(c, entry, old_kind, lives)), false);
-	cs_column_add(&columns[COL_LINK], entry->link_id ? cs_text_from_utf8(entry->link_id) : 0,
-				  entry->link_id == NULL);
+	add_utf8(&columns[COL_LINK], entry->link_id);
 	return true;
 }
 
