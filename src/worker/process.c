@@ -103,7 +103,9 @@ set_options(void)
 
 /*
  * The beginning of every process of ours. SIGTERM ends it by `die` at the next
- * CHECK_FOR_INTERRUPTS, lock waits included; SIGUSR1 stays the server's.
+ * CHECK_FOR_INTERRUPTS, lock waits included; SIGUSR1 stays the server's. The
+ * server's code ignores SIGHUP until the handler is set here: one that came
+ * since the fork is lost, so that each process reads the settings once itself.
  */
 void
 cs_process_begin(CsProcessKind kind, CsStart *start, CsReport **report)
@@ -124,6 +126,7 @@ cs_process_begin(CsProcessKind kind, CsStart *start, CsReport **report)
 		*report = dsm_segment_address(segment);
 	}
 	BackgroundWorkerUnblockSignals();
+	ConfigReloadPending = true;
 	if (kind == CS_LAUNCHER)
 		BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	else
@@ -133,18 +136,10 @@ cs_process_begin(CsProcessKind kind, CsStart *start, CsReport **report)
 		BackgroundWorkerInitializeConnectionByOid(start->database, InvalidOid,
 												  0);
 	}
+	cs_process_reload();
 	set_options();
 	pgstat_report_appname(titles[kind]);
 	pgstat_report_activity(STATE_IDLE, NULL);
-}
-
-/* See worker.h. */
-void
-cs_process_join(Oid database)
-{
-	cs_process_attach(CS_OTHER, database);
-	if (cs_is_held(database))
-		proc_exit(0);
 }
 
 /*
@@ -161,6 +156,7 @@ cs_process_check(void)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/* Reads the settings again if they were said to have changed. */
 void
 cs_process_reload(void)
 {
@@ -169,6 +165,17 @@ cs_process_reload(void)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 	}
+}
+
+/* See worker.h. */
+void
+cs_process_join(Oid database)
+{
+	ConfigReloadPending = true; /* see cs_process_begin */
+	cs_process_reload();
+	cs_process_attach(CS_OTHER, database);
+	if (cs_is_held(database))
+		proc_exit(0);
 }
 
 /* A wait event of our own where the server has them, else the general one. */
