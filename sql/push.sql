@@ -331,7 +331,7 @@ BEGIN
         INSERT INTO cloudsync.run (tenant, kind, connection_id, origin, requested_by)
             VALUES (conn.tenant, 'prepare', conn.connection_id, 'manual', cloudsync.acting_user());
     END IF;
-    PERFORM cloudsync.note(conn.tenant, 'set_push', conn.name, cloudsync.push_facts(old), cloudsync.push_facts(new));
+    PERFORM cloudsync.note(conn.tenant, 'set push', conn.name, cloudsync.push_facts(old), cloudsync.push_facts(new));
     PERFORM cloudsync.wake(true);
 END
 $$;
@@ -377,7 +377,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM cloudsync.push_again(conn.connection_id);
-    PERFORM cloudsync.note(conn.tenant, 'set_procedure_folder', conn.name || '/' || cloudsync_set_procedure_folder.procedure,
+    PERFORM cloudsync.note(conn.tenant, 'set procedure folder', conn.name || '/' || cloudsync_set_procedure_folder.procedure,
         CASE WHEN old_folder IS NOT NULL THEN jsonb_build_object('folder', old_folder) END,
         CASE WHEN path IS NOT NULL THEN jsonb_build_object('folder', path) END);
     PERFORM cloudsync.wake(true);
@@ -640,7 +640,7 @@ BEGIN
     )
     SELECT count(*) INTO confirmed FROM files;
     IF confirmed > 0 THEN
-        PERFORM cloudsync.note(conn.tenant, 'confirm_trash', conn.name, NULL, jsonb_build_object('files', confirmed));
+        PERFORM cloudsync.note(conn.tenant, 'confirm trash', conn.name, NULL, jsonb_build_object('files', confirmed));
         PERFORM cloudsync.wake(true);
     END IF;
     RETURN confirmed;
