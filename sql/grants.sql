@@ -50,7 +50,8 @@ DECLARE
         "tenant": "reader", "sees": "reader", "sees_all": "reader", "acting_user": "reader", "acting_has_role": "reader",
         "acting_is": "reader", "sees_document": "reader", "provider_rows": "reader", "tracked_keys": "reader",
         "visible_activity": "reader",
-        "refuse_transaction_block": "operator", "unfinished_runs": "operator"}';
+        "refuse_transaction_block": "operator", "unfinished_runs": "operator",
+        "ends_told": "operator", "await_end": "operator"}';
 BEGIN
     FOR one IN
         SELECT p.oid::pg_catalog.regprocedure AS what, p.proname AS name, p.pronamespace OPERATOR(pg_catalog.=) functions_schema AS public

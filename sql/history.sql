@@ -79,6 +79,15 @@ CREATE FUNCTION cloudsync.refuse_transaction_block(statement text) RETURNS void
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'cloudsync_refuse_transaction_block';
 
 /*
+ * How many ends of runs workers have told of in this database, or -1 where they
+ * cannot (without preload); and the wait for another one, no longer than that.
+ */
+CREATE FUNCTION cloudsync.ends_told() RETURNS bigint
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'cloudsync_ends_told';
+CREATE FUNCTION cloudsync.await_end(told bigint, milliseconds bigint) RETURNS void
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'cloudsync_await_end';
+
+/*
  * Of these runs, those that have not succeeded, ended ones first: what
  * cloudsync_wait looks at. Each must exist for the session.
  */
@@ -122,11 +131,13 @@ DECLARE
     deadline pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) timeout;
     begun pg_catalog.timestamptz := pg_catalog.clock_timestamp();
     elapsed pg_catalog.float8;
+    told pg_catalog.int8;
     outcome pg_catalog.record;
 BEGIN
     PERFORM cloudsync.refuse_transaction_block('CALL cloudsync_wait');
     LOOP
         COMMIT;
+        told := cloudsync.ends_told(); -- before the look, which then misses none
         SELECT u.* INTO outcome FROM cloudsync.unfinished_runs(run_ids) u LIMIT 1;
         EXIT WHEN NOT FOUND;
         IF outcome.state OPERATOR(pg_catalog.=) ANY (ARRAY['failed', 'partial']) THEN
@@ -147,9 +158,15 @@ BEGIN
                 HINT = 'It goes on. To see what stands in its way, if anything does: SELECT * FROM cloudsync_status();';
         END IF;
         COMMIT;
-        -- late by a fiftieth of the time it took, and at most by a fifth of a second
-        elapsed := EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) begun);
-        PERFORM pg_catalog.pg_sleep(LEAST(GREATEST(elapsed OPERATOR(pg_catalog./) 50, 0.01), 0.2));
+        IF told OPERATOR(pg_catalog.<) 0 THEN
+            -- late by a fiftieth of the time it took, and at most by a fifth of a second
+            elapsed := EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) begun);
+            PERFORM pg_catalog.pg_sleep(LEAST(GREATEST(elapsed OPERATOR(pg_catalog./) 50, 0.01), 0.2));
+        ELSE
+            -- others' runs may end all the time
+            PERFORM pg_catalog.pg_sleep(0.005);
+            PERFORM cloudsync.await_end(told, 200);
+        END IF;
     END LOOP;
 END
 $$;

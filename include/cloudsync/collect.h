@@ -127,6 +127,8 @@ typedef struct CsCollect
 	int folder; /* the one being listed */
 	CsFolderStep folder_step;
 	CsTransfer *list;
+	CsTransfer *list_ahead; /* of the folder that is looked at, to save a wait, */
+	char *ahead_path;		/* which is supposed to be here */
 	char *sought; /* where the folder sought was found */
 	int folders_failed;
 	HTAB *seen;		  /* items that this folder's listing showed; NULL: not
@@ -145,6 +147,10 @@ typedef struct CsCollect
 	List *arrived;	/* ended, to be settled */
 	List *unstable; /* to be looked at again */
 	int64 last_item_id;
+	bool beside;	   /* the listing that shows them goes on meanwhile: only */
+	int64 beside_from; /* those after this one, which it has made; up to */
+	int64 beside_to;   /* that one they were taken up */
+	bool shown;		   /* more of them since it was looked */
 	bool all_loaded;
 	int looks;
 	TimestampTz next_look;

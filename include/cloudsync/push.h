@@ -178,6 +178,9 @@ typedef struct CsPushJob
 	TimestampTz surveyed_at; /* DT_NOEND: the survey came to nothing */
 	List *unconfirmed; /* sent, and to be looked for */
 	HTAB *sent_keys;   /* of them, while a folder is listed */
+	List *confirmed;   /* beside the others that were still sent */
+	int n_beside;	   /* for how many that was asked, so far */
+	bool confirmed_late;
 	TimestampTz intents_since; /* nothing was sent before that; 0: nothing yet */
 	int unsettled;
 	TimestampTz unsettled_since;
@@ -194,6 +197,8 @@ typedef struct CsPushJob
 
 /* push_job.c */
 extern const CsJobMethods cs_push_methods;
+/* The step's one transfer. */
+extern void cs_push_start_single(CsPushJob *push, const CsOp *op);
 /* Ends the job: failure (may be NULL) is the connection's or the dossier's. */
 extern void cs_push_end(CsPushJob *push, const CsFailure *failure, TimestampTz now);
 
@@ -306,6 +311,12 @@ extern void cs_push_await_confirmation(CsPushJob *push, CsPushFile *file);
 extern const char *cs_push_next_confirmation(CsPushJob *push);
 extern void cs_push_confirm_page(CsPushJob *push);
 extern void cs_push_confirm_end(CsPushJob *push, TimestampTz now);
+/*
+ * Beside what is still being sent: begins to confirm, if it is time, and passes
+ * a few on that were (all: each of them); what that listing came to.
+ */
+extern void cs_push_confirm_beside(CsPushJob *push, bool all, TimestampTz now);
+extern void cs_push_confirm_beside_end(CsPushJob *push);
 /* push_manifest.c: puts the manifest into the queue; false: none is to be sent. */
 extern bool cs_push_manifest(CsPushJob *push);
 

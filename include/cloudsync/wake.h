@@ -16,6 +16,16 @@
 extern void cs_wake_on_commit(bool urgent);
 
 /*
+ * A run ends with this transaction: tells those who wait for one, when it
+ * commits. cs_ends_told: how many ends were told in this database (-1: nothing
+ * is told, without preload). cs_wait_for_end: until there are more than that,
+ * and so long at most.
+ */
+extern void cs_tell_end_on_commit(void);
+extern int64 cs_ends_told(void);
+extern void cs_wait_for_end(int64 told, int64 timeout_ms);
+
+/*
  * Documents were committed that are to be read: wakes the process that reads,
  * or the scheduler, who starts one. For workers, outside transactions.
  */

@@ -480,6 +480,8 @@ end_transfers(CsCollect *c)
 	}
 	if (c->list != NULL)
 		cs_collect_end(c, &c->list);
+	if (c->list_ahead != NULL)
+		cs_collect_end(c, &c->list_ahead);
 	if (c->make_folder != NULL)
 		cs_collect_end(c, &c->make_folder);
 	cs_feed_release(c);

@@ -8,8 +8,8 @@
  *	  not show (L10).
  *
  * Here a folder goes from step to step; what is stored of it is in
- * collect_folder.c, what pages show and tell is written by collect_items.c,
- * collect_tree.c, collect_feed.c and collect_change.c.
+ * collect_folder.c, what goes on meanwhile in collect_beside.c; what pages show
+ * and tell is written by the files that listing.h names.
  */
 #include "postgres.h"
 
@@ -40,8 +40,6 @@ next_folder(CsCollect *c)
 	c->folder++;
 	c->folder_step = CS_FOLDER_BEGIN;
 }
-
-/* ---- steps: what is asked ---- */
 
 /* With which step a folder begins. */
 static CsFolderStep
@@ -197,13 +195,11 @@ begin_step(CsCollect *c)
 	if (c->folder_step == CS_FOLDER_ENTER && !next_entered(c))
 		return false;
 	fill_op(c, folder, &op);
-	c->list = cs_collect_start(c, &op, NULL);
+	c->list = cs_list_start(c, &op);
 	c->job.phase = "list";
 	strlcpy(c->job.file, op.path, sizeof(c->job.file));
 	return true;
 }
-
-/* ---- steps: what is answered ---- */
 
 static bool
 same_text(const char *a, const char *b)
@@ -289,6 +285,7 @@ take_page(CsCollect *c, const CsResult *result, TimestampTz now)
 				&args);
 	}
 	cs_commit();
+	c->shown = true;
 	CS_CRASH_POINT("collect.after_page");
 }
 
@@ -549,8 +546,8 @@ advance(CsCollect *c, TimestampTz now)
 
 	if (c->list == NULL)
 	{
-		if (begin_step(c))
-			return false;
+		if (begin_step(c)) /* one that was begun ahead may have come */
+			return c->list->state != CS_TRANSFER_RUNNING;
 		if (c->folder_step == CS_FOLDER_CLOSE)
 			return close_listing(c, now);
 		all_entered(c);
@@ -582,19 +579,18 @@ cs_collect_list(CsCollect *c, TimestampTz now)
 {
 	if (c->list_since == 0)
 		c->list_since = GetCurrentTimestamp();
-	if (IS_FED(c) && !cs_feed_acquire(c, now))
+	if (IS_FED(c) && (!cs_feed_acquire(c, now) || (!c->feed_done && !cs_feed_read(c, now))))
 		return false;
-	if (IS_FED(c) && !c->feed_done)
-	{
-		if (!cs_feed_read(c, now))
-			return false;
-		c->feed_done = true;
-	}
+	c->feed_done = true;
 	while (c->folder < c->n_folders)
 	{
 		if (!advance(c, now))
+		{
+			cs_list_beside(c, now);
 			return false;
+		}
 	}
+	cs_list_beside_end(c);
 	cs_feed_release(c);
 	return true;
 }

@@ -135,9 +135,9 @@ check_day(CsCollect *c)
 static void
 load_todo(CsCollect *c, TimestampTz now)
 {
-	Oid types[9] = {INT8OID, INT8OID, BOOLOID, TIMESTAMPTZOID, INT8OID,
-					INT8OID, INT8OID, TEXTOID, BOOLOID};
-	Datum values[9];
+	Oid types[11] = {INT8OID, INT8OID, BOOLOID, TIMESTAMPTZOID, INT8OID, INT8OID,
+					 INT8OID, TEXTOID, BOOLOID, INT8OID, INT8OID};
+	Datum values[11];
 	uint64 n;
 	MemoryContext old;
 
@@ -149,6 +149,8 @@ load_todo(CsCollect *c, TimestampTz now)
 	values[5] = Int64GetDatum(c->job.run_id);
 	values[6] = Int64GetDatum(c->job.connection->account_id);
 	values[8] = BoolGetDatum(c->dedup == CS_DEDUP_CONTENT);
+	values[9] = Int64GetDatum(c->beside_from);
+	values[10] = Int64GetDatum(c->beside ? c->beside_from : c->beside_to);
 	cs_begin("looking for new documents");
 	values[7] = cs_text_from_utf8(c->channel);
 	if (c->recollect != 0)
@@ -162,12 +164,14 @@ load_todo(CsCollect *c, TimestampTz now)
 					   "AND (i.state IN ('new', 'failed') OR i.verify) "
 					   "AND (i.state <> 'failed' OR $3 OR i.next_try_at IS NULL OR i.next_try_at <= $4) "
 					   "AND i.item_id > $2 AND $5 IS NOT NULL "
+					   /* what was taken up while the listing went on */
+					   "AND (i.item_id <= $10 OR i.item_id > $11) "
 					   /* what failed in this run before it was recovered */
 					   "AND (i.state <> 'failed' OR NOT EXISTS (SELECT FROM cloudsync.run_file x "
 					   "WHERE x.connection_id = i.connection_id AND x.run_id = $6 "
 					   "AND x.action = 'failed' AND x.path = i.path)) "
 					   "ORDER BY i.item_id LIMIT 200",
-					   9, types, values, NULL, true);
+					   11, types, values, NULL, true);
 	old = MemoryContextSwitchTo(c->job.context);
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -554,7 +558,7 @@ cs_collect_receive(CsCollect *c, TimestampTz now)
 					Min(c->job.wake_at, c->oldest_arrival + SETTLE_AFTER_US);
 			return false;
 		}
-		if (c->paused != NULL)
+		if (c->paused != NULL || c->beside)
 			return true;
 		if (c->todo != NIL)
 		{

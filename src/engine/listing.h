@@ -50,6 +50,14 @@ extern bool cs_tree_change(CsCollect *c, const CsEntry *entries, int n_entries,
 						   TimestampTz now);
 
 /*
+ * collect_beside.c: begins a step, or takes up what was begun ahead of it; goes
+ * on beside a listing under way; all listings have come to their end.
+ */
+extern CsTransfer *cs_list_start(CsCollect *c, CsOp *op);
+extern void cs_list_beside(CsCollect *c, TimestampTz now);
+extern void cs_list_beside_end(CsCollect *c);
+
+/*
  * collect_feed.c: of all the channels' jobs of a connection one at a time reads
  * the feed, or lists what it will be applied to. True when it is the turn of
  * this one.

@@ -3,14 +3,21 @@
  *	  Files that were sent to a service whose answer gave no version: one
  *	  listing of each folder afterwards says what all of them are now, and
  *	  whether their sizes are right (P6). Until then they count as unsettled, so
- *	  that after a crash they are found again by size and checksum.
+ *	  that after a crash they are found again by size and checksum. Where many
+ *	  are sent, most of them are confirmed and recorded while the last ones
+ *	  travel, so that the end need not wait for it.
  */
 #include "postgres.h"
 
 #include "utils/memutils.h"
 
 #include "cloudsync/path.h"
+#include "cloudsync/settings.h"
 #include "push_args.h"
+
+#define BESIDE_MANY 1000 /* so many are confirmed before the end, or */
+#define BESIDE_LAST 400	 /* these, when the last eighth is on its way */
+#define AT_ONCE 100		 /* pass on so many, to be recorded together */
 
 /* Between a file's last byte and the answer, by clocks of whole seconds. */
 #define ARRIVAL_US (2 * INT64CONST(1000000))
@@ -159,4 +166,76 @@ cs_push_confirm_end(CsPushJob *push, TimestampTz now)
 	push->unconfirmed = others;
 	hash_destroy(push->sent_keys);
 	push->sent_keys = NULL;
+}
+
+static bool
+is_last_eighth(const CsPushJob *push)
+{
+	return list_length(push->queue) - push->queue_next <= list_length(push->queue) / 8;
+}
+
+/* Is a listing worth it now? Each shows what the ones before showed too. */
+static bool
+wants_listing(const CsPushJob *push)
+{
+	int sent = list_length(push->unconfirmed);
+
+	if (push->step != CS_PUSH_SEND || push->single != NULL || push->confirmed != NIL ||
+		push->queue_next >= list_length(push->queue))
+		return false;
+	return sent >= Max(BESIDE_MANY, push->n_beside) ||
+		   (sent >= BESIDE_LAST && is_last_eighth(push) && !push->confirmed_late);
+}
+
+/* See push.h. */
+void
+cs_push_confirm_beside(CsPushJob *push, bool all, TimestampTz now)
+{
+	const CsConnection *connection = push->job.connection;
+	CsOp op = {.kind = CS_OP_LIST};
+
+	for (int n = 0; push->confirmed != NIL && (all || n < AT_ONCE); n++)
+	{
+		cs_push_file_done(push, llast(push->confirmed), now);
+		push->confirmed = list_delete_last(push->confirmed);
+	}
+	if (all || !wants_listing(push) ||
+		connection->transfers >= cs_max_transfers_per_connection ||
+		cs_loop_running(connection->loop) >= cs_max_transfers)
+		return;
+	push->confirmed_late = is_last_eighth(push);
+	push->n_beside += list_length(push->unconfirmed);
+	op.path = cs_push_next_confirmation(push);
+	cs_push_start_single(push, &op);
+}
+
+/*
+ * See push.h. What the listing showed as it was sent is confirmed; of all else
+ * the one at the end tells.
+ */
+void
+cs_push_confirm_beside_end(CsPushJob *push)
+{
+	MemoryContext old = MemoryContextSwitchTo(push->job.context);
+	List *others = NIL;
+	ListCell *cell;
+
+	foreach (cell, push->unconfirmed)
+	{
+		CsPushFile *file = lfirst(cell);
+
+		if (file->remote_version != NULL &&
+			(file->seen_size == file->size || file->seen_size == -1))
+			push->confirmed = lappend(push->confirmed, file);
+		else
+		{
+			file->remote_version = NULL;
+			others = lappend(others, file);
+		}
+	}
+	list_free(push->unconfirmed);
+	push->unconfirmed = others;
+	hash_destroy(push->sent_keys);
+	push->sent_keys = NULL;
+	MemoryContextSwitchTo(old);
 }

@@ -13,8 +13,9 @@
 #include "cloudsync/path.h"
 #include "cloudsync/push.h"
 
-static void
-start_single(CsPushJob *push, const CsOp *op)
+/* See push.h. */
+void
+cs_push_start_single(CsPushJob *push, const CsOp *op)
 {
 	CsConnection *connection = push->job.connection;
 	MemoryContext old;
@@ -50,7 +51,7 @@ start_path(CsPushJob *push, CsOpKind kind, const char *path, bool recursive)
 	op.path = path;
 	op.recursive = recursive;
 	op.session = kind == CS_OP_MKDIR ? push->plan->folder_session : NULL;
-	start_single(push, &op);
+	cs_push_start_single(push, &op);
 }
 
 /* A move or deletion of what is ours. */
@@ -70,7 +71,7 @@ start_move(CsPushJob *push, CsOpKind kind, CsPushFile *file, const char *to_path
 	memcpy(op.intended_sha256, record->sha256, CS_SHA256_LENGTH);
 	op.intended_checksum = record->checksum;
 	push->moving = file;
-	start_single(push, &op);
+	cs_push_start_single(push, &op);
 }
 
 static void
@@ -82,7 +83,7 @@ start_folder_move(CsPushJob *push)
 	op.path = push->plan->from_folder;
 	op.to_path = push->plan->folder;
 	op.id = push->plan->folder_id;
-	start_single(push, &op);
+	cs_push_start_single(push, &op);
 }
 
 /* The steps that look. True: something was started. */
@@ -101,7 +102,7 @@ start_look(CsPushJob *push, TimestampTz now)
 			push->job.phase = "look";
 			op.path = push->setting->root_path;
 			op.id = by_ids ? push->setting->root_id : NULL;
-			start_single(push, &op);
+			cs_push_start_single(push, &op);
 			return true;
 		case CS_PUSH_FIND_ROOT:
 			if (push->root_found != NULL)
@@ -127,7 +128,7 @@ start_look(CsPushJob *push, TimestampTz now)
 				return false; /* whether it is there, its listing tells */
 			op.path = push->plan->from_folder;
 			op.id = by_ids ? push->plan->folder_id : NULL;
-			start_single(push, &op);
+			cs_push_start_single(push, &op);
 			return true;
 		case CS_PUSH_LIST:
 			if (push->looks == NIL || (push->plan->folder_id != NULL && !push->folder_there &&
@@ -143,7 +144,7 @@ start_look(CsPushJob *push, TimestampTz now)
 			op.path = folder;
 			op.recursive = true;
 			op.id = cs_push_id_of_listed(push);
-			start_single(push, &op);
+			cs_push_start_single(push, &op);
 			return true;
 		default: /* CS_PUSH_FIND */
 			if (push->looks == NIL)
@@ -151,7 +152,7 @@ start_look(CsPushJob *push, TimestampTz now)
 			push->located = push->located || cs_push_look_missing(push, false);
 			if (by_ids && cs_push_find_next(push, &op))
 			{
-				start_single(push, &op);
+				cs_push_start_single(push, &op);
 				return true;
 			}
 			if (!by_ids && cs_push_look_missing(push, true))
@@ -203,7 +204,7 @@ start_change(CsPushJob *push, TimestampTz now)
 		case CS_PUSH_RECLAIM:
 			if (push->discards == NIL)
 				return false;
-			start_single(push, linitial(push->discards));
+			cs_push_start_single(push, linitial(push->discards));
 			return true;
 		case CS_PUSH_TRASH:
 			file = cs_push_next_trash(push);
@@ -262,7 +263,7 @@ start_folder_end(CsPushJob *push)
 	op.path = push->plan->from_folder;
 	op.to_path = cs_push_trash_path(push, push->plan->from_folder);
 	op.id = push->plan->folder_id;
-	start_single(push, &op);
+	cs_push_start_single(push, &op);
 	return true;
 }
 
@@ -361,7 +362,10 @@ end_change(CsPushJob *push, TimestampTz now, CsFailure *fatal)
 			return true; /* a failure shows again with the files */
 		case CS_PUSH_SURVEY:
 		case CS_PUSH_SEND: /* once more, among what is on its way */
-			cs_push_survey_end(push, now);
+			if (push->surveying)
+				cs_push_survey_end(push, now);
+			else
+				cs_push_confirm_beside_end(push);
 			return push->step == CS_PUSH_SEND;
 		case CS_PUSH_CONFIRM:
 		case CS_PUSH_CONFIRM_MANIFEST:
@@ -517,8 +521,12 @@ push_advance(CsJob *job, TimestampTz now)
 	{
 		if (push->single != NULL)
 		{
-			if (!take_single(push, now))
-				break;
+			if (take_single(push, now))
+				continue;
+			/* a listing beside them holds up nothing that is sent */
+			if (push->sent_keys != NULL && push->step == CS_PUSH_SEND && !job->finished)
+				(void) cs_push_send(push, now);
+			break;
 		}
 		else if (!take_step(push, now))
 			break;

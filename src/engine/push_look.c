@@ -488,7 +488,8 @@ cs_push_take_page(CsPushJob *push)
 		for (i = 0; i < page->n_entries; i++)
 			push->anything_left |= page->entries[i].kind != CS_ENTRY_FOLDER;
 	}
-	else if (push->step == CS_PUSH_CONFIRM || push->step == CS_PUSH_CONFIRM_MANIFEST)
+	else if (push->step == CS_PUSH_CONFIRM || push->step == CS_PUSH_CONFIRM_MANIFEST ||
+			 (push->step == CS_PUSH_SEND && push->sent_keys != NULL))
 		cs_push_confirm_page(push);
 	else if (push->step != CS_PUSH_SURVEY && push->step != CS_PUSH_SEND)
 		cs_push_look_page(push);

@@ -211,6 +211,7 @@ void
 cs_push_stop_all(CsPushJob *push)
 {
 	cs_push_stop_many(push);
+	cs_push_confirm_beside(push, true, 0);
 	while (push->active != NIL)
 		cs_push_stop_file(push, linitial(push->active));
 }
@@ -538,6 +539,8 @@ cs_push_send(CsPushJob *push, TimestampTz now)
 	send_pulled(push, now);
 	if (!take_ends(push, now) || !cs_push_take_many(push, now))
 		return false;
+	if (push->unsettled < SETTLE_FILES)
+		cs_push_confirm_beside(push, false, now);
 	started = start_more(push, now);
 	cs_push_measure(&push->job);
 	if (started && push->unsettled < SETTLE_AT_MOST)
@@ -554,10 +557,15 @@ cs_push_send(CsPushJob *push, TimestampTz now)
 	if (is_idle(push))
 	{
 		if (push->queue_next >= list_length(push->queue))
+		{
+			cs_push_confirm_beside(push, true, now);
 			return true;
+		}
 		/* others of this connection have all the room */
 		push->job.wake_at = TimestampTzPlusMilliseconds(now, 50);
 	}
+	else if (push->confirmed != NIL)
+		push->job.wake_at = now; /* a few more of them */
 	else if (push->unsettled > 0)
 		push->job.wake_at =
 			Min(push->job.wake_at,

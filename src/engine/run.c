@@ -12,6 +12,7 @@
 #include "cloudsync/db.h"
 #include "cloudsync/notify.h"
 #include "cloudsync/push.h"
+#include "cloudsync/wake.h"
 
 /* See push.h. */
 void
@@ -45,6 +46,7 @@ cs_run_end(int64 run_id, const char *kind, const char *state,
 		"started_at OPERATOR(pg_catalog.<=) due_at FROM lead) "
 		"SELECT run_id FROM lead UNION ALL SELECT run_id FROM shared",
 		4, types, values, nulls, false);
+	cs_tell_end_on_commit();
 	for (i = 0; i < n; i++)
 		cs_notify("run", "run_id", cs_get_int64(i, 1, 0), kind, state);
 }

@@ -90,7 +90,8 @@ typedef struct WdMaking
 	int at;
 	int asked;
 	bool looking;
-	bool made; /* anything */
+	bool made; /* anything; */
+	bool made_last; /* the lowest level, by the server's own word */
 	char *id;
 } WdMaking;
 

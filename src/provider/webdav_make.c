@@ -189,6 +189,8 @@ wd_made(CsConversation *c, const CsResponse *answer, CsRequest *request)
 		WdSub sub;
 
 		making->made = true;
+		/* by a level that was made there is nothing yet; 201 alone says so */
+		making->made_last = answer->status == 201 && making->at == making->n_levels - 1;
 		sub = level_there(c, request, id);
 		wd_free(id);
 		return sub;
@@ -235,6 +237,7 @@ done(CsConversation *c, CsResult *result)
 	wd_web_url(c->service, &entry);
 	wd_keep(c, &entry);
 	result->entry = c->entry;
+	result->made = c->making.made_last;
 	return CS_STEP_DONE;
 }
 

@@ -1,6 +1,7 @@
 /*
  * wait.c
- *	  What procedures that commit ask before they begin.
+ *	  What procedures that commit ask before they begin, and how they wait for
+ *	  the end of runs.
  */
 #include "postgres.h"
 
@@ -8,7 +9,11 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
+#include "cloudsync/wake.h"
+
 PG_FUNCTION_INFO_V1(cloudsync_refuse_transaction_block);
+PG_FUNCTION_INFO_V1(cloudsync_ends_told);
+PG_FUNCTION_INFO_V1(cloudsync_await_end);
 
 /*
  * By the same test as CALL: without it the caller would see the COMMIT's own
@@ -25,5 +30,19 @@ cloudsync_refuse_transaction_block(PG_FUNCTION_ARGS)
 				 errmsg("%s cannot run inside a transaction block", statement),
 				 errdetail("It commits first, so that workers see what it waits for."),
 				 errhint("Commit, and call it as a statement of its own.")));
+	PG_RETURN_VOID();
+}
+
+Datum
+cloudsync_ends_told(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(cs_ends_told());
+}
+
+/* until another end is told than those, or so many milliseconds */
+Datum
+cloudsync_await_end(PG_FUNCTION_ARGS)
+{
+	cs_wait_for_end(PG_GETARG_INT64(0), PG_GETARG_INT64(1));
 	PG_RETURN_VOID();
 }

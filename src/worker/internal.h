@@ -13,6 +13,7 @@
 #include "cloudsync/worker.h"
 #include "port/atomics.h"
 #include "postmaster/bgworker.h"
+#include "storage/condition_variable.h"
 #include "storage/dsm.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
@@ -46,6 +47,8 @@ typedef struct CsDatabase
 	pg_atomic_uint32 probe;	  /* the launcher shall start a scheduler */
 	pg_atomic_uint32 changes; /* something is in the change log */
 	pg_atomic_uint32 urgent;  /* somebody waits */
+	pg_atomic_uint32 ended;	  /* runs, so far; */
+	ConditionVariable end;	  /* for those who wait for the next one */
 	Latch *volatile latch;	  /* the scheduler's; NULL: there is none */
 	pid_t scheduler;
 	CsLeft left;

@@ -58,6 +58,8 @@ startup(void)
 			pg_atomic_init_u32(&cs_shared->databases[i].probe, 0);
 			pg_atomic_init_u32(&cs_shared->databases[i].changes, 0);
 			pg_atomic_init_u32(&cs_shared->databases[i].urgent, 0);
+			pg_atomic_init_u32(&cs_shared->databases[i].ended, 0);
+			ConditionVariableInit(&cs_shared->databases[i].end);
 		}
 	}
 	LWLockRelease(AddinShmemInitLock);

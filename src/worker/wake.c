@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "utils/timestamp.h"
 
 #include "cloudsync/settings.h"
 #include "internal.h"
@@ -16,6 +17,7 @@
 static bool registered = false;
 static bool wake_changes = false;
 static bool wake_urgent = false;
+static bool wake_waiting = false;
 static CsDatabase *my_slot = NULL;
 static Latch *found_latch = NULL;
 
@@ -40,6 +42,11 @@ at_commit(void)
 			pg_atomic_write_u32(&my_slot->urgent, 1);
 		if (wake_urgent || !was_set)
 			latch = my_slot->latch;
+		if (wake_waiting)
+		{
+			pg_atomic_fetch_add_u32(&my_slot->ended, 1);
+			ConditionVariableBroadcast(&my_slot->end);
+		}
 	}
 	else if (wake_urgent)
 		latch = found_latch;
@@ -50,7 +57,7 @@ at_commit(void)
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
-	if (!wake_changes && !wake_urgent)
+	if (!wake_changes && !wake_urgent && !wake_waiting)
 		return;
 	switch (event)
 	{
@@ -71,22 +78,61 @@ at_transaction_end(XactEvent event, void *arg)
 		default:
 			return;
 	}
-	wake_changes = wake_urgent = false;
+	wake_changes = wake_urgent = wake_waiting = false;
 	found_latch = NULL;
+}
+
+static void
+register_once(void)
+{
+	if (registered)
+		return;
+	RegisterXactCallback(at_transaction_end, NULL);
+	registered = true;
 }
 
 void
 cs_wake_on_commit(bool urgent)
 {
-	if (!registered)
-	{
-		RegisterXactCallback(at_transaction_end, NULL);
-		registered = true;
-	}
+	register_once();
 	if (urgent)
 		wake_urgent = true;
 	else
 		wake_changes = true;
+}
+
+/* See wake.h. */
+void
+cs_tell_end_on_commit(void)
+{
+	register_once();
+	wake_waiting = true;
+}
+
+/* See wake.h. */
+int64
+cs_ends_told(void)
+{
+	CsDatabase *slot = cs_database_slot(MyDatabaseId, false);
+
+	return slot != NULL ? (int64) pg_atomic_read_u32(&slot->ended) : -1;
+}
+
+/* See wake.h. */
+void
+cs_wait_for_end(int64 told, int64 timeout_ms)
+{
+	CsDatabase *slot = cs_database_slot(MyDatabaseId, false);
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+	long left;
+
+	if (slot == NULL)
+		return;
+	ConditionVariablePrepareToSleep(&slot->end);
+	while (pg_atomic_read_u32(&slot->ended) == (uint32) told &&
+		   (left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end)) > 0)
+		(void) ConditionVariableTimedSleep(&slot->end, left, PG_WAIT_EXTENSION);
+	ConditionVariableCancelSleep();
 }
 
 /* See wake.h. */

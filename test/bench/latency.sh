@@ -21,7 +21,8 @@ start_cluster "cloudsync.allowed_endpoints = 'http://127.0.0.1:*'" "cloudsync.st
 trap 'kill "$proxy" 2>/dev/null; stop_nginx; stop_cluster' EXIT
 start_nginx
 slow=$(free_port)
-python3 test/bench/delay.py "$slow" "$port" "$delay" &
+cc -O2 -o build/delay test/bench/delay.c
+build/delay "$slow" "$port" "$delay" &
 proxy=$!
 connect_dav "$slow"
 at_once "$level"

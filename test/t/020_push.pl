@@ -185,6 +185,12 @@ is(sql("SELECT count(*), count(DISTINCT run_id) FROM cloudsync.history WHERE run
 	'3|3', 'three calls, three runs, the same result');
 is(sql("SELECT count(*) FROM cloudsync.run_file WHERE run_id = ANY('$three') AND path LIKE '%letter.txt'"), 1, 'one execution');
 
+# who waits for a run hears of its end
+my $told = sql('SELECT cloudsync.ends_told()');
+sql("SELECT cloudsync_push_dossier('1', 'Archive')");
+sql("SET statement_timeout = '2min'; SELECT cloudsync.await_end($told, 3600000)");
+cmp_ok(sql('SELECT cloudsync.ends_told()'), '>', $told, 'the end of a run is told to those who wait for one');
+
 # --- deletions (P9) ---------------------------------------------------------------------------------
 sql(q{DELETE FROM app.dossier_file WHERE id = 2});
 push_now(1);

@@ -179,6 +179,42 @@ INSERT INTO app.dossier_file (id, dossier_id, name, content)
 		like($used, qr/^(DELETE=1 )?MKCOL=\d+ PROPFIND=\d PUT=240$/, "$kind: a long push lists the folder again and sends each file by one request");
 		is(scalar(my @many = files_below("$files/CloudSync/Many")), 240, "$kind: all of them are there");
 		sql("SELECT cloudsync_set_limits('nginx', NULL, NULL, NULL)");
+
+		# ... and most of very many are confirmed while the last ones travel
+		sql(q{INSERT INTO app.dossier (id, title, year) VALUES (91, 'Very many', 2026);
+			INSERT INTO app.dossier_file (id, dossier_id, name, content)
+				SELECT 20000 + i, 91, 'v' || i || '.txt', convert_to('very many ' || i, 'UTF8') FROM generate_series(1, 520) i});
+		$server->requests;
+		push_now(91, $kind);
+		my @order = map { (split / /)[0] } $server->requests;
+		my ($last_put) = grep { $order[$_] eq 'PUT' } reverse 0 .. $#order;
+		my @lists = grep { $order[$_] eq 'PROPFIND' } 0 .. $#order;
+		is(scalar(grep { $_ eq 'PUT' } @order), 520, "$kind: each of very many is sent by one request");
+		ok(@lists == 2 && $lists[0] < $last_put && $lists[1] > $last_put, "$kind: their folder, made just now, is listed beside them and at the end, and never before")
+		  or diag("last PUT $last_put, listings @lists");
+		is(sql("SELECT count(*) FROM cloudsync.pushed_file WHERE dossier = '91' AND state = 'synced' AND remote_version IS NOT NULL AND intent_path IS NULL"), 520, "$kind: all of them are recorded");
+
+		# --- a listing of many folders is not waited for (N11) ---
+		my $deep = "$files/Deep";
+		foreach my $level (1 .. 12)
+		{
+			mkdir $deep or die "$deep: $!";
+			write_file("$deep/deep $level.txt", "deep $level");
+			$deep .= "/$level";
+		}
+		sql("SELECT cloudsync_create_channel('$kind', 'deep', '{/Deep}', 'ann', 'Mail', auto_collect => false)");
+		$server->requests;
+		$run = collect('deep');
+		@order = map { (split / /)[0] } $server->requests;
+		my ($first_get) = grep { $order[$_] eq 'GET' } 0 .. $#order;
+		my ($last_list) = grep { $order[$_] eq 'PROPFIND' } reverse 0 .. $#order;
+		cmp_ok($first_get, '<', $last_list, "$kind: what a listing has shown is received while it goes on");
+		is(scalar(grep { $_ eq 'GET' } @order), 12, "$kind: once each");
+		is(sql("SELECT files_done, files_failed FROM cloudsync.history WHERE run_id = $run"), '12|0', "$kind: all of it");
+		write_file("$files/Deep/1/deep 2.txt", 'deep, and changed');
+		write_file("$files/Deep/1/late.txt", 'late');
+		$run = collect('deep');
+		is(sql("SELECT files_done, files_failed FROM cloudsync.history WHERE run_id = $run"), '1|0', "$kind: and what came to it since");
 	}
 	$server->stop;
 	like(sql("SELECT detail FROM cloudsync_check('$kind')"), qr/127\.0\.0\.1|connect/, "$kind: a server that is down is named");

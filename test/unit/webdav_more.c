@@ -13,7 +13,14 @@ test_mkdir(void)
 	CsOp op = {.kind = CS_OP_MKDIR, .path = "/a/b/c"};
 
 	FRESH("made", &op, "MKCOL /a/b/c/ = 201", "DONE /a/b/c");
+	tap_ok(last_result.made, "just now, so nothing is in it");
 	PLAY("known by now", &op, "DONE /a/b/c");
+	tap_ok(!last_result.made, "not just now");
+	FRESH("made by another meanwhile", &op, "MKCOL /a/b/c/ = 409", "MKCOL /a/b/ = 201",
+		  "MKCOL /a/b/c/ = 405", "LOOK /a/b/c = folder -", "DONE /a/b/c");
+	tap_ok(!last_result.made, "not by us, though what it is in was");
+	FRESH("said to be there", &op, "MKCOL /a/b/c/ = 200", "DONE /a/b/c");
+	tap_ok(!last_result.made, "which no 201 said");
 	FRESH("with its parents", &op, "MKCOL /a/b/c/ = 409", "MKCOL /a/b/ = 409",
 		  "MKCOL /a/ = 201", "MKCOL /a/b/ = 201",
 		  "MKCOL /a/b/c/ = 201 oc-fileid:00000007ocx", "DONE /a/b/c");
