@@ -12,6 +12,8 @@ package CloudsyncTest;
 use strict;
 use warnings;
 
+use AskServer;
+use CloudsyncNode;
 use Exporter 'import';
 use File::Find ();
 use File::Path qw(make_path);
@@ -32,7 +34,7 @@ sub new_cluster
 	my ($name, %opts) = @_;
 	$ENV{PGUSER} = 'postgres';
 
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = CloudsyncNode->new($name);
 	my %init = %{ $opts{init} || {} };
 	$init{extra} = [ '-U', 'postgres', '--no-locale', '-E', 'UTF8',
 		@{ $init{extra} || [] } ];
@@ -79,19 +81,27 @@ sub scalar_sql
 }
 
 # Waits until the query gives $expected (default: t); says in the test's log
-# what it gave last when it does not.
+# what it gave last when it does not. A server that is away is waited for. The
+# session is another now and then, for what only a new one sees.
 sub wait_for
 {
 	my ($node, $sql, $expected, $db) = @_;
-	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+	$expected //= 't';
+	my $end = time + 1.5 * $PostgreSQL::Test::Utils::timeout_default;
+	my ($session, $got, $error, $asked, $pause) = (undef, undef, '', 0, 0.01);
 	while (1)
 	{
-		my $came = eval { $node->poll_query_until($db // 'postgres', $sql, $expected // 't') };
-		return $came if $@ eq '';
-
-		# where the server is away, psql may end before it was given the statement
-		die $@ if $@ !~ /Broken pipe/ || time > $end;
+		$session = AskServer->new($node, $db // 'postgres', patience => 60) if !$session || ++$asked % 30 == 0;
+		$got = $session ? $session->ask($sql) : undef;
+		$error = $session ? $session->{error} : 'no connection';
+		return 1 if defined $got && $got eq $expected && $error eq '';
+		last if time > $end;
+		$session = undef if !defined $got;
+		select undef, undef, undef, $pause;
+		$pause = $pause * 1.4 if $pause < 0.1;
 	}
+	diag("waited in vain for '$expected' from:\n$sql\nlast: " . ($got // '') . "\n$error");
+	return 0;
 }
 
 # Waits until the run ended; true when it succeeded (or ended in $state).
