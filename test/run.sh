@@ -104,27 +104,68 @@ fi
 
 # --- why not ------------------------------------------------------------------------
 trap - EXIT
+failed=$(sed -n '/^Test Summary Report/,$p' prove.out | sed -n 's,^\(t/[^ ]*\.pl\|unit/[^ ]*\) .*,\1,p' | sort -u)
+
+# The first checks of a program that failed, and what it died of.
+reasons() {
+	local name=$1 log
+	log=tmp_check/log/regress_log_$(basename "$name" .pl)
+	case $name in
+		unit/*)
+			timeout 60 "${as_user[@]}" env TMPDIR="$work" "./$name" 2>&1 | grep -A 2 '^not ok' ||
+				echo "nothing fails when it runs once more, by itself"
+			;;
+		*)
+			[ -f "$log" ] || return 0
+			sed 's/^\[[^]]*\]([^)]*) *//' "$log" | awk '
+				/^not ok / && !/# TODO/ { said = said $0 "\n"; n = 5; next }
+				/^(# |#$|$)/ { if (n > 0 && !/^#? *$|^#   (Failed test|at )|^# (diff|---|\+\+\+) /) { said = said $0 "\n"; n-- } next }
+				{ n = 0 }
+				/^ok |^(waiting for|server) / { next }
+				/ at .* line [0-9]+\.?$|^Bail out/ { died = (/^while |^with /) ? before " " $0 : $0 }
+				{ before = $0 }
+				END { if (died != "") print died; printf "%s", said }'
+			;;
+	esac
+}
+
+# At most 20 lines, the last that are printed: some see no others.
+summary() {
+	local name numbers
+	grep '^Bailout called\|^FAILED--' prove.out | head -n 2 || true
+	for name in $failed; do
+		numbers=$(sed -n "/^Test Summary Report/,\$p" prove.out |
+			awk -v name="$name" '$1 == name { on = 1; next } /^[^ ]/ { on = 0 }
+				on && /Failed test|Parse errors|exit status/ { sub(/^ */, ""); printf "; %s", $0 }')
+		echo "$name$numbers"
+		reasons "$name" 2>/dev/null | sed 's/^/    /' | head -n "$1"
+	done | cut -c 1-240
+}
 {
 	if grep -q '^Bailout called' prove.out; then
 		echo "=== a server did not start"
 		tail -n 15 tmp_check/log/*.log | cut -c 1-300
 	fi
-	sed -n '/^Test Summary Report/,$p' prove.out | sed -n 's,^\(t/[^ ]*\.pl\|unit/[^ ]*\) .*,\1,p' | sort -u |
-		while read -r name; do
-			base=$(basename "$name" .pl)
-			echo
-			echo "=== $name"
-			if [ "$base" = 001_regress ]; then
-				find regress_out -name regression.diffs -size +0 -exec head -n 80 {} + 2>/dev/null || true
-			fi
-			for log in tmp_check/log/regress_log_"$base" tmp_check/log/"$base"_*.log; do
-				[ -f "$log" ] || continue
-				echo "--- $work/$log (last lines)"
-				tail -n 30 "$log" | cut -c 1-300
-			done
+	for name in $failed; do
+		base=$(basename "$name" .pl)
+		echo
+		echo "=== $name"
+		if [ "$base" = 001_regress ]; then
+			find regress_out -name regression.diffs -size +0 -exec head -n 80 {} + 2>/dev/null || true
+		fi
+		for log in tmp_check/log/regress_log_"$base" tmp_check/log/"$base"_*.log; do
+			[ -f "$log" ] || continue
+			echo "--- $work/$log (last lines)"
+			tail -n 30 "$log" | cut -c 1-300
 		done
+	done
 	echo
-	echo "run: everything is kept in $work"
+	echo "=== what failed (everything is kept in $work)"
+	for lines in 8 4 2 1 0; do
+		said=$(summary $lines) || true
+		[ "$(wc -l <<<"$said")" -gt 17 ] || break
+	done
+	head -n 17 <<<"$said"
 	tail -n 2 prove.out
 } >&2
 [ $status -ne 0 ] || status=1

@@ -49,6 +49,26 @@ sub _template
 	return $template;
 }
 
+# Returns when it is done: a session that begins now, and what it makes others do, is
+# under the new settings. pg_ctl only sends the signal.
+sub reload
+{
+	my ($self) = @_;
+	my $loaded = sub {
+		my $session = AskServer->new($self, 'template1', patience => 60);
+		return $session ? $session->ask('SELECT pg_conf_load_time()') // '' : '';
+	};
+	my $before = $loaded->();
+	$self->SUPER::reload;
+	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+	while ($before ne '' && $loaded->() eq $before)
+	{
+		die 'the server did not reload' if time > $end;
+		select undef, undef, undef, 0.02;
+	}
+	return;
+}
+
 # psql's part is to take several statements apart and to know commands of its own.
 sub safe_psql
 {
