@@ -8,7 +8,7 @@
 #	test/run.sh t/020_push.pl sql/track unit/template
 #
 # As root the tests run as user postgres (PostgreSQL refuses root), otherwise as
-# oneself. Environment: PG_CONFIG, CLOUDSYNC_TEST_JOBS (how many at once; two more
+# oneself. Environment: PG_CONFIG, CLOUDSYNC_TEST_JOBS (how many at once; three more
 # than there are processors, since most of a test is waiting), CLOUDSYNC_TEST_KEEP=1
 # keeps the folder, CLOUDSYNC_TEST_INSTALL=1 installs into
 # the server itself (one built for testing that cannot be pointed elsewhere),
@@ -31,8 +31,12 @@ all_units() { (cd test/unit && ls -1 -- *.c 2>/dev/null | sed 's/\.c$//') || tru
 if [ $# -eq 0 ]; then
 	mapfile -t units < <(all_units)
 	mapfile -t sql < <(all_sql)
-	# those that wait longest begin first
-	slow=(t/119_cookbook.pl t/012_read_limits.pl t/083_web_ways.pl)
+	# Those that take longest begin first, what waits beside what works. The first of
+	# them lets programs fork all they may, which others that read documents would feel.
+	slow=(t/111_ocr_bad.pl t/012_read_limits.pl t/103_graph_faults.pl t/083_web_ways.pl
+		t/101_dropbox_faults.pl t/049_endless.pl t/011_fold.pl t/082_crash_no_ids.pl t/119_cookbook.pl
+		t/102_gdrive_faults.pl t/070_soak.pl t/081_s3.pl t/052_status.pl t/086_faults_webdav.pl
+		t/101_dropbox_collect_faults.pl t/041_processes.pl t/037_url_content.pl t/104_feed.pl t/087_faults_s3.pl)
 	mapfile -t files < <(cd test && printf '%s\n' "${slow[@]}" && ls -1 t/*.pl | grep -vxF "$(printf '%s\n' "${slow[@]}")")
 fi
 for name in "$@"; do
@@ -94,7 +98,7 @@ status=0
 	TESTLOGDIR="$work/tmp_check/log" PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-120}" \
 	CLOUDSYNC_SQL="${sql[*]}" CLOUDSYNC_STAGE="$stage" CLOUDSYNC_TREE="$work/tree" \
 	PG_CONFIG="$PG_CONFIG" \
-	prove -j"${CLOUDSYNC_TEST_JOBS:-$(($(nproc) + 2))}" ${PROVE_FLAGS:-} "${tests[@]}" 2>&1 | tee "$work/prove.out" || status=$?
+	prove -j"${CLOUDSYNC_TEST_JOBS:-$(($(nproc) + 3))}" ${PROVE_FLAGS:-} "${tests[@]}" 2>&1 | tee "$work/prove.out" || status=$?
 
 if [ $status -eq 0 ] && grep -q '^Result: PASS' prove.out; then
 	cd /
