@@ -123,6 +123,13 @@ url_part(CURLU *url, CURLUPart what, unsigned flags)
 }
 
 static void
+free_text(char *text)
+{
+	if (text != NULL)
+		pfree(text);
+}
+
+static void
 lower(char *text)
 {
 	for (; *text != '\0'; text++)
@@ -244,19 +251,26 @@ origin_of(const char *text)
 			origin = psprintf("%s://%s:%s", scheme, host, port);
 			lower(origin);
 		}
+		free_text(scheme);
+		free_text(host);
+		free_text(port);
 	}
 	curl_url_cleanup(url);
 	return origin;
 }
 
+/* Asked of each of a listing's addresses: leaves nothing behind. */
 bool
 cs_url_same_origin(const char *a, const char *b)
 {
 	char *origin_a = origin_of(a);
 	char *origin_b = origin_of(b);
+	bool same = origin_a != NULL && origin_b != NULL &&
+				strcmp(origin_a, origin_b) == 0;
 
-	return origin_a != NULL && origin_b != NULL &&
-		   strcmp(origin_a, origin_b) == 0;
+	free_text(origin_a);
+	free_text(origin_b);
+	return same;
 }
 
 char *

@@ -106,6 +106,7 @@ typedef struct GrItem
 	const char *name;
 	const char *parent_id;
 	const char *parent_path; /* "/a/b"; NULL: not said */
+	char *decoded;			 /* the same, if it is not as it was said */
 	const char *etag;
 	const char *version;  /* NULL of a folder */
 	const char *checksum; /* QuickXorHash in base64 */
@@ -298,8 +299,12 @@ extern CsStep gr_fail(CsResult *result, CsFailureClass failure_class,
 extern bool gr_has_code(const CsResponse *answer, const char *code);
 
 /* --- graph_item.c ---------------------------------------------------------- */
-/* Strings of the item are those of json. False: it is none. */
+/*
+ * Strings of the item are those of json, but for some of its own, which go with
+ * gr_item_free. False: it is none.
+ */
 extern bool gr_read_item(const CsJson *json, GrItem *item);
+extern void gr_item_free(GrItem *item);
 extern void gr_keep_item(CsConversation *c, const GrItem *item);
 /* Reads the answer's item to c->item. False: it has none. */
 extern bool gr_answered_item(CsConversation *c, const CsResponse *answer);
@@ -359,6 +364,7 @@ extern bool gr_cursor_read(CsConversation *c);
 /* Is the next page's address one of before? Counts pages. */
 extern bool gr_goes_in_circles(CsConversation *c, const char *next);
 /* A page of a listing: begun, added to, given. */
+extern void gr_entry_free(CsEntry *entry);
 extern void gr_page_clear(CsConversation *c);
 extern void gr_page_add(CsConversation *c, const CsEntry *entry);
 /* Gives the page; of one without entries nobody is told. */

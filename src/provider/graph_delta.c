@@ -170,6 +170,7 @@ add_orphans(CsConversation *c)
 			if (entry->kind == CS_ENTRY_FOLDER)
 				note_folder(c, entry->id, entry->path);
 			gr_page_add(c, entry);
+			gr_entry_free(entry);
 			any = true;
 		}
 		c->n_orphans = left;
@@ -228,6 +229,7 @@ add_items(CsConversation *c, const CsJson *value)
 			gr_read_item(items[i], &item))
 		{
 			learn_root(c, &item);
+			gr_item_free(&item);
 			items[i] = NULL;
 		}
 	}
@@ -239,6 +241,7 @@ add_items(CsConversation *c, const CsJson *value)
 		if (item.kind == CS_ENTRY_FILE && !item.deleted &&
 			item.refused == NULL)
 			gr_remember_link(c->service, &item);
+		gr_item_free(&item);
 	}
 	pfree(items);
 }

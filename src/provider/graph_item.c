@@ -47,22 +47,21 @@ read_hex(const char *text, uint8 *bytes, int n)
 	return true;
 }
 
-/* QuickXorHash in base64; once it was seen in hexadecimal. NULL: none. */
-static const char *
+/* "q:" and QuickXorHash in base64; once it was seen in hexadecimal. NULL: none. */
+static char *
 read_checksum(const char *text)
 {
 	uint8 bytes[20];
-	char *encoded;
+	char encoded[32];
 	int len;
 
 	if (text == NULL || strlen(text) == 28)
-		return text;
+		return text != NULL ? psprintf("q:%s", text) : NULL;
 	if (!read_hex(text, bytes, sizeof(bytes)))
 		return NULL;
-	encoded = palloc(32);
 	len = pg_b64_encode((const void *) bytes, sizeof(bytes), encoded, 31);
 	encoded[Max(len, 0)] = '\0';
-	return encoded;
+	return psprintf("q:%s", encoded);
 }
 
 /* "program person"; NULL: no program is said, and a person may have used any. */
@@ -79,23 +78,21 @@ who(const CsJson *json, const char *key)
 }
 
 /* "/drives/{id}/root:/a/b", percent-encoded in some answers: "/a/b". */
-static const char *
-read_parent_path(const char *text)
+static void
+read_parent_path(const char *text, GrItem *item)
 {
 	const char *colon = text != NULL ? strstr(text, "root:") : NULL;
-	char *decoded;
 
 	if (colon == NULL)
-		return NULL;
+		return;
 	colon += strlen("root:");
-	if (*colon == '\0')
-		return "/";
-	if (*colon != '/')
-		return NULL;
-	decoded = strchr(colon, '%') != NULL && strchr(colon, ' ') == NULL
-				  ? cs_url_decode(colon, strlen(colon))
-				  : NULL;
-	return decoded != NULL ? decoded : colon;
+	if (*colon == '/' && strchr(colon, '%') != NULL &&
+		strchr(colon, ' ') == NULL)
+		item->decoded = cs_url_decode(colon, strlen(colon));
+	if (item->decoded != NULL)
+		item->parent_path = item->decoded;
+	else if (*colon == '/' || *colon == '\0')
+		item->parent_path = *colon == '/' ? colon : "/";
 }
 
 static void
@@ -129,14 +126,14 @@ read_content(const CsJson *json, GrItem *item)
 {
 	const char *sha256 = cs_json_text(json, "file/hashes/sha256Hash");
 
-	item->checksum =
+	item->version =
 		read_checksum(cs_json_text(json, "file/hashes/quickXorHash"));
 	item->has_sha256 =
 		read_hex(sha256, item->sha256, (int) sizeof(item->sha256));
 	if (!cs_json_int64(json, "size", &item->size) || item->size < 0)
 		item->size = -1;
-	if (item->checksum != NULL)
-		item->version = psprintf("q:%s", item->checksum);
+	if (item->version != NULL)
+		item->checksum = item->version + 2;
 	else if (item->size == 0)
 		item->version = pstrdup("empty");
 	else if (item->etag != NULL)
@@ -163,8 +160,7 @@ gr_read_item(const CsJson *json, GrItem *item)
 	item->there = true;
 	item->name = cs_json_text(json, "name");
 	item->parent_id = cs_json_text(json, "parentReference/id");
-	item->parent_path =
-		read_parent_path(cs_json_text(json, "parentReference/path"));
+	read_parent_path(cs_json_text(json, "parentReference/path"), item);
 	item->etag = cs_json_text(json, "eTag");
 	item->web_url = cs_json_text(json, "webUrl");
 	item->created = created != NULL ? cs_iso_date(created) : 0;
@@ -175,6 +171,22 @@ gr_read_item(const CsJson *json, GrItem *item)
 	if (item->kind == CS_ENTRY_FILE)
 		read_content(json, item);
 	return true;
+}
+
+static void
+free_text(const char *text)
+{
+	if (text != NULL)
+		pfree(unconstify(char *, text));
+}
+
+void
+gr_item_free(GrItem *item)
+{
+	free_text(item->decoded);
+	free_text(item->version);
+	free_text(item->maker);
+	free_text(item->editor);
 }
 
 static const char *
@@ -192,6 +204,7 @@ gr_keep_item(CsConversation *c, const GrItem *item)
 	c->item.name = copy(item->name);
 	c->item.parent_id = copy(item->parent_id);
 	c->item.parent_path = copy(item->parent_path);
+	c->item.decoded = NULL;
 	c->item.etag = copy(item->etag);
 	c->item.web_url = copy(item->web_url);
 	c->item.link = copy(item->link);
@@ -210,6 +223,7 @@ gr_answered_item(CsConversation *c, const CsResponse *answer)
 	if (!gr_good(answer) || !gr_read_item(gr_json(c, answer), &item))
 		return false;
 	gr_keep_item(c, &item);
+	gr_item_free(&item);
 	return true;
 }
 

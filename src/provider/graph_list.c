@@ -32,21 +32,23 @@ free_text(const char *text)
 }
 
 void
+gr_entry_free(CsEntry *entry)
+{
+	free_text(entry->path);
+	free_text(entry->name);
+	free_text(entry->id);
+	free_text(entry->version);
+	free_text(entry->checksum);
+	free_text(entry->parent_id);
+	free_text(entry->web_url);
+	free_text(entry->refused);
+}
+
+void
 gr_page_clear(CsConversation *c)
 {
 	for (int i = 0; i < c->n_page; i++)
-	{
-		CsEntry *entry = &c->page[i];
-
-		free_text(entry->path);
-		free_text(entry->name);
-		free_text(entry->id);
-		free_text(entry->version);
-		free_text(entry->checksum);
-		free_text(entry->parent_id);
-		free_text(entry->web_url);
-		free_text(entry->refused);
-	}
+		gr_entry_free(&c->page[i]);
 	c->n_page = 0;
 }
 
@@ -147,31 +149,30 @@ go_on(CsConversation *c, CsRequest *request, CsResult *result)
 /* --- answers ------------------------------------------------------------------------ */
 
 static void
-add_child(CsConversation *c, const CsJson *json)
+add_child(CsConversation *c, const GrItem *item)
 {
-	GrItem item;
 	CsEntry entry;
 	char *path;
 	bool good;
 
-	if (!gr_read_item(json, &item) || item.deleted || item.name == NULL)
+	if (item->deleted || item->name == NULL)
 		return;
-	good = cs_path_name_problem(item.name, CS_PATH_CONTROLS) == NULL;
-	path = good ? cs_path_join(c->folder, item.name)
-				: psprintf("%s//%s", c->folder, item.name);
-	gr_entry(&item, path, &entry);
+	good = cs_path_name_problem(item->name, CS_PATH_CONTROLS) == NULL;
+	path = good ? cs_path_join(c->folder, item->name)
+				: psprintf("%s//%s", c->folder, item->name);
+	gr_entry(item, path, &entry);
 	if (!good)
 	{
-		entry.name = item.name;
+		entry.name = item->name;
 		entry.refused = "Its name cannot be written as a path.";
 	}
 	gr_page_add(c, &entry);
 	pfree(path);
 	if (!good)
 		return;
-	if (item.kind == CS_ENTRY_FILE && item.refused == NULL)
-		gr_remember_link(c->service, &item);
-	if (item.kind == CS_ENTRY_FOLDER)
+	if (item->kind == CS_ENTRY_FILE && item->refused == NULL)
+		gr_remember_link(c->service, item);
+	if (item->kind == CS_ENTRY_FOLDER)
 	{
 		const CsEntry *kept = &c->page[c->n_page - 1];
 
@@ -224,7 +225,14 @@ answered(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	if (value == NULL || value->kind != CS_JSON_ARRAY)
 		return folder_failed(c, answer, request, result);
 	for (const CsJson *each = value->first; each != NULL; each = each->next)
-		add_child(c, each);
+	{
+		GrItem item;
+
+		if (!gr_read_item(each, &item))
+			continue;
+		add_child(c, &item);
+		gr_item_free(&item);
+	}
 	if (next != NULL)
 	{
 		if (!gr_is_own(c->service, next))
