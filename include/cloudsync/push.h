@@ -123,6 +123,9 @@ typedef struct CsLook
 	bool at_path;	  /* something is at its path */
 	char *found_path; /* where its id was found */
 	bool asked;		  /* for its id alone */
+	bool removed;	  /* it was removed there, and may have come back */
+	bool sent_anew;	  /* this push is about to send it again */
+	bool is_same;	  /* what was found has the bytes that were pushed */
 	/* without an id: where a move was bringing it that was cut off */
 	char *with_folder; /* with its folder, or NULL */
 	bool is_with_folder;
@@ -221,6 +224,10 @@ extern void cs_push_look_page(CsPushJob *push);
 extern void cs_push_take_page(CsPushJob *push);
 /* by_id: that could be elsewhere, by its id. */
 extern bool cs_push_look_missing(CsPushJob *push, bool by_id);
+/* Is it known of the id whether it is there? */
+extern bool cs_push_was_looked_for(CsPushJob *push, const char *id);
+/* What was looked for is there, as entry says. */
+extern void cs_push_look_noted(CsPushJob *push, CsLook *look, const CsEntry *entry);
 /* Records what was seen, in a transaction of its own; true: plan anew. */
 extern bool cs_push_look_apply(CsPushJob *push, TimestampTz now);
 /* The root was looked for; id: of what stands at its path, or NULL. */

@@ -84,7 +84,7 @@ static bool
 is_to_be_asked_for(const CsPushJob *push, const CsLook *look)
 {
 	if (look->id == NULL || look->asked || look->at_path ||
-		look->found_path != NULL)
+		look->found_path != NULL || (look->removed && !look->sent_anew))
 		return false;
 	return look->record != NULL || !push->folder_there;
 }
@@ -128,8 +128,7 @@ cs_push_found(CsPushJob *push)
 	if (single->state == CS_TRANSFER_DONE)
 	{
 		look->found_path = keep(push, single->result.entry.path);
-		if (look->record != NULL)
-			look->record->seen_version = keep(push, single->result.entry.version);
+		cs_push_look_noted(push, look, &single->result.entry);
 	}
 	else if (single->result.failure.failure_class != CS_FAIL_GONE)
 		push->incomplete = true;

@@ -107,7 +107,7 @@ add_intents(CsPushJob *push, CsLook *look)
 	look_in(push, cs_path_parent(look->path));
 }
 
-static void
+static CsLook *
 add_look(CsPushJob *push, CsRecord *record, const char *path, const char *id)
 {
 	CsLook *look = palloc0(sizeof(CsLook));
@@ -121,6 +121,30 @@ add_look(CsPushJob *push, CsRecord *record, const char *path, const char *id)
 	add_key(push->by_id, id, look);
 	if (record != NULL && id == NULL)
 		add_intents(push, look);
+	return look;
+}
+
+/*
+ * What was removed there may have come back from the service's trash, under its
+ * old id: seen where its folder is listed anyhow, and asked for before it is
+ * sent again.
+ */
+static void
+add_removed(CsPushJob *push, CsRecord *record, bool sent_anew)
+{
+	CsLook *look;
+
+	if (record == NULL || record->remote_id == NULL || record->path == NULL ||
+		strcmp(record->state, "removed_there") != 0 || !cs_push_goes_by_ids(push))
+		return;
+	look = palloc0(sizeof(CsLook));
+	look->record = record;
+	look->path = record->path;
+	look->id = record->remote_id;
+	look->removed = true;
+	look->sent_anew = sent_anew;
+	push->looks = lappend(push->looks, look);
+	add_key(push->by_id, look->id, look);
 }
 
 static bool
@@ -136,7 +160,7 @@ static bool
 is_missing(const CsLook *look)
 {
 	return !look->at_path && look->found_path == NULL && !look->is_with_folder &&
-		   !look->is_at_intent;
+		   !look->is_at_intent && !look->removed;
 }
 
 /* What to look for: everything recorded to be there. In the job's context. */
@@ -162,17 +186,31 @@ cs_push_look_prepare(CsPushJob *push)
 
 		if (is_there(file->record))
 			add_look(push, file->record, file->record->path, file->record->remote_id);
+		else
+			add_removed(push, file->record, file->action == CS_ACTION_CREATE);
 	}
 	if (push->plan->present && is_there(push->plan->manifest))
 		add_look(push, push->plan->manifest, push->plan->manifest->path,
 				 push->plan->manifest->remote_id);
+	else if (push->plan->present)
+		add_removed(push, push->plan->manifest, false);
 }
 
-static void
-note_version(CsPushJob *push, CsLook *look, const CsEntry *entry)
+/* See push.h. */
+void
+cs_push_look_noted(CsPushJob *push, CsLook *look, const CsEntry *entry)
 {
-	if (look->record != NULL && entry->version != NULL)
+	const CsRecord *record = look->record;
+
+	if (record == NULL)
+		return;
+	if (entry->version != NULL)
 		look->record->seen_version = MemoryContextStrdup(push->job.context, entry->version);
+	look->is_same = entry->kind == CS_ENTRY_FILE && entry->version != NULL &&
+					((entry->checksum != NULL && record->checksum != NULL &&
+					  strcmp(entry->checksum, record->checksum) == 0) ||
+					 (entry->has_sha256 && record->has_sha256 &&
+					  memcmp(entry->sha256, record->sha256, CS_SHA256_LENGTH) == 0));
 }
 
 /* See push.h. Beyond the first, only where something without an id is missing. */
@@ -250,13 +288,13 @@ cs_push_look_page(CsPushJob *push)
 		if (look != NULL)
 		{
 			look->at_path = true;
-			note_version(push, look, entry);
+			cs_push_look_noted(push, look, entry);
 		}
 		look = find_key(push->by_id, entry->id);
 		if (look != NULL && (entry->kind == CS_ENTRY_FOLDER) == (look->record == NULL))
 		{
 			look->found_path = MemoryContextStrdup(push->job.context, entry->path);
-			note_version(push, look, entry);
+			cs_push_look_noted(push, look, entry);
 		}
 	}
 }
@@ -279,6 +317,15 @@ cs_push_look_missing(CsPushJob *push, bool by_id)
 			return true;
 	}
 	return false;
+}
+
+/* See push.h. */
+bool
+cs_push_was_looked_for(CsPushJob *push, const char *id)
+{
+	const CsLook *look = find_key(push->by_id, id);
+
+	return look != NULL && (look->asked || look->found_path != NULL);
 }
 
 /* The record of a file goes where its customer has moved the file. */
@@ -328,6 +375,36 @@ record_removed(CsPushJob *push, CsRecord *record)
 	cs_push_note_file(push, "removed_there", record->path, record->size, NULL, NULL);
 }
 
+/*
+ * It is there again, under its old id. Other bytes than those that were pushed
+ * are somebody's own: then it stays as if it were not ours.
+ */
+static bool
+apply_removed(CsPushJob *push, const CsLook *look)
+{
+	const CsRecord *record = look->record;
+	Oid types[6] = {INT8OID, INT4OID, TEXTOID, INT4OID, TEXTOID, TEXTOID};
+	Datum values[6];
+
+	if (look->found_path == NULL || !look->is_same)
+		return false;
+	record_path(push, look->record, look->found_path);
+	values[0] = Int64GetDatum(push->setting->destination_id);
+	values[1] = Int32GetDatum(push->dossiers_id);
+	values[2] = CStringGetTextDatum(push->dossier);
+	values[3] = Int32GetDatum(record->source_id);
+	values[4] = CStringGetTextDatum(record->file_key);
+	values[5] = CStringGetTextDatum(record->seen_version);
+	cs_execute("UPDATE cloudsync.pushed_file SET state = 'synced', remote_version = $6, "
+			   "attempts = 0, next_try_at = NULL, last_error = NULL "
+			   "WHERE destination_id OPERATOR(pg_catalog.=) $1 AND dossiers_id OPERATOR(pg_catalog.=) $2 "
+			   "AND dossier OPERATOR(pg_catalog.=) $3 AND source_id OPERATOR(pg_catalog.=) $4 "
+			   "AND file_key OPERATOR(pg_catalog.=) $5",
+			   6, types, values, NULL, false);
+	cs_push_note_file(push, "restored_there", look->found_path, record->size, NULL, NULL);
+	return true;
+}
+
 /* The folder is where its id was found, or where a move was bringing it. */
 static bool
 apply_folder(CsPushJob *push, const CsLook *look)
@@ -373,6 +450,8 @@ apply_file(CsPushJob *push, CsLook *look)
 {
 	const char *path = look->found_path;
 
+	if (look->removed)
+		return apply_removed(push, look);
 	if (path == NULL && !look->at_path)
 		path = look->is_with_folder ? look->with_folder
 			   : look->is_at_intent ? look->record->intent_path

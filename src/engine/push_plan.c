@@ -37,6 +37,23 @@ make_file(CsPushJob *push, CsPlanFile *plan)
 }
 
 /*
+ * What was removed there has changed since the claim, after the look: whether it
+ * has come back meanwhile nobody has asked. The change has the next push coming.
+ */
+static void
+leave_to_next(CsPushJob *push, CsPlanFile *plan)
+{
+	const CsRecord *record = plan->record;
+
+	if (!push->looked || plan->action != CS_ACTION_CREATE || record == NULL ||
+		record->remote_id == NULL || strcmp(record->state, "removed_there") != 0 ||
+		!cs_push_goes_by_ids(push) || cs_push_was_looked_for(push, record->remote_id))
+		return;
+	plan->action = CS_ACTION_SKIP;
+	plan->path = NULL;
+}
+
+/*
  * In a transaction, in the job's context. The snapshot is taken here, after the
  * generation was: what the generation stands for is seen.
  */
@@ -63,6 +80,7 @@ cs_push_make_plan(CsPushJob *push, TimestampTz now)
 	{
 		CsPlanFile *plan = lfirst(cell);
 
+		leave_to_next(push, plan);
 		if (plan->action == CS_ACTION_SKIP && plan->row != NULL)
 			push->skipped++;
 		if (plan->action == CS_ACTION_CREATE || plan->action == CS_ACTION_UPDATE)

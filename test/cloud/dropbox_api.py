@@ -30,6 +30,7 @@ from the team space's root.
              modified (seconds): a file with its parents, replacing what is there
   edit       path, content: the same, of a file that is there
   rename     path, to    move: path, to    copy: path, to    delete: path
+  restore    path: a deleted file, under its old id
   empty_trash   deleted files cannot be restored, their revisions are gone
   bulk       path, count, prefix, suffix, size: many files at once in a folder
   quota      bytes: what the account may hold (allocated)
@@ -463,6 +464,11 @@ class DropboxApi(Part):
         tree, node = self.found(told)
         tree.remove(node)
         return {}
+
+    def act_restore(self, told):
+        tree, parent, name = self.place(told)
+        node = tree.restore(parent, key_of(name))
+        return {"id": node.id, "rev": node.rev}
 
     def act_empty_trash(self, told):
         tree = self.account(self.authority.user(told.get("user"))).tree

@@ -282,6 +282,16 @@ class Tree:
         self.detach(node)
         node.parent = None
 
+    def restore(self, parent, key):
+        """A deleted file is there again: the same one, in a new revision."""
+        chain = self.keys_from_top(parent)
+        node = self.deleted.pop((chain[0], tuple(part.key for part in chain[1:]) + (key,)))
+        self.ids[node.id] = node
+        self.attach(node, parent)
+        self.used += node.blob.size
+        self.write(node, node.blob, node.client_modified)
+        return node
+
     def move(self, node, parent, name, told=None):
         chain = self.keys_from_top(node)
         self.record("del", chain[0], tuple(part.key for part in chain[1:]), node.name)

@@ -84,6 +84,7 @@ sub folders
 	push_now('pushed by hand');
 	is(names("/CloudSync/Dupont $row"), 'a.txt|b.txt|c.txt', "$row: a person who wants them gets them");
 
+	restored("/CloudSync/Dupont $row") if $row eq 'onedrive';
 	act('rename', path => '/CloudSync', name => "Clients");
 	act('move', path => "/Clients/Dupont $row", to => '/Archive 2026', name => 'Dupont (closed)');
 	is(pushed_by_itself('the root is renamed, the folder moved and renamed', update('b.txt', 'b 2')), 'update b.txt', "$row: one file goes");
@@ -113,6 +114,23 @@ sub folders
 	$dossier++;
 	push_now('the root is deleted for good');
 	is(scalar(grep { $_->{name} eq 'm.txt' } tree_of('/')), 1, "$row: it is made anew, with one copy");
+	return;
+}
+
+# What comes back from the recycle bin is what it was, wherever it is moved then (P16).
+sub restored
+{
+	my ($folder) = @_;
+	my %id = map { $_->{name} => $_->{id} } tree_of($folder);
+	act('delete', path => "$folder/$_.txt") foreach qw(b c);
+	pushed_by_itself('two are in the recycle bin', update('a.txt', 'a 3'));
+	act('restore', id => $id{"$_.txt"}) foreach qw(b c);
+	act('move', path => "$folder/c.txt", to => '/Elsewhere');
+	like(pushed_by_itself('both are restored', update('c.txt', 'C')), qr/restored_there b.txt.*update c.txt/, "$row: which is noticed");
+	is(names($folder), 'a.txt|b.txt', "$row: nothing is sent beside what is there");
+	is(sql("SELECT string_agg(state, ',') FROM cloudsync.files WHERE dossier = '$dossier'"), 'synced,synced,synced', "$row: all three are known again");
+	is(join(' ', map { "$_->{name} $_->{size} " . ($_->{id} eq $id{'c.txt'}) } tree_of('/Elsewhere')), 'c.txt 1 1', "$row: what has changed meanwhile goes to where it is now");
+	act('move', path => '/Elsewhere/c.txt', to => $folder);
 	return;
 }
 

@@ -34,6 +34,8 @@ sub move
 	return act(move => path => $path, $drive ? (to => $folder || '/', name => $name) : (to => $to));
 }
 
+sub restore { my ($path) = @_; return act($drive ? 'untrash' : 'restore', path => $path) }
+
 sub names { my ($folder) = @_; return join(' ', sort keys %{ remote($folder) }) }
 sub states { my ($dossier) = @_; return sql("SELECT string_agg(f.name || ' ' || s.state, ',' ORDER BY f.name) FROM cloudsync.files s JOIN app.dossier_file f ON f.id::text = s.file_key WHERE f.dossier_id = $dossier AND s.connection = '$DropboxTest::connection'") }
 
@@ -91,12 +93,35 @@ sub deletions
 	push_all($second);
 	is(names("$root/D2"), 'a b c', "$s: after a deletion for good too");
 	is_same("$s: all", undef, $root);
+	restored("$root/D2");
 	trash($root);
 	sql(qq{UPDATE app.dossier_file SET content = 'changed once more' WHERE dossier_id = $second AND name = 'b'});
 	idle("$s: a deleted root");
 	is(names($root), 'D2/b', "$s: of a root that was deleted, what changes is sent to a new one");
 	push_all($_) foreach $first, $second;
 	is_same("$s: a new root", undef, $root);
+	return;
+}
+
+# What comes back from the trash is what it was, wherever it is moved then (P16).
+sub restored
+{
+	my ($folder) = @_;
+	my $id = sub { my ($path) = @_; return (grep { $_->{path} eq $path } @{ act(tree => path => '/') })[0]{id} };
+	my @before = map { $id->("$folder/$_") } qw(a c);
+	trash("$folder/$_") foreach qw(a c);
+	sql(qq{UPDATE app.dossier_file SET content = 'b while others are away' WHERE dossier_id = $second AND name = 'b'});
+	idle("$s: two in the trash");
+	is(states($second), 'a removed_there,b synced,c removed_there', "$s: two files are in the trash");
+	restore("$folder/$_") foreach qw(a c);
+	move("$folder/c", '/Elsewhere/c');
+	sql(qq{UPDATE app.dossier_file SET content = 'c came back' WHERE dossier_id = $second AND name = 'c'});
+	idle("$s: both are restored");
+	is(states($second), 'a synced,b synced,c synced', "$s: files that came back from the trash are known again");
+	is(names($folder), 'a b', "$s: and not sent beside what is there");
+	is(remote('/Elsewhere')->{c}, sha256_hex('c came back'), "$s: what has changed meanwhile goes to where it is now");
+	is(join(' ', $id->("$folder/a"), $id->('/Elsewhere/c')), "@before", "$s: they are the files that they were");
+	move('/Elsewhere/c', "$folder/c");
 	return;
 }
 
