@@ -63,7 +63,9 @@ for my $case ([ 'entities', 'bomb', 'document type' ], [ 'a file by entity', 'ex
 {
 	$faults->add("XML: $case->[0]", collect => 1, fault => { fault => $case->[1], on => '^PROPFIND' }, error => qr/$case->[2]/);
 	$faults->add("XML: $case->[0], below", collect => 1, fault => { fault => $case->[1], on => '^PROPFIND /Inbox/sub' }, error => qr/Inbox.*(?:$case->[2]|took longer)/);
-	$faults->add("XML: $case->[0]", push => 'small', fault => { fault => $case->[1], on => '^PROPFIND' }, state => 'succeeded');
+	# a folder that was made just now, as a 201 would say, is not listed
+	$faults->add("XML: $case->[0]", push => 'small', state => 'succeeded',
+		fault => [ { fault => $case->[1], on => '^PROPFIND' }, { fault => 'status', status => 200, after => 1, on => '^MKCOL' } ]);
 }
 $faults->add('entries without end in the folder', collect => 1, fault => { fault => 'endless_xml', on => '^PROPFIND /Inbox/$', folder => '/Inbox' },
 	error => qr/more than 3000 entries \(cloudsync\.max_listing\)/);
