@@ -263,13 +263,18 @@ done_looked(CsConversation *c, const CsResponse *answer, CsResult *result)
 }
 
 static CsStep
-removed(CsConversation *c, const CsResponse *answer, CsResult *result)
+removed(CsConversation *c, const CsResponse *answer, CsRequest *request,
+		CsResult *result)
 {
-	if (gr_good(answer) || (answer->error == 0 && answer->status == 404))
+	/* not at any other answer, such as the page of a network that wants a login */
+	if (answer->error == 0 && (answer->status == 204 || answer->status == 404))
 	{
 		gr_forget_all(c->service);
 		return done(c, result);
 	}
+	if (answer->error == 0 &&
+		(answer->status == 412 || gr_has_code(answer, "resourceModified")))
+		return again(c, request, result);
 	return gr_failed(result, answer, "remove", c->op.path);
 }
 
@@ -299,6 +304,6 @@ gr_move(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		case MOVE_DONE_LOOKED:
 			return done_looked(c, answer, result);
 		default: /* TRASH_REMOVED */
-			return removed(c, answer, result);
+			return removed(c, answer, request, result);
 	}
 }

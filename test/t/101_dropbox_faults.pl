@@ -17,7 +17,7 @@ plan skip_all => TestCloud::missing() if TestCloud::missing();
 
 my ($node, $cloud) = dropbox_cluster('dropbox', conf => "restart_after_crash = on\ncloudsync.max_trash = 5000\n");
 is(connect_dropbox('Box'), 'active', 'connected');
-sql(q{SELECT cloudsync_set_push('Box', auto_sync => false, every => '1 second')});
+sql(q{SELECT cloudsync_set_push('Box', auto_sync => false, every => '1 second', on_delete => 'trash')});
 my $dossier = 0;
 
 # A dossier of 20 small files and one that goes by itself, and then changes to
@@ -95,6 +95,26 @@ under('a web page', 0, { route => $finish, kind => 'html' });
 under('half an answer', 0, { route => $finish, kind => 'reset', at => 'answer' });
 under('a lost session', 1, { route => $finish, kind => 'entry_failure', entries => [1], error => 'lookup_failed' }) if 0;
 
+# --- what was pushed is moved, renamed, brought to the trash -----------------------------------
+
+# All three in each push: dossier and file get another name, another file is deleted.
+dossier();
+until_well('to be moved');
+my $n = 3;
+for my $fault ([ 'no answers', { kind => 'reset', at => 'commit' } ], [ 'nothing is done', { kind => 'reset' } ], [ 'locked', { kind => 'locked', of => 'error' } ],
+	[ 'throttled', { kind => 'throttle', retry_after => 1, form => 'json' } ], [ 'server error', { kind => 'internal' } ], [ 'expired token', { kind => 'expired' } ])
+{
+	my ($what, $told) = @$fault;
+	$n++;
+	sql("UPDATE app.dossier SET title = 'D$dossier $what' WHERE id = $dossier; UPDATE app.dossier_file SET name = 'g$n' WHERE dossier_id = $dossier AND name = 'f$n';
+		DELETE FROM app.dossier_file WHERE dossier_id = $dossier AND name = 'f@{[$n + 10]}'");
+	my @numbers = map { $cloud->fault({ service => 'dropbox', %$told, @$_ }) } [ route => 'files/move_v2' ], [ route => 'files/move_v2', nth => 3 ], [ route => 'files/delete_v2' ];
+	until_well("moves: $what");
+	is(join(' ', map { $cloud->committed($_) } @numbers), '1 1 1', "moves: $what: all were put to the test");
+	$cloud->clear;
+	is_same("moves: $what");
+}
+
 # --- what only a person can mend is said -----------------------------------------------------------
 
 dossier();
@@ -111,6 +131,21 @@ for my $point (qw(push.after_claim push.after_read push.after_write push.after_r
 {
 	my $offset = log_offset($node);
 	dossier();
+	crash_at($node, $point);
+	crash_statement($node, "SELECT cloudsync_push_dossier('$dossier', 'Box')");
+	ok($node->wait_for_log(qr/cloudsync worker.*was terminated by signal 9/, $offset), "$point: the worker is killed");
+	crash_no_more($node);
+	idle($point);
+	is_same($point);
+}
+
+for my $point (qw(push.after_folder_move push.after_trash push.after_move))
+{
+	my $offset = log_offset($node);
+	dossier();
+	until_well("$point: before");
+	sql(qq{UPDATE app.dossier SET title = 'D$dossier moved' WHERE id = $dossier; UPDATE app.dossier_file SET name = 'g1' WHERE dossier_id = $dossier AND name = 'f1';
+		DELETE FROM app.dossier_file WHERE dossier_id = $dossier AND name = 'f2'});
 	crash_at($node, $point);
 	crash_statement($node, "SELECT cloudsync_push_dossier('$dossier', 'Box')");
 	ok($node->wait_for_log(qr/cloudsync worker.*was terminated by signal 9/, $offset), "$point: the worker is killed");

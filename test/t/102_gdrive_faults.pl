@@ -88,5 +88,12 @@ fault('a search that is not complete', $_, { fault => 'incomplete' }, qr/did not
 fault('empty pages', $_, { fault => 'empty_page', times => 2 }, undef, state => 'succeeded') foreach qw(list changes);
 fault("a cursor that is refused with $_", 'changes', { fault => 'bad_token', status => $_, times => 1 }, undef, state => 'succeeded') foreach 400, 404, 410;
 
+# --- what was pushed is moved, renamed, brought to the trash ------------------------------------
+
+$faults->moves(('files.update') x 3,
+	[ 'rateLimitExceeded', { fault => 'error', status => 403, reason => 'userRateLimitExceeded' }, qr/too many requests/, state => 'partial|failed' ],
+	[ 'gone', { fault => 'error', status => 404, reason => 'notFound', times => 1 }, undef, only => 'moved renamed', state => 'succeeded|partial|failed' ],
+	[ 'not allowed', { fault => 'error', status => 403, reason => 'insufficientFilePermissions' }, qr/may not do this/, state => 'partial|failed' ]);
+
 $faults->run;
 done_testing();

@@ -50,19 +50,44 @@ sub finished
 	return;
 }
 
+# A push whose worker is killed at a point.
+sub killed_at
+{
+	my ($point) = @_;
+	my $offset = log_offset($node);
+	crash_at($node, "push.$point");
+	crash_statement($node, "SELECT cloudsync_push_dossier('$dossier', '$row')");
+	ok($node->wait_for_log(qr/cloudsync worker.*was terminated by signal 9/, $offset), "$row: $point: the worker is killed");
+	crash_no_more($node);
+	finished($point);
+	return;
+}
+
 sub killed_pushing
 {
 	foreach my $point (qw(after_claim after_read after_write after_checkpoint after_rename before_settle_commit after_settle))
 	{
-		my $offset = log_offset($node);
 		new_dossier("$point");
 		add_file($_, "convert_to('$_ at $point', 'UTF8')") foreach qw(a.txt b.txt c.docx);
 		add_file('large.bin', sprintf($large, $point));
-		crash_at($node, "push.$point");
-		crash_statement($node, "SELECT cloudsync_push_dossier('$dossier', '$row')");
-		ok($node->wait_for_log(qr/cloudsync worker.*was terminated by signal 9/, $offset), "$row: $point: the worker is killed");
-		crash_no_more($node);
-		finished($point);
+		killed_at($point);
+	}
+	return;
+}
+
+# The dossier and a file have another name, another file was deleted.
+sub killed_moving
+{
+	foreach my $point (qw(after_folder_move after_trash after_move))
+	{
+		new_dossier("$point");
+		add_file($_, "convert_to('$_ at $point', 'UTF8')") foreach qw(a.txt b.txt c.docx);
+		push_now("$point: before");
+		sql(qq{UPDATE app.dossier SET title = '$point moved' WHERE id = $dossier;
+			UPDATE app.dossier_file SET name = 'renamed ' || name WHERE dossier_id = $dossier AND name <> 'b.txt';
+			DELETE FROM app.dossier_file WHERE dossier_id = $dossier AND name = 'b.txt'});
+		killed_at($point);
+		is(scalar(grep { $_->{path} =~ m{^/CloudSync/$point/} } tree_of('/CloudSync')), 0, "$row: $point: nothing is under the old name");
 	}
 	return;
 }
@@ -214,6 +239,7 @@ sub killed_collecting
 
 connect_it('sharepoint');
 killed_pushing();
+killed_moving();
 sessions();
 held();
 another_office('a customer wrote one', 1);

@@ -90,5 +90,12 @@ fault("the link has ended: $_->[0]", 'changes', { fault => 'resync', times => 1,
   foreach [ 'resyncChangesApplyDifferences', \1 ], [ 'resyncChangesUploadDifferences', \0 ];
 fault('the link is forgotten', 'changes', { fault => 'sync_lost', times => 1 }, undef, state => 'succeeded');
 
+# --- what was pushed is moved, renamed, removed ---------------------------------------------
+
+$faults->moves('item.update', 'item.update', 'item.delete',
+	[ 'locked', code(423, 'notAllowed', 'resourceLocked'), qr/somebody has it open/, state => 'partial|failed' ],
+	[ 'changed meanwhile, once', { %{ code(412, 'resourceModified', 'entityTagDoesNotMatch') }, times => 1 }, undef, state => 'succeeded' ],
+	[ 'the name is held, once', { %{ code(409, 'nameAlreadyExists') }, times => 1 }, undef, only => 'moved', state => 'succeeded' ]);
+
 $faults->run;
 done_testing();

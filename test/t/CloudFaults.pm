@@ -51,7 +51,7 @@ sub server_output { my ($self) = @_; return $self->{cloud}->output; }
 sub sizes
 {
 	my ($self) = @_;
-	return { 1 => [ 200, 3000 ], 2 => [ $self->{service}{large} ], 3 => [ 700, 0 ], 4 => [ 17 * 1048576 ] };
+	return { 1 => [ 200, 3000 ], 2 => [ $self->{service}{large} ], 3 => [ 700, 0 ], 4 => [ 17 * 1048576 ], 5 => [ 100, 20 ], 6 => [ 100, 20 ], 7 => [ 100, 20 ] };
 }
 
 # What is in a case's folder at first, and what is to be found in the end.
@@ -230,6 +230,25 @@ sub conversation
 	$self->everywhere('no HTTP', { fault => 'garbage' }, qr{HTTP/0\.9|closed the connection}, well => $done);
 	$self->everywhere('a web page', { fault => 'html' }, qr/makes no sense|could not be read|came with|another size|not arrive as|another checksum|tells of no file/);
 	$self->everywhere('redirect', { fault => 'redirect', location => $elsewhere }, qr/elsewhere|redirects/, reason => qr/elsewhere|redirects/);
+	return;
+}
+
+# What was pushed is moved, renamed and brought to the trash: route of each, more
+# faults as fault() takes them.
+sub moves
+{
+	my ($self, $move, $rename, $trash, @more) = @_;
+	my $closed = qr/closed the connection|broke off/;
+	$self->{where} = { moved => [ 'moved', $move ], renamed => [ 'renamed', $rename ], trash => [ 'trash', $trash, unsynced => 1 ] };
+	$self->everywhere('no answer, once', { fault => 'reset', at => 'commit', times => 1 }, undef, state => 'succeeded');
+	$self->everywhere('no answers', { fault => 'reset', at => 'commit' }, $closed, state => 'succeeded|partial|failed');
+	$self->everywhere('reset before the work', { fault => 'reset' }, $closed, state => 'partial|failed');
+	$self->everywhere('an answer that is none', { fault => 'html' }, qr/makes no sense|could not be read/, state => 'succeeded|partial|failed');
+	$self->everywhere('500', { fault => 'unavailable', status => 500 }, qr/HTTP status 500|is not available/, state => 'partial|failed');
+	$self->everywhere('503, once', { fault => 'unavailable', status => 503, times => 1, retry_after => 1 }, undef, state => 'succeeded|partial|failed');
+	$self->everywhere('429', { fault => 'throttle', retry_after => 1 }, qr/fewer requests|too many requests/, state => 'partial|failed');
+	$self->everywhere('token expired', { fault => 'expired', times => 1 }, undef, state => 'succeeded');
+	$self->everywhere(@$_) foreach @more;
 	return;
 }
 

@@ -9,8 +9,9 @@
 #		state => 'failed', error => qr/.../, connection => 'needs_consent');
 #	$faults->run;
 #
-# push: small, large, parts (of several pieces), update (of a small one pushed before
-# the fault); or collect => 1, with again => 1 after another collection. fault: one
+# push: small, large, parts (of several pieces); or of what was pushed before the
+# fault: update (of a small one), moved (the dossier has another name), renamed (a
+# file has), trash (a file was deleted); or collect => 1, with again => 1 after another collection. fault: one
 # or several, as faulty.py takes them. state and error: of the run while the fault
 # lasts, error also of history_file and of files.
 # connection: its state then (active); reason: its reason then (qr/^$/: none).
@@ -38,7 +39,7 @@ my %secret = (
 my @markers = (qr/Marker-|CloudSecret/, qr/\Q@{[substr(encode_base64('anna:Marker-Password-5d1f', ''), 0, 12)]}\E/, qr/Signature=[0-9a-f]/);
 
 my %size = (1 => [ 200, 3000 ], 2 => [ 2_600_000 ], 3 => [ 700, 0 ], 4 => [ 17 * 1048576 ]);
-my %dossier = (small => 1, large => 2, update => 3, parts => 4);
+my %dossier = (small => 1, large => 2, update => 3, parts => 4, moved => 5, renamed => 6, trash => 7);
 my %inbox = ('/Inbox/one.txt' => 'the first letter', '/Inbox/two.txt' => 'two ' x 700, '/Inbox/sub/three.txt' => 'three');
 my @pids;
 
@@ -356,7 +357,7 @@ sub set_up
 	{
 		$sql .= $self->connect_sql($case);
 		$sql .= $case->{push}
-		  ? "SELECT cloudsync_set_push('$case->{place}', auto_sync => false, folder => '{dossier_label}');\n"
+		  ? "SELECT cloudsync_set_push('$case->{place}', auto_sync => false, folder => '{dossier_label}', on_delete => 'trash');\n"
 		  : "SELECT cloudsync_create_channel('$case->{place}', '$case->{place}', ARRAY['/Inbox'], 'ann', 'Mail', auto_collect => false);\n";
 		$sql .= sprintf("INSERT INTO app.cases VALUES (%d, %s, %s, '%s');\n",
 			$case->{n}, $case->{push} ? ('true', $dossier{ $case->{push} }) : ('false', 'NULL'), $case->{place});
@@ -488,14 +489,19 @@ sub run
 
 	$self->set_up;
 	$self->patience(60, 300);
-	my @before = map { $_->{n} } grep { ($_->{push} // '') eq 'update' || $_->{again} } @{ $self->{cases} };
+	my @before = map { $_->{n} } grep { ($_->{push} // '') =~ /^(?:update|moved|renamed|trash)$/ || $_->{again} } @{ $self->{cases} };
 	if (@before)
 	{
 		$self->run_all('first', 'n IN (' . join(',', @before) . ')');
-		$node->safe_psql('postgres', "UPDATE app.dossier_file SET content = content || ' anew' WHERE dossier_id = $dossier{update}");
+		$node->safe_psql('postgres', <<"SQL");
+UPDATE app.dossier_file SET content = content || ' anew' WHERE dossier_id = $dossier{update};
+UPDATE app.dossier SET title = 'moved' WHERE id = $dossier{moved};
+UPDATE app.dossier_file SET name = 'renamed.txt' WHERE dossier_id = $dossier{renamed} AND name = 'f1.txt';
+DELETE FROM app.dossier_file WHERE dossier_id = $dossier{trash} AND name = 'f1.txt';
+SQL
 	}
 	for my $line (split /\n/, $node->safe_psql('postgres',
-		q{SELECT d.id, '/CloudSync/D' || d.id || '/' || f.name, encode(sha256(f.content), 'hex') FROM app.dossier d JOIN app.dossier_file f ON f.dossier_id = d.id}))
+		q{SELECT d.id, '/CloudSync/' || d.title || '/' || f.name, encode(sha256(f.content), 'hex') FROM app.dossier d JOIN app.dossier_file f ON f.dossier_id = d.id}))
 	{
 		my ($dossier, $path, $sha256) = split /\|/, $line;
 		$self->{wanted}{$dossier}{$path} = $sha256;

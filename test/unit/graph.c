@@ -568,6 +568,14 @@ test_move(void)
 		 "GET /items/i1 = 200 x:" FILE_OF("i1", "a", "e2", "3", HB),
 		 "DELETE /items/i1 = 423 " ERROR("resourceLocked"),
 		 "FAILED retry later");
+	PLAY("answered by somebody else", &op,
+		 "GET /items/i1 = 200 x:" FILE_OF("i1", "a", "e2", "3", HB),
+		 "DELETE /items/i1 = 200 x:<html>", "FAILED broken");
+	PLAY("changed meanwhile, though not its bytes", &op,
+		 "GET /items/i1 = 200 x:" FILE_OF("i1", "a", "e2", "3", HB),
+		 "DELETE /items/i1 = 412 " ERROR("resourceModified"),
+		 "GET /items/i1 = 200 x:" FILE_OF("i1", "a", "e3", "3", HB),
+		 "DELETE /items/i1 = 204", "DONE /d/a q:" HB);
 }
 
 int
