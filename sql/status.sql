@@ -113,8 +113,9 @@ BEGIN
                   CASE WHEN a.app_id IS NULL THEN 'its consent or certificate' ELSE 'its application''s secret' END,
                   ceil(extract(epoch FROM c.consent_expires_at - now) / 86400), date_trunc('second', c.consent_expires_at)),
            CASE WHEN a.app_id IS NULL THEN cloudsync.connect_again(c)
-                ELSE format('SELECT cloudsync_register_app(%L, %L, :''client_secret'', %L);  -- with its "secret_expires_at"', c.provider, a.client_id,
-                            jsonb_strip_nulls(jsonb_build_object('redirect_uri', a.redirect_uri))) END
+                -- typed as it stands it is refused: what is in < > is no time
+                ELSE format('SELECT cloudsync_register_app(%L, %L, ''<the new client secret>'', %L);  -- fill in what is in < >', c.provider, a.client_id,
+                            jsonb_strip_nulls(jsonb_build_object('redirect_uri', a.redirect_uri, 'secret_expires_at', '<when it expires: YYYY-MM-DD>'))) END
         FROM cloudsync.connection c
         LEFT JOIN LATERAL (SELECT o.* FROM cloudsync.app o
                            WHERE o.provider = c.provider AND o.tenant IN (c.tenant, '') ORDER BY o.tenant = '' LIMIT 1) a

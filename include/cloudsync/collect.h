@@ -115,6 +115,7 @@ typedef struct CsCollect
 	bool refresh;
 	bool moves_only;
 	int64 recollect; /* document to collect again; 0: none */
+	bool cancelled;	 /* said by the error that ends the run */
 	char *synced_by;
 	bool by_hand;
 

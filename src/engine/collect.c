@@ -501,9 +501,9 @@ collect_fail(CsJob *job, const ErrorData *error, TimestampTz now)
 	cs_begin("ending a collection");
 	cs_content_drop_run(job->connection->connection_id, job->run_id);
 	cs_run_end(job->run_id, job->methods->kind,
-			   error != NULL ? "failed" : "cancelled",
+			   error != NULL && !c->cancelled ? "failed" : "cancelled",
 			   error != NULL ? cs_error_text(error) : "cancelled", now);
-	if (error != NULL)
+	if (error != NULL && !c->cancelled)
 		note_channel(c, false, now);
 	cs_commit();
 }

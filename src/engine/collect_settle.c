@@ -477,7 +477,8 @@ settle_one(CsCollect *c, CsFetch *f, Counts *counts, TimestampTz now)
 		counts->skipped++;
 }
 
-static void
+/* True: the run was cancelled meanwhile; from now on it cannot be, until we commit. */
+static bool
 count(CsCollect *c, const Counts *counts)
 {
 	Oid types[6] = {INT8OID, INT4OID, INT4OID, INT4OID, INT8OID, INT8OID};
@@ -491,8 +492,9 @@ count(CsCollect *c, const Counts *counts)
 	values[5] = Int64GetDatum(c->requests);
 	cs_execute("UPDATE cloudsync.run SET files_done = files_done + $2, files_skipped = files_skipped + $3, "
 			   "files_failed = files_failed + $4, bytes_received = bytes_received + $5, "
-			   "requests = requests + $6 WHERE run_id = $1",
+			   "requests = requests + $6 WHERE run_id = $1 RETURNING cancel_requested",
 			   6, types, values, NULL, false);
+	return cs_get_bool(0, 1, false);
 }
 
 /* What a connection that has a limit collected today (L7). */
@@ -539,7 +541,7 @@ blame_file(void *arg, const ErrorData *error)
 
 	cs_begin("settling collected documents");
 	settle_failed(c, s->f, text, now);
-	count(c, &counts);
+	(void) count(c, &counts);
 	if (c->recollect != 0)
 		cs_run_end(c->job.run_id, c->job.methods->kind, "failed", text, now);
 	cs_commit();
@@ -567,7 +569,12 @@ cs_collect_settle(CsCollect *c, TimestampTz now)
 		settle_one(c, f, &counts, now);
 	}
 	cs_limit_blame(NULL, NULL);
-	count(c, &counts);
+	/* a document that was forgotten since does not come back */
+	if (count(c, &counts) && c->recollect != 0)
+	{
+		c->cancelled = true;
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("the document was forgotten, or the run cancelled")));
+	}
 	count_today(c, counts.bytes);
 	CS_CRASH_POINT("collect.before_settle_commit");
 	cs_commit();

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use IPC::Run ();
 use CloudsyncTest;
 use Documents;
 use PostgreSQL::Test::Utils;
@@ -87,6 +88,23 @@ sub tiff
 	}
 	return $tiff;
 }
+
+# By the library that Tesseract itself reads them with.
+sub webp
+{
+	my ($width, $height, $pixels) = $_[0] =~ /\AP5\s+(\d+)\s+(\d+)\s+255\s(.*)\z/s;
+	my ($rgb, $webp) = (join('', map { $_ x 3 } split //, $pixels), '');
+	IPC::Run::run([ '/usr/bin/python3', '-c', <<'PY', $width, $height ], '<', \$rgb, '>', \$webp) or die 'no WebP was made';
+import ctypes, sys
+webp = ctypes.CDLL('libwebp.so.7')
+width, height = map(int, sys.argv[1:])
+out = ctypes.POINTER(ctypes.c_ubyte)()
+webp.WebPEncodeLosslessRGB.restype = ctypes.c_size_t
+size = webp.WebPEncodeLosslessRGB(sys.stdin.buffer.read(), width, height, 3 * width, ctypes.byref(out))
+sys.stdout.buffer.write(ctypes.string_at(out, size))
+PY
+	return $webp;
+}
 my $plain = text_pdf([ letter(5) ]);
 (my $locked = $plain) =~ s{/Root 1 0 R}{/Root 1 0 R /ID [<00> <00>] /Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O <@{['00' x 32]}> /U <@{['11' x 32]}> >>};
 sql(q{ALTER SYSTEM SET cloudsync.ocr_max_pages = 20});
@@ -95,6 +113,7 @@ sql('SELECT pg_reload_conf()');
 wait_for($node, q{SELECT current_setting('cloudsync.ocr_max_pages') = '20'});
 write_file("$root/In/two.tif", tiff($gray, $gray));
 write_file("$root/In/photo.jpg", rendered($plain, '-jpeg'));
+write_file("$root/In/photo.webp", webp($gray));
 write_file("$root/In/locked.pdf", $locked);
 write_file("$root/In/cut.pdf", substr($plain, 0, 300));
 write_file("$root/In/huge.pdf", text_pdf([''], size => [ 14400, 14400 ]));
@@ -104,6 +123,8 @@ read_all();
 is(document('two.tif'), 'done|2|', 'a TIFF of two pages');
 like(text('two.tif'), qr/Facture.*Facture/s, 'both are read');
 is(document('photo.jpg'), 'done|1|', 'a JPEG');
+is(document('photo.webp'), 'done|1|', 'a WebP');
+like(text('photo.webp'), qr/Facture num\xc3\xa9ro 3/, '... is read');
 is(document('locked.pdf'), 'failed||it is encrypted, and opens with a password only', 'an encrypted PDF');
 is(document('cut.pdf'), 'failed||it is damaged, or no PDF', 'half a PDF');
 is(document('huge.pdf'), 'done|1|', 'a page of five metres');

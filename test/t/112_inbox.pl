@@ -70,6 +70,23 @@ sql('SELECT cloudsync_resume()');
 collect('resumed');
 is(sql('SELECT count(*) FROM cloudsync.document'), 4, 'it did not come back');
 
+# --- and forgotten while it came, as late as in the application's own function
+write_file("$root/Inbox/late.txt", 'forgotten while it came once more');
+collect('a document');
+my $late = id('late.txt');
+sql(q{CREATE FUNCTION slow(bigint) RETURNS void LANGUAGE sql AS 'SELECT pg_advisory_xact_lock(4711)'; SELECT cloudsync_on_document('slow')});
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('SELECT pg_advisory_lock(4711)');
+$run = sql("SET client_min_messages = error; SET ROLE operator; SELECT cloudsync_recollect($late)");
+ok(wait_for($node, q{SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'advisory'}), 'it is asked for again, and comes');
+sql("SET ROLE operator; SELECT cloudsync_forget($late, 'while it came')");
+$holder->query_safe('SELECT pg_advisory_unlock(4711)');
+$holder->quit;
+ok(wait_run($node, $run, 'cancelled'), 'the collection under way ends');
+is(sql(q{SELECT count(*) || ' ' || count(content_id) FROM cloudsync.document WHERE name = 'late.txt'}), '1 0', '... and it did not come back');
+sql('DROP FUNCTION slow(bigint)');
+is(collect('without the function'), '0 0', 'nor later');
+
 # --- two people at once -----------------------------------------------------------------------------
 my $both = id('both.txt');
 foreach my $case (

@@ -134,6 +134,21 @@ SQL
 	is(join("\n", @after), '', "$name: which mends it") if $mends;
 }
 
+# A secret that the service issues: what only its reader knows is marked, and typed
+# as it stands nothing is stored.
+my $app = <<'SQL';
+SET TimeZone = 'UTC';
+BEGIN;
+SELECT FROM cloudsync_register_app('gdrive', 'o''id', 'old', '{"redirect_uri": "https://example.org/back", "secret_expires_at": "2026-01-01"}');
+UPDATE cloudsync.connection SET provider = 'gdrive', consent_expires_at = '2026-01-01';
+SQL
+my $register = sql("$app SELECT action FROM cloudsync_status()");
+is($register, q{SELECT cloudsync_register_app('gdrive', 'o''id', '<the new client secret>', '{"redirect_uri": "https://example.org/back", "secret_expires_at": "<when it expires: YYYY-MM-DD>"}');  -- fill in what is in < >},
+	'a secret of an application: what to type');
+like(($node->psql('postgres', $register))[2], qr/option "secret_expires_at" is no time/, '... which is refused until it is filled in');
+($register = $register =~ s/<the new client secret>/new/r) =~ s/<when it expires: YYYY-MM-DD>/2126-01-01/;
+is(sql("$app $register\nSELECT 'left: ' || count(*) FROM cloudsync_status()") =~ /left: 0$/, 1, '... and then mends it');
+
 # Those that concern the server or wait for a worker, as they are: the statement is
 # typed, and the status is empty again.
 sub typed
