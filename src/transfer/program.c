@@ -23,7 +23,7 @@
 #include "program.h"
 
 #define DESCRIPTORS_MAX 65536 /* closed one by one on old kernels */
-#define NICENESS 10			  /* the server's own work comes first */
+#define NICENESS 5			  /* the server's own work comes first, without its standing still */
 #define END_TRIES 200		  /* of 5 ms, for what was killed to be gone */
 #define ENVIRONMENT_MAX 4096
 

@@ -295,6 +295,7 @@ static void
 problems_with_shmem(ReturnSetInfo *rsinfo)
 {
 	CsDatabase *slot = cs_database_slot(MyDatabaseId, false);
+	bool no_reader = false;
 	char problem[CS_PROBLEM_MAX] = "";
 	char action[CS_PROBLEM_MAX] = "";
 	bool scheduler = false;
@@ -306,9 +307,13 @@ problems_with_shmem(ReturnSetInfo *rsinfo)
 	{
 		scheduler = slot->scheduler != 0;
 		strlcpy(problem, slot->problem, sizeof(problem));
+		no_reader = slot->no_reader;
 		strlcpy(action, slot->action, sizeof(action));
 	}
 	LWLockRelease(cs_shared->lock);
+	if (no_reader)
+		put_problem(rsinfo, "warning", "documents wait to be read: all background worker slots are in use",
+					psprintf("ALTER SYSTEM SET max_worker_processes = %d;  -- and restart the server", cs_more_slots()));
 	if (problem[0] != '\0')
 		put_problem(rsinfo, scheduler ? "warning" : "error", problem, action);
 	else if (!launcher)

@@ -54,6 +54,7 @@ typedef struct CsDatabase
 	CsLeft left;
 	int left_well; /* workers, since the scheduler read it */
 	char problem[CS_PROBLEM_MAX]; /* for the status; empty: none */
+	bool no_reader; /* no slot for a process to read documents */
 	char action[CS_PROBLEM_MAX];
 } CsDatabase;
 
@@ -109,6 +110,7 @@ extern void cs_shmem_init(void);
  */
 extern CsDatabase *cs_database_slot(Oid database, bool create);
 extern void cs_database_forget(Oid database);
+extern void cs_problem_no_reader(Oid database, bool there_is_none);
 extern void cs_problem_set(Oid database, const char *problem,
 						   const char *action);
 extern int cs_more_slots(void);

@@ -37,9 +37,7 @@ note_no_slot(CsOcrKeeper *keeper)
 						  errdetail("Documents wait until there is one."),
 						  errhint("Increase max_worker_processes.")));
 	keeper->no_slot = true;
-	cs_problem_set(MyDatabaseId,
-				   "documents wait to be read: all background worker slots are in use",
-				   "Increase max_worker_processes and restart the server.");
+	cs_problem_no_reader(MyDatabaseId, true);
 }
 
 /* Has the one that we started ended? One that ended at once makes us wait. */
@@ -85,12 +83,15 @@ cs_ocr_keep(CsOcrKeeper *keeper, TimestampTz now)
 	TimestampTz next;
 
 	reap(keeper, now);
+	next = cs_ocr ? cs_ocr_next() : DT_NOEND;
+	if (next > now)
+		cs_problem_no_reader(MyDatabaseId, false);
 	if (!cs_ocr)
 		return DT_NOEND;
-	next = cs_ocr_next();
 	/* it also looks whether what it reads is still wanted */
 	if (keeper->handle != NULL || cs_count_processes(MyDatabaseId, CS_OCR, NULL) > 0)
 	{
+		cs_problem_no_reader(MyDatabaseId, false);
 		cs_wake_processes(MyDatabaseId, CS_OCR);
 		return next > now ? next : TimestampTzPlusMilliseconds(now, RUNNING_LOOK_MS);
 	}
@@ -103,8 +104,7 @@ cs_ocr_keep(CsOcrKeeper *keeper, TimestampTz now)
 		note_no_slot(keeper);
 		return TimestampTzPlusMilliseconds(now, LAST_DELAY_MS);
 	}
-	if (keeper->no_slot)
-		cs_problem_set(MyDatabaseId, NULL, NULL);
+	cs_problem_no_reader(MyDatabaseId, false);
 	keeper->no_slot = false;
 	return TimestampTzPlusMilliseconds(now, RUNNING_LOOK_MS);
 }

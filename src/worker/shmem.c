@@ -111,6 +111,7 @@ cs_database_slot(Oid database, bool create)
 		slot->left = CS_LEFT_NOT;
 		slot->left_well = 0;
 		slot->problem[0] = slot->action[0] = '\0';
+		slot->no_reader = false;
 		pg_atomic_write_u32(&slot->probe, 0);
 		pg_atomic_write_u32(&slot->changes, 0);
 		pg_atomic_write_u32(&slot->urgent, 0);
@@ -153,6 +154,19 @@ cs_problem_set(Oid database, const char *problem, const char *action)
 	LWLockAcquire(cs_shared->lock, LW_EXCLUSIVE);
 	strlcpy(slot->problem, problem ? problem : "", CS_PROBLEM_MAX);
 	strlcpy(slot->action, action ? action : "", CS_PROBLEM_MAX);
+	LWLockRelease(cs_shared->lock);
+}
+
+/* Beside that: whether documents wait for a background worker slot. */
+void
+cs_problem_no_reader(Oid database, bool there_is_none)
+{
+	CsDatabase *slot = cs_database_slot(database, false);
+
+	if (slot == NULL || slot->no_reader == there_is_none)
+		return;
+	LWLockAcquire(cs_shared->lock, LW_EXCLUSIVE);
+	slot->no_reader = there_is_none;
 	LWLockRelease(cs_shared->lock);
 }
 

@@ -31,6 +31,16 @@ ok(wait_run($node, $run), 'again');
 my @warnings = slurp_file($node->logfile) =~ /WARNING:  cloudsync could not start a worker/g;
 is(scalar @warnings, 1, 'one warning in the log');
 
+
+# The same for the process that reads documents, whatever else there is to say.
+my $reading = q{SELECT action FROM cloudsync_status() WHERE problem = 'documents wait to be read: all background worker slots are in use'};
+$node->safe_psql('postgres', 'ALTER SYSTEM SET cloudsync.ocr = on; SELECT pg_reload_conf()');
+ok(wait_for($node, $reading, 'ALTER SYSTEM SET max_worker_processes = 11;  -- and restart the server'), 'documents wait, and the status says for what');
+is(scalar_sql($node, q{SELECT count(*) FROM cloudsync_status()}), 2, '... beside what it said before');
+is(scalar_sql($node, q{SELECT count(*) FROM cloudsync.document WHERE ocr_state = 'pending'}), 3, '... which they do');
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET cloudsync.ocr; SELECT pg_reload_conf()');
+ok(wait_for($node, q{SELECT count(*) FROM cloudsync_status()}, '1'), '... until they are not to be read');
+
 my (undef, undef, $err) = $node->psql('postgres', 'CALL cloudsync_run()');
 like($err, qr/no worker could be started.*HINT:  Increase max_worker_processes/s, 'cloudsync_run says so too');
 

@@ -8,6 +8,7 @@ use warnings;
 
 use IPC::Run ();
 use CloudsyncTest;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_cluster('report', conf => "cloudsync.enabled = off\n");
@@ -144,6 +145,83 @@ foreach my $bad ('NULL', "'0'", "'-1 day'", "'11 years'")
 {
 	my (undef, undef, $err) = $node->psql($db, "SELECT cloudsync_report($bad)");
 	like($err, qr/since must be a time between.*HINT/s, "not since $bad");
+}
+
+# What a screen reader is given of it, in its order: Chromium's own tree for such
+# programs, with all figures unfolded, one line a role with its name. Where there
+# is no Chromium, the structure that it is made of was tested above.
+my $reader = <<'PY';
+import asyncio, os, subprocess, sys, tempfile, aiohttp
+async def tree(page):
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        browser = subprocess.Popen(['chromium', '--headless=new', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-extensions',
+            '--remote-debugging-port=0', '--user-data-dir=' + home, 'about:blank'],
+            env={**os.environ, 'HOME': home}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            port = home + '/DevToolsActivePort'
+            while not os.path.exists(port) or len(open(port).read().split()) < 2:
+                if browser.poll() is not None: raise SystemExit('the browser ended')
+                await asyncio.sleep(0.05)
+            number, path = open(port).read().split()
+            async with aiohttp.ClientSession() as session, session.ws_connect(f'ws://127.0.0.1:{number}{path}', max_msg_size=0) as ws:
+                asked = 0
+                async def ask(method, of=None, until=None, **params):
+                    nonlocal asked
+                    asked += 1
+                    await ws.send_json({'id': asked, 'method': method, 'params': params, **({'sessionId': of} if of else {})})
+                    result = None
+                    while result is None or until:
+                        said = await ws.receive_json()
+                        if said.get('id') == asked:
+                            if 'error' in said: raise SystemExit(said['error'])
+                            result = said['result']
+                        if said.get('method') == until: until = None
+                    return result
+                target = (await ask('Target.createTarget', url='about:blank'))['targetId']
+                shown = (await ask('Target.attachToTarget', targetId=target, flatten=True))['sessionId']
+                await ask('Page.enable', shown)
+                await ask('Page.navigate', shown, until='Page.loadEventFired', url='file://' + page)
+                await ask('Runtime.evaluate', shown, expression='document.querySelectorAll("details").forEach(d => d.open = true)')
+                return (await ask('Accessibility.getFullAXTree', shown))['nodes']
+        finally:
+            browser.terminate()
+            browser.wait()
+nodes = asyncio.run(tree(sys.argv[1]))
+known = {node['nodeId']: node for node in nodes}
+def walk(node):
+    role, name = ((node.get(what) or {}).get('value') or '' for what in ('role', 'name'))
+    if not node.get('ignored') and role not in ('InlineTextBox', 'StaticText', 'none', 'generic', 'LineBreak'):
+        print(role, ' '.join(name.split()))
+    elif not node.get('ignored') and role == 'StaticText' and name.strip():
+        print('-', ' '.join(name.split()))
+    for child in node.get('childIds', []):
+        if child in known: walk(known[child])
+walk(nodes[0])
+PY
+sub heard
+{
+	my ($page) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/report.html';
+	write_file($file, $page);
+	my ($said, $err) = ('', '');
+	IPC::Run::run([ '/usr/bin/python3', '-c', $reader, $file ], '>', \$said, '2>', \$err, IPC::Run::timeout(120)) or diag($err);
+	return $said;
+}
+if (-x '/usr/bin/chromium')
+{
+	my $heard = heard($page);
+	like($heard, qr/\ARootWebArea cloudsync, firm <b>&": .*\nlink Skip to the figures\n/, 'a screen reader has the title, and first a way past the head');
+	my @by_day = map { my $name = "$_ by day"; ("region $name", "heading $name", "image $name", "region $name, figures", "table $name, the latest first") }
+	  qw(Pushes Collections Bytes Deadlines);
+	my @tables = map { ("region $_", "heading $_", "region $_", "table $_") } 'Connections', 'Failures by cause', 'Slowest runs';
+	is(join("\n", map { s/^(image .*?) Bars, one a day\. .* The table below has each\.$/$1/r } $heard =~ /^((?:banner|main|contentinfo|heading|region|image|table)\b.*?) ?$/mg),
+		join("\n", 'banner', 'heading Pushes and collections', 'main', 'region At a glance', 'heading At a glance', @by_day, @tables, 'contentinfo'),
+		'... landmarks, headings, pictures and tables by their names, in their order');
+	like($heard, qr/^term Deadline kept\n- .*\ndefinition \n- 83\.3 %\ndefinition \n- 5 of 6 changed dossiers were begun in time\n/m, '... each figure with its term');
+	like($heard, qr/^image Pushes by day Bars, one a day\. 12 in all, 0\.4 a day on average; most on $day[2]: 6\. The table/m, '... a picture in words');
+	like($heard, qr/^columnheader Day\n.*\ncolumnheader Succeeded\n.*\ncolumnheader In part\n.*\ncolumnheader Failed\n/m, '... and a table\'s columns');
+	like($heard, qr/^row \nrowheader $day[2]\n.*\ncell 0\n.*\ncell 2\n.*\ncell 4\n/m, '... and rows');
+	unlike($heard, qr/^(?:image|table|region|heading|link|DisclosureTriangle) ?$/m, '... and nothing without a name');
 }
 
 # A tenant sees its own; nobody without rights anything.

@@ -46,7 +46,7 @@ SQL
 sub step
 {
 	my ($kind, $at, $keep, $more) = @_;
-	return sql("BEGIN; SELECT removed, after_at IS NULL FROM cloudsync.remove_history($at, '$kind', '$keep', "
+	return sql("BEGIN; SET LOCAL lock_timeout = '60s'; SELECT removed, after_at IS NULL FROM cloudsync.remove_history($at, '$kind', '$keep', "
 		  . ($more // "500, 2000, '-infinity', 0") . '); SELECT count(*) FROM cloudsync.run; ROLLBACK') =~ s/\n/ /gr;
 }
 
