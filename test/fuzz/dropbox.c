@@ -146,26 +146,17 @@ check(const CsOp *op, const CsRequest *request, bool recorded)
 static const CsOption mine[] = {{NULL}};
 static const CsOption team[] = {{"path_root", "root"}, {NULL}};
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	WebTarget target = {.provider = &cs_provider_dropbox,
-						.options = mine,
-						.version = "r1",
-						.session = "s:s1",
-						.id = "id:1",
-						.cursor = "c1",
-						.checksum = HASH_B,
-						.headers = headers,
-						.n_headers = lengthof(headers),
-						.words = words,
-						.n_words = lengthof(words),
-						.healthy = healthy,
-						.check = check};
-
-	if (size == 0)
-		return 0;
-	if (data[0] & 1)
-		target.options = team;
-	return fuzz_web(&target, data + 1, size - 1);
-}
+static const WebTarget target = {
+	.ways = {{&cs_provider_dropbox, mine}, {&cs_provider_dropbox, team}},
+	.version = "r1",
+	.session = "s:s1",
+	.id = "id:1",
+	.cursor = "c1",
+	.checksum = HASH_B,
+	.headers = headers,
+	.n_headers = lengthof(headers),
+	.words = words,
+	.n_words = lengthof(words),
+	.healthy = healthy,
+	.check = check,
+};

@@ -177,29 +177,25 @@ static const CsOption shared[] = {{"drive_id", "0Adrive"},
 								  {"export", "docx pdf"},
 								  {NULL}};
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	WebTarget target = {.provider = &cs_provider_gdrive,
-						.options = mine,
-						.version = VERSION_A,
-						.session = "secret:id:g9 size:40000000 upload:" SESSION,
-						.cursor = "70",
-						.checksum = MD5_B,
-						.headers = headers,
-						.n_headers = lengthof(headers),
-						.words = words,
-						.n_words = lengthof(words),
-						.healthy = healthy,
-						.check = check};
+#define DOCUMENT "doc:pdf:2026-11-22T10:00:00.000Z"
 
-	if (size == 0)
-		return 0;
-	if (data[0] & 1)
-		target.options = shared;
-	if (data[0] & 2)
-		target.version = "doc:pdf:2026-11-22T10:00:00.000Z";
-	if (data[0] & 4)
-		target.session = "id:g9";
-	return fuzz_web(&target, data + 1, size - 1);
-}
+static const WebTarget target = {
+	.ways = {{&cs_provider_gdrive, mine},
+			 {&cs_provider_gdrive, shared},
+			 {&cs_provider_gdrive, mine, DOCUMENT},
+			 {&cs_provider_gdrive, shared, DOCUMENT},
+			 {&cs_provider_gdrive, mine, NULL, "id:g9"},
+			 {&cs_provider_gdrive, shared, NULL, "id:g9"},
+			 {&cs_provider_gdrive, mine, DOCUMENT, "id:g9"},
+			 {&cs_provider_gdrive, shared, DOCUMENT, "id:g9"}},
+	.version = VERSION_A,
+	.session = "secret:id:g9 size:40000000 upload:" SESSION,
+	.cursor = "70",
+	.checksum = MD5_B,
+	.headers = headers,
+	.n_headers = lengthof(headers),
+	.words = words,
+	.n_words = lengthof(words),
+	.healthy = healthy,
+	.check = check,
+};

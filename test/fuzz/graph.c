@@ -219,30 +219,18 @@ static const CsOption site[] = {{"site", "https://contoso.sharepoint.com/sites/a
 								{"library", "Cases"},
 								{NULL}};
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	WebTarget target = {.provider = &cs_provider_onedrive,
-						.options = known,
-						.version = "q:" HASH_A,
-						.session = "secret:" SHA256_B " " SESSION,
-						.cursor = "b!d r1 work " API "/delta?token=1",
-						.checksum = HASH_B,
-						.headers = headers,
-						.n_headers = lengthof(headers),
-						.words = words,
-						.n_words = lengthof(words),
-						.healthy = healthy,
-						.check = check};
-
-	if (size == 0)
-		return 0;
-	if (data[0] & 1)
-		target.options = personal;
-	if (data[0] & 2)
-	{
-		target.provider = &cs_provider_sharepoint;
-		target.options = site;
-	}
-	return fuzz_web(&target, data + 1, size - 1);
-}
+static const WebTarget target = {
+	.ways = {{&cs_provider_onedrive, known},
+			 {&cs_provider_onedrive, personal},
+			 {&cs_provider_sharepoint, site}},
+	.version = "q:" HASH_A,
+	.session = "secret:" SHA256_B " " SESSION,
+	.cursor = "b!d r1 work " API "/delta?token=1",
+	.checksum = HASH_B,
+	.headers = headers,
+	.n_headers = lengthof(headers),
+	.words = words,
+	.n_words = lengthof(words),
+	.healthy = healthy,
+	.check = check,
+};

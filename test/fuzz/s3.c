@@ -152,23 +152,14 @@ static const CsOption elsewhere[] = {{"bucket", "buck"},
 									 {"prefix", "p"},
 									 {NULL}};
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	WebTarget target = {.provider = &cs_provider_s3,
-						.options = amazon,
-						.version = "v1",
-						.session = "16777216 u1 d/f.txt",
-						.headers = headers,
-						.n_headers = lengthof(headers),
-						.words = words,
-						.n_words = lengthof(words),
-						.healthy = healthy,
-						.check = check};
-
-	if (size == 0)
-		return 0;
-	if (data[0] & 1)
-		target.options = elsewhere;
-	return fuzz_web(&target, data + 1, size - 1);
-}
+static const WebTarget target = {
+	.ways = {{&cs_provider_s3, amazon}, {&cs_provider_s3, elsewhere}},
+	.version = "v1",
+	.session = "16777216 u1 d/f.txt",
+	.headers = headers,
+	.n_headers = lengthof(headers),
+	.words = words,
+	.n_words = lengthof(words),
+	.healthy = healthy,
+	.check = check,
+};

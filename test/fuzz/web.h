@@ -1,10 +1,12 @@
 /*
  * web.h
- *	  What the fuzz targets of providers over HTTP share: an op and a server's
- *	  answers made of the input, and what holds of every conversation whatever
- *	  the server says: it ends; it asks nobody else, and in well-formed requests;
- *	  it makes nothing visible before size and SHA-256 are written down; it says
- *	  why it failed; what it lists has real paths in the folder asked for.
+ *	  The fuzz targets of providers over HTTP: each says in a WebTarget how its
+ *	  service talks and what holds of its requests. Here an op and a server's
+ *	  answers are made of the input, and it is checked what holds of every
+ *	  conversation whatever the server says: it ends; it asks nobody else, and in
+ *	  well-formed requests; it makes nothing visible before size and SHA-256 are
+ *	  written down; it says why it failed; what it lists has real paths in the
+ *	  folder asked for.
  */
 #ifndef CLOUDSYNC_FUZZ_WEB_H
 #define CLOUDSYNC_FUZZ_WEB_H
@@ -20,11 +22,19 @@
 #define MAX_STEPS 20000
 #define MAX_PAGES 10000
 
-typedef struct WebTarget
+/* A service of a provider, and what of it looks as its own do. */
+typedef struct WebWay
 {
 	const CsProvider *provider;
 	const CsOption *options;
-	const char *version; /* as this service's look */
+	const char *version; /* NULL: as the target's */
+	const char *session; /* NULL: as the target's */
+} WebWay;
+
+typedef struct WebTarget
+{
+	WebWay ways[8]; /* the input's first byte takes one */
+	const char *version;
 	const char *session;
 	const char *id;			/* NULL: "i1" */
 	const char *cursor;		/* lists by it; NULL: it does not */
@@ -39,9 +49,12 @@ typedef struct WebTarget
 	void (*check)(const CsOp *op, const CsRequest *request, bool recorded);
 } WebTarget;
 
+/* The file that includes this one has it. */
+static const WebTarget target;
+
 typedef struct Watch
 {
-	const WebTarget *target;
+	const WebWay *way;
 	CsService *service;
 	Input *input;
 	CsOp op;
@@ -68,7 +81,7 @@ random_puts(Watch *watch, int flags, int more)
 		put->path = paths[i];
 		put->size = i == 1 ? 0 : 5;
 		memset(put->sha256, 'b', CS_SHA256_LENGTH);
-		put->known_version = flags & 1 << i ? watch->target->version : NULL;
+		put->known_version = flags & 1 << i ? watch->way->version : NULL;
 		put->overwrite = flags & 8 << i;
 		put->has_intended = more & 8 << i;
 		put->intended_size = 9;
@@ -90,7 +103,7 @@ random_op(Watch *watch)
 	memset(op, 0, sizeof(*op));
 	op->kind = kind % (CS_OP_DISCARD + 1);
 	if (op->kind == CS_OP_TOKEN ||
-		(op->kind == CS_OP_PUT_MANY && watch->target->provider->put_many == 0))
+		(op->kind == CS_OP_PUT_MANY && watch->way->provider->put_many == 0))
 		op->kind = CS_OP_PUT;
 	op->path = kind & 0x80	 ? "/"
 			   : kind & 0x40 ? "/d/a b#?%\xC3\xA9.txt"
@@ -101,23 +114,23 @@ random_op(Watch *watch)
 	op->temp_name = TEMP;
 	op->size = sizes[more & 7];
 	op->overwrite = flags & 8;
-	op->known_version = flags & 16 ? watch->target->version : NULL;
+	op->known_version = flags & 16 ? watch->way->version : NULL;
 	if (flags & 32)
-		op->id = watch->target->id != NULL ? watch->target->id : "i1";
+		op->id = target.id != NULL ? target.id : "i1";
 	op->has_intended = flags & 64;
 	op->intended_size = 9;
 	memset(op->intended_sha256, 'i', CS_SHA256_LENGTH);
-	op->expect_version = flags & 128 ? watch->target->version : NULL;
+	op->expect_version = flags & 128 ? watch->way->version : NULL;
 	op->has_sha256 = (more & 8) && op->size >= 0;
 	memset(op->sha256, 'b', CS_SHA256_LENGTH);
 	op->fresh_folder = more & 16;
-	op->session = more & 32 ? watch->target->session : NULL;
-	if (watch->target->cursor != NULL)
+	op->session = more & 32 ? watch->way->session : NULL;
+	if (target.cursor != NULL)
 	{
 		op->follow = more & 64;
-		op->cursor = op->follow && more & 128 ? watch->target->cursor : NULL;
+		op->cursor = op->follow && more & 128 ? target.cursor : NULL;
 	}
-	op->checksum = op->has_sha256 && more & 128 ? watch->target->checksum : NULL;
+	op->checksum = op->has_sha256 && more & 128 ? target.checksum : NULL;
 	watch->recorded = op->has_sha256;
 	if (op->kind == CS_OP_PUT_MANY)
 		random_puts(watch, flags, more);
@@ -129,16 +142,15 @@ static CsFailure body_failure = {CS_FAIL_CHANGED, 0, "the value changed", ""};
 static void
 random_headers(Watch *watch, CsResponse *answer)
 {
-	const WebTarget *target = watch->target;
 	int n = byte(watch->input) % 6;
 	int len;
 
 	for (int i = 0; i < n; i++)
 	{
 		watch->headers[i].name =
-			target->headers[byte(watch->input) % target->n_headers];
+			target.headers[byte(watch->input) % target.n_headers];
 		watch->headers[i].value =
-			text_of(watch->input, target->words, target->n_words, &len);
+			text_of(watch->input, target.words, target.n_words, &len);
 	}
 	answer->headers = watch->headers;
 	answer->n_headers = n;
@@ -165,7 +177,7 @@ random_hashes(Watch *watch, const CsRequest *request, CsResponse *answer)
 						  : 'b',
 		   CS_SHA256_LENGTH);
 	if ((b & 7) != 6)
-		answer->checksum = watch->target->checksum;
+		answer->checksum = target.checksum;
 	memset(answer->part_sha256, 'b', CS_SHA256_LENGTH);
 	memset(answer->md5, b & 8 ? 0xaa : 0xbb, sizeof(answer->md5));
 }
@@ -177,9 +189,9 @@ random_text(Watch *watch, const CsRequest *request, int *len)
 	char *text;
 
 	if (byte(watch->input) & 1)
-		return text_of(watch->input, watch->target->words,
-					   watch->target->n_words, len);
-	text = pstrdup(watch->target->healthy(request));
+		return text_of(watch->input, target.words,
+					   target.n_words, len);
+	text = pstrdup(target.healthy(request));
 	*len = (int) strlen(text);
 	return text;
 }
@@ -286,8 +298,8 @@ check_request(Watch *watch, const CsRequest *request)
 	}
 	MUST(request->into != CS_INTO_BODY || op->kind == CS_OP_GET);
 	MUST(request->into != CS_INTO_TAKE ||
-		 watch->target->provider->take != NULL);
-	watch->target->check(op, request, watch->recorded);
+		 watch->way->provider->take != NULL);
+	target.check(op, request, watch->recorded);
 }
 
 static void
@@ -297,7 +309,7 @@ check_entry(const Watch *watch, const CsEntry *entry)
 	char *normal;
 
 	/* a change of the account's feed is known by its id, and by its name */
-	if (watch->op.cursor != NULL && watch->target->provider->feed_of_account)
+	if (watch->op.cursor != NULL && watch->way->provider->feed_of_account)
 	{
 		MUST(entry->id != NULL);
 		MUST(entry->gone || entry->name != NULL);
@@ -318,7 +330,7 @@ check_entry(const Watch *watch, const CsEntry *entry)
 	MUST(strcmp(entry->path, watch->op.path) != 0);
 	/* what goes by its id may have been moved */
 	MUST(cs_path_below(entry->path, watch->op.path) != NULL ||
-		 (watch->op.id != NULL && watch->target->id != NULL));
+		 (watch->op.id != NULL && target.id != NULL));
 	MUST(strcmp(strrchr(entry->path, '/') + 1, entry->name) == 0);
 	MUST(entry->kind != CS_ENTRY_FILE || entry->version != NULL);
 	pfree(normal);
@@ -376,7 +388,7 @@ give_text(Watch *watch, CsConversation *c, CsResponse *answer, CsResult *result)
 
 	for (int64 at = 0; at < answer->text_len; at += piece)
 	{
-		CsStep step = watch->target->provider->take(
+		CsStep step = watch->way->provider->take(
 			c, answer->text + at, Min(piece, answer->text_len - at), result);
 
 		if (step == CS_STEP_PAGE)
@@ -401,7 +413,7 @@ take_step(Watch *watch, CsConversation *c, const CsResponse **given,
 {
 	CsRequest request;
 	CsResult result;
-	CsStep step = watch->target->provider->next(c, *given, &request, &result);
+	CsStep step = watch->way->provider->next(c, *given, &request, &result);
 
 	*given = NULL;
 	switch (step)
@@ -433,24 +445,43 @@ take_step(Watch *watch, CsConversation *c, const CsResponse **given,
 	}
 }
 
-static int
-fuzz_web(const WebTarget *target, const uint8_t *data, size_t size)
+static void
+fuzz_web(const WebWay *way, const uint8_t *data, size_t size)
 {
 	Input input = {data, size, 0};
-	Watch watch = {.target = target, .input = &input};
+	Watch watch = {.way = way, .input = &input};
 	CsFailure failure;
 	CsConversation *c;
 	CsResponse answer;
 	const CsResponse *given = NULL;
 	int steps = 0;
 
-	watch.service = target->provider->open(target->options, &failure);
+	watch.service = way->provider->open(way->options, &failure);
 	MUST(watch.service != NULL);
 	random_op(&watch);
-	c = target->provider->begin(watch.service, &watch.op);
+	c = way->provider->begin(watch.service, &watch.op);
 	while (take_step(&watch, c, &given, &answer))
 		MUST(++steps < MAX_STEPS);
 	pfree(watch.service);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	int n_ways = 0;
+	WebWay way;
+
+	if (size == 0)
+		return 0;
+	while (n_ways < (int) lengthof(target.ways) &&
+		   target.ways[n_ways].provider != NULL)
+		n_ways++;
+	way = target.ways[data[0] % n_ways];
+	if (way.version == NULL)
+		way.version = target.version;
+	if (way.session == NULL)
+		way.session = target.session;
+	fuzz_web(&way, data + 1, size - 1);
 	return 0;
 }
 

@@ -154,23 +154,14 @@ static const CsOption nextcloud[] = {
 	{"endpoint", "https://cloud.example.com/remote.php/dav/files/anna"},
 	{NULL}};
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	WebTarget target = {.provider = &cs_provider_webdav,
-						.options = plain,
-						.version = "\"v1\"",
-						.session = "1 10485760 40000000",
-						.headers = headers,
-						.n_headers = lengthof(headers),
-						.words = words,
-						.n_words = lengthof(words),
-						.healthy = healthy,
-						.check = check};
-
-	if (size == 0)
-		return 0;
-	if (data[0] & 1)
-		target.options = nextcloud;
-	return fuzz_web(&target, data + 1, size - 1);
-}
+static const WebTarget target = {
+	.ways = {{&cs_provider_webdav, plain}, {&cs_provider_webdav, nextcloud}},
+	.version = "\"v1\"",
+	.session = "1 10485760 40000000",
+	.headers = headers,
+	.n_headers = lengthof(headers),
+	.words = words,
+	.n_words = lengthof(words),
+	.healthy = healthy,
+	.check = check,
+};
