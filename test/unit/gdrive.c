@@ -305,9 +305,14 @@ test_mkdir(void)
 		 "\"application/vnd.google-apps.folder\",\"parents\":[\"root\"]} = "
 		 "200 d:S2:c:R",
 		 "GET files/S1 = 200 d:S1:c:R", "DONE /c/ S1");
+}
+
+static void
+test_mkdir_faults(void)
+{
+	CsOp op = op_of(CS_OP_MKDIR, "/d");
+
 	fresh(NULL);
-	op.session = NULL;
-	op.path = "/d";
 	PLAY("a search that did not come to its end", &op,
 		 LOOK("root", "d") " = 200 "
 						   "x:{\"incompleteSearch\":true,\"files\":[]}",
@@ -546,6 +551,7 @@ main(void)
 	test_errors();
 	test_stat();
 	test_mkdir();
+	test_mkdir_faults();
 	test_list();
 	test_changes();
 	test_get();

@@ -1,41 +1,23 @@
 /*
  * gdrive_play.h
- *	  Replays the Google Drive provider's conversations. A script's line is what
- *	  the conversation must say, and what it is answered:
- *
- *	  GET files/F1 = 200 f:F1:a.txt:P:5:a:r1
- *		  a request: method, path below the API ("up/" for uploads), what of the
- *		  query is no matter of course, headers (Range, Content-Range), {json} of
- *		  what is sent, [0+5] of the body. The answer: a status, then
- *			  f:ID:NAME:PARENT:SIZE:M:REVISION[:trashed] a file, M its MD5's digit
- *			  d:ID:NAME:PARENT[:trashed] a folder
- *			  e:reason an error's document, l:ADDRESS Location, r:0-4 Range
- *			  b:5 bytes of the body, h:a its SHA-256, m:a its MD5, w:7 seconds to
- *			  wait, x:... the rest is the document
- *		  or lost, refused (never arrived), broke, bodyfail
- *	  BODY 0+5 = b:5 h:a m:a		the body is read
- *	  PAGE /a#F1 /b/#D1 -F2 cursor	entries: path or =name, id; folders with '/',
- *									gone with '-', refused with '!', by the
- *									shortcut S1 with "<S1"
- *	  CHECKPOINT 5 a session		DONE adopted verified made /path id version size
- *	  FAILED class
+ *	  The Google Drive provider's scripts (play.h). A request is its method, the
+ *	  path below the API ("up/" for uploads), what of the query is no matter of
+ *	  course, headers (Range, Content-Range), {json} of what is sent, [0+5] of the
+ *	  body. Its own words:
+ *		  f:ID:NAME:PARENT:SIZE:M:REVISION[:trashed] a file, M its MD5's digit
+ *		  d:ID:NAME:PARENT[:trashed] a folder
+ *		  e:reason an error's document, l:ADDRESS Location, r:0-4 Range, m:a the
+ *		  body's MD5
+ *	  PAGE /a#F1 /b/#D1 -F2 cursor	entries: path or =name, id; by the shortcut
+ *									S1 with "<S1"
+ *	  DONE adopted verified made /path id version size
  */
 #ifndef CLOUDSYNC_GDRIVE_PLAY_H
 #define CLOUDSYNC_GDRIVE_PLAY_H
 
-#include "cloudsync/hash.h"
 #include "cloudsync/http.h"
-#include "cloudsync/provider.h"
 #include "lib/stringinfo.h"
-#include "tap.h"
-
-static const char *const class_names[] = {
-	"none",		   "retry now", "retry later", "needs consent", "gone",
-	"conflict",	   "changed",	"quota",	   "forbidden",		"refused",
-	"unreachable", "reset",		"locked",	   "broken"};
-
-static CsService *service;
-static CsFailure last_failure;
+#include "play.h"
 
 /* Of the query: what every request has is checked, and not said. */
 static const char *const usual[] = {"supportsAllDrives=",
@@ -82,19 +64,13 @@ needs_all_drives(const char *url)
 }
 
 static const char *
-say_request(const CsRequest *request)
+say_gdrive_request(const CsRequest *request)
 {
 	StringInfoData text;
 	const char *path = request->url;
 	const char *json = request->text;
 
 	initStringInfo(&text);
-	if (request->kind == CS_REQ_HASH_BODY)
-	{
-		appendStringInfo(&text, "BODY %d+%d", (int) request->from,
-						 (int) request->length);
-		return text.data;
-	}
 	if (strncmp(path, service->url, strlen(service->url)) != 0)
 		return psprintf("%s elsewhere%s: %s", request->method,
 						request->anonymous ? " unnamed" : "", request->url);
@@ -135,7 +111,7 @@ say_version(const char *version)
 }
 
 static const char *
-say_page(const CsResult *result)
+say_gdrive_page(const CsResult *result)
 {
 	StringInfoData text;
 
@@ -165,7 +141,7 @@ say_page(const CsResult *result)
 }
 
 static const char *
-say_done(const CsResult *result)
+say_gdrive_done(const CsOp *op, const CsResult *result)
 {
 	const CsEntry *entry = &result->entry;
 	StringInfoData text;
@@ -188,53 +164,6 @@ say_done(const CsResult *result)
 	if (result->cursor != NULL)
 		appendStringInfo(&text, " cursor %s", result->cursor);
 	return text.data;
-}
-
-static const char *
-say(CsStep step, const CsRequest *request, const CsResult *result)
-{
-	char *session;
-
-	switch (step)
-	{
-		case CS_STEP_REQUEST:
-			return say_request(request);
-		case CS_STEP_CHECKPOINT:
-			session = pstrdup(result->session != NULL ? result->session : "-");
-			for (char *at = session; *at != '\0'; at++)
-				*at = *at == '\n' ? ';' : *at;
-			return psprintf("CHECKPOINT %d %c %s", (int) result->size,
-							result->size >= 0 ? result->sha256[7] : '-',
-							session);
-		case CS_STEP_PAGE:
-			return say_page(result);
-		case CS_STEP_DONE:
-			return say_done(result);
-		default:
-			return psprintf("FAILED %s",
-							class_names[result->failure.failure_class]);
-	}
-}
-
-static CsHeader answer_headers[8];
-static CsFailure body_failure = {CS_FAIL_CHANGED, 0, "the value changed", ""};
-static CsFailure lost_failure = {CS_FAIL_RETRY_LATER, 0, "no answer came", ""};
-
-static void
-add_header(CsResponse *response, const char *name, const char *value)
-{
-	answer_headers[response->n_headers].name = name;
-	answer_headers[response->n_headers++].value = value;
-	response->headers = answer_headers;
-}
-
-static char *
-repeated(char c, int n)
-{
-	char *text = palloc0(n + 1);
-
-	memset(text, c, n);
-	return text;
 }
 
 /* The n-th part of a word, the parts separated by ':'; "" if there is none. */
@@ -278,9 +207,8 @@ folder_json(const char *word)
 															 : "false");
 }
 
-/* One word of an answer. */
-static void
-fill_word(CsResponse *response, char *word)
+static bool
+take_gdrive_word(CsResponse *response, char *word)
 {
 	const char *value = word + 2;
 
@@ -302,115 +230,25 @@ fill_word(CsResponse *response, char *word)
 		case 'l':
 			add_header(response, "location",
 					   value[0] == '/' ? psprintf("%s%s", service->url, value)
-									   : pstrdup(value));
+									   : value);
 			break;
 		case 'r':
 			add_header(response, "range", psprintf("bytes=%s", value));
 			break;
-		case 'b':
-			response->size = atoi(value);
-			break;
-		case 'h':
-			memset(response->sha256, *value, CS_SHA256_LENGTH);
-			response->has_sha256 = true;
-			break;
 		case 'm':
 			response->checksum = repeated(*value, 32);
 			break;
-		case 'w':
-			response->retry_after_ms = atoi(value) * 1000;
-			break;
-		default: /* x */
-			response->text = pstrdup(value);
-			break;
+		default:
+			return false;
 	}
+	return true;
 }
 
-static void
-fill_response(CsResponse *response, const char *line)
-{
-	char *text = pstrdup(line);
-	char *word = text;
-
-	memset(response, 0, sizeof(*response));
-	response->retry_after_ms = -1;
-	response->sent = true;
-	response->text = "";
-	while (word != NULL && *word != '\0')
-	{
-		char *end = strncmp(word, "x:", 2) == 0 ? NULL : strchr(word, ' ');
-
-		if (end != NULL)
-			*end++ = '\0';
-		if (word[0] != '\0' && word[1] == ':')
-			fill_word(response, word);
-		else if (strcmp(word, "bodyfail") == 0)
-		{
-			response->error = ECANCELED;
-			response->body_failure = &body_failure;
-		}
-		else if (strcmp(word, "lost") == 0 || strcmp(word, "broke") == 0 ||
-				 strcmp(word, "refused") == 0)
-		{
-			response->error = EIO;
-			response->failure = &lost_failure;
-			response->sent = word[0] != 'r';
-		}
-		else
-			response->status = atoi(word);
-		word = end;
-	}
-	response->text_len = (int64) strlen(response->text);
-}
-
-/* Plays lines (ended by NULL) and checks each thing that is said. */
-static void
-play(const char *title, const CsOp *op, const char *const *lines)
-{
-	CsConversation *c = cs_provider_gdrive.begin(service, op);
-	CsResponse response;
-	const CsResponse *answer = NULL;
-	CsRequest request;
-	CsResult result;
-
-	for (; *lines != NULL; lines++)
-	{
-		const char *equals = strstr(*lines, " = ");
-		char *wanted = pstrdup(*lines);
-		CsStep step = cs_provider_gdrive.next(c, answer, &request, &result);
-
-		if (equals != NULL)
-			wanted[equals - *lines] = '\0';
-		if (!tap_is(say(step, &request, &result), wanted,
-					psprintf("%s: %s", title, wanted)))
-		{
-			if (step == CS_STEP_FAILED)
-				printf("#   %s (%s)\n", result.failure.message,
-					   result.failure.detail);
-			return;
-		}
-		if (step == CS_STEP_FAILED)
-		{
-			tap_ok(result.failure.message[0] != '\0', "%s: says why", title);
-			last_failure = result.failure;
-		}
-		if (step == CS_STEP_DONE || step == CS_STEP_FAILED)
-		{
-			tap_ok(lines[1] == NULL, "%s: that is the end", title);
-			return;
-		}
-		answer = NULL;
-		if (step == CS_STEP_REQUEST)
-		{
-			fill_response(&response, equals != NULL ? equals + 3 : "");
-			answer = &response;
-		}
-	}
-	tap_ok(false, "%s: did not end", title);
-}
-
-#define PLAY(title, op, ...)                                                   \
-	play(title, op, (const char *const[]){__VA_ARGS__, NULL})
+static Script script = {.provider = &cs_provider_gdrive,
+						.say_request = say_gdrive_request,
+						.say_page = say_gdrive_page,
+						.say_done = say_gdrive_done,
+						.take_word = take_gdrive_word};
 
 /* A service that nothing is known of yet. */
 static void
@@ -421,7 +259,7 @@ fresh(const char *drive_id)
 
 	if (drive_id == NULL)
 		list[0].key = NULL;
-	service = cs_provider_gdrive.open(list, &failure);
+	service = script.provider->open(list, &failure);
 }
 
 /* A question for names in a folder, and its answers. */

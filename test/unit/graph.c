@@ -22,7 +22,7 @@ of(CsOpKind kind, const char *path)
 static void
 test_options(void)
 {
-	provider = &cs_provider_onedrive;
+	script.provider = &cs_provider_onedrive;
 	tap_is(OPEN("tenant", "contoso.com"), NULL, "the account is not known yet");
 	tap_is(WORK, "b!d", "a drive of work");
 	tap_is(OPEN("drive_id", "AB12cd"), "0000000000ab12cd",
@@ -38,7 +38,7 @@ test_options(void)
 	tap_ok(strncmp(OPEN("login_endpoint", "x"),
 				   "refused: option \"login_endpoint\"", 32) == 0,
 		   "no login endpoint");
-	provider = &cs_provider_sharepoint;
+	script.provider = &cs_provider_sharepoint;
 	tap_is(OPEN("tenant", "contoso.com"),
 		   "refused: option \"site\" must be given, unless drive_id is",
 		   "a site is needed");
@@ -47,7 +47,7 @@ test_options(void)
 	tap_ok(strncmp(OPEN("site", "contoso"), "refused: option \"site\"", 22) ==
 			   0,
 		   "no site");
-	provider = &cs_provider_onedrive;
+	script.provider = &cs_provider_onedrive;
 }
 
 static void
@@ -104,7 +104,7 @@ test_drive(void)
 	PLAY("a user's drive", &op,
 		 "GET /users/anna%40contoso.com/drive = 200 x:{\"id\":\"b!d\"}",
 		 "GET /root:/a = 500", "FAILED retry later");
-	provider = &cs_provider_sharepoint;
+	script.provider = &cs_provider_sharepoint;
 	OPEN("site", "https://contoso.sharepoint.com/sites/t%20a");
 	PLAY("a site's own library", &op,
 		 "GET /sites/contoso.sharepoint.com:/sites/t%20a = 200 "
@@ -124,7 +124,7 @@ test_drive(void)
 	PLAY("no such library", &op,
 		 "GET /sites/contoso.sharepoint.com = 200 x:{\"id\":\"s\"}",
 		 "GET /sites/s/drives = 200 x:{\"value\":[]}", "FAILED unreachable");
-	provider = &cs_provider_onedrive;
+	script.provider = &cs_provider_onedrive;
 }
 
 static void
@@ -398,7 +398,14 @@ test_delta(void)
 	PLAY("a cursor that is none", &op, "FAILED reset");
 	op.cursor = "b!other root1 work " API "/delta?t1";
 	PLAY("a cursor of another drive", &op, "FAILED reset");
-	op = of(CS_OP_LIST, "/");
+}
+
+/* The same to list everything once. */
+static void
+test_delta_once(void)
+{
+	CsOp op = of(CS_OP_LIST, "/");
+
 	op.recursive = true;
 	WORK;
 	PLAY("in any order, with paths", &op,
@@ -589,6 +596,7 @@ main(void)
 	test_mkdir();
 	test_list();
 	test_delta();
+	test_delta_once();
 	test_get();
 	test_move();
 	return tap_done();

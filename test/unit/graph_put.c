@@ -84,13 +84,13 @@ test_new(void)
 		 "DELETE /items/i1 = 204", "FAILED retry later");
 	op.has_sha256 = false;
 	op.checksum = NULL;
-	PLAY("written down before it is sent", &op, "BODY = b:5 h:a q:" HA,
+	PLAY("written down before it is sent", &op, "BODY 0 = b:5 h:a q:" HA,
 		 "CHECKPOINT 5 a " HA, NEW " = 201 b:5 h:a q:" HA " " MADE,
 		 "DONE verified /d/a q:" HA);
-	PLAY("changed between", &op, "BODY = b:5 h:a q:" HA, "CHECKPOINT 5 a " HA,
+	PLAY("changed between", &op, "BODY 0 = b:5 h:a q:" HA, "CHECKPOINT 5 a " HA,
 		 NEW " = 201 b:5 h:b q:" HB " " MADE, "FAILED changed");
 	op.size = 0;
-	PLAY("empty", &op, "BODY = b:0 h:a q:" HA, "CHECKPOINT 0 a " HA,
+	PLAY("empty", &op, "BODY 0 = b:0 h:a q:" HA, "CHECKPOINT 0 a " HA,
 		 NEW " = 201 b:0 h:a "
 			 "x:{\"id\":\"i1\",\"name\":\"a\",\"eTag\":\"e1\",\"size\":0,"
 			 "\"file\":{}}",
@@ -209,6 +209,15 @@ test_rewritten(void)
 		 LOOK_WORD " = 200 " WORD_OF("e1", "99", HB, "09:00:00", "09:00:01",
 									 "us", "us"),
 		 "FAILED conflict");
+}
+
+static void
+test_rewritten_lost(void)
+{
+	CsOp op = put();
+
+	op.path = "/d/a.docx";
+	op.since = cs_iso_date("2026-11-22T09:00:00Z");
 	WORK;
 	service->client_id = "US";
 	PLAY("before any answer, too", &op, NEW_WORD " = lost",
@@ -237,7 +246,15 @@ test_rewritten(void)
 		 LOOK_WORD " = 200 k:2026-11-22T11:01:00Z " WORD_OF(
 			 "e1", "99", HB, "10:00:00", "10:00:01", "us", "anna"),
 		 "FAILED conflict");
-	op = put();
+}
+
+static void
+test_rewritten_later(void)
+{
+	CsOp op = put();
+
+	WORK;
+	service->client_id = "us";
 	op.path = "/d/a.docx";
 	op.id = "i1";
 	op.known_version = "q:" HA;
@@ -290,7 +307,7 @@ test_rewritten(void)
 #define P3 UP "20971520-24999999/25000000"
 #define EXPECTS(n) "x:{\"nextExpectedRanges\":[\"" n "-\"]}"
 #define BIG_MADE "x:" FILE_OF("i1", "a", "e1", "25000000", HA)
-#define READ "BODY = b:25000000 h:a q:" HA
+#define READ "BODY 0 = b:25000000 h:a q:" HA
 #define RECORDED "CHECKPOINT 25000000 a " HA " secret:" HEX_A " https://up/SECRET"
 #define WHERE "GET -https://up/SECRET"
 #define ENDED "DELETE -https://up/SECRET = 204"
@@ -413,6 +430,8 @@ main(void)
 	test_new();
 	test_ours();
 	test_rewritten();
+	test_rewritten_lost();
+	test_rewritten_later();
 	test_session();
 	test_session_of_ours();
 	return tap_done();

@@ -1,7 +1,6 @@
 /* sources: src/provider/[a-z]*.c src/base/[a-z]*.c */
 /*
- * The local provider's conversations, replayed. A script's line is what the
- * conversation must say, and what it is answered:
+ * The local provider's conversations, replayed (play.h) in words of their own:
  *
  *	  STAT /f = ENOENT				an errno
  *	  STAT /f = file v1 5 a			a file: version, size, SHA-256 (one letter)
@@ -13,13 +12,7 @@
  */
 #include "postgres_fe.h"
 
-#include "cloudsync/provider.h"
-#include "tap.h"
-
-static const char *const class_names[] = {
-	"none",		   "retry now", "retry later", "needs consent", "gone",
-	"conflict",	   "changed",	"quota",	   "forbidden",		"refused",
-	"unreachable", "reset",		"locked",	   "broken"};
+#include "play.h"
 
 static const struct
 {
@@ -45,11 +38,11 @@ static const struct
 			  {"EINVAL", EINVAL}};
 
 static const char *
-say_request(const CsRequest *request)
+say_local_request(const CsRequest *request)
 {
 	static const char *const kinds[] = {"SPACE",  "STAT", "LIST", "MKDIR",
 										"WRITE",  "HASH", "READ", "RENAME",
-										"UNLINK", "BODY"};
+										"UNLINK"};
 
 	if (request->kind == CS_REQ_FILE_RENAME)
 		return psprintf("RENAME %s %s %s", request->path,
@@ -61,7 +54,7 @@ say_request(const CsRequest *request)
 }
 
 static const char *
-say_page(const CsResult *result)
+say_local_page(const CsResult *result)
 {
 	char *text = pstrdup("PAGE");
 
@@ -72,27 +65,13 @@ say_page(const CsResult *result)
 }
 
 static const char *
-say(CsStep step, const CsRequest *request, const CsResult *result)
+say_local_done(const CsOp *op, const CsResult *result)
 {
-	switch (step)
-	{
-		case CS_STEP_REQUEST:
-			return say_request(request);
-		case CS_STEP_CHECKPOINT:
-			return psprintf("CHECKPOINT %d %c", (int) result->size,
-							result->sha256[7]);
-		case CS_STEP_PAGE:
-			return say_page(result);
-		case CS_STEP_DONE:
-			return psprintf("DONE%s%s%s", result->adopted ? " adopted" : "",
-							result->incomplete ? " incomplete" : "",
-							result->entry.path != NULL
-								? psprintf(" %s", result->entry.path)
-								: "");
-		default:
-			return psprintf("FAILED %s",
-							class_names[result->failure.failure_class]);
-	}
+	return psprintf("DONE%s%s%s", result->adopted ? " adopted" : "",
+					result->incomplete ? " incomplete" : "",
+					result->entry.path != NULL
+						? psprintf(" %s", result->entry.path)
+						: "");
 }
 
 static void
@@ -142,10 +121,8 @@ fill_page(CsResponse *response, const char *folder, char *words)
 	}
 }
 
-static CsFailure body_failure = {CS_FAIL_CHANGED, 0, "the value changed", ""};
-
 static void
-fill_response(CsResponse *response, const CsRequest *request, const char *text)
+fill_answer(CsResponse *response, const CsRequest *request, const char *text)
 {
 	const char *path =
 		request->to_path != NULL ? request->to_path : request->path;
@@ -153,7 +130,6 @@ fill_response(CsResponse *response, const CsRequest *request, const char *text)
 	char sha = 'x';
 	int size = 0;
 
-	memset(response, 0, sizeof(*response));
 	response->used_bytes = -1;
 	for (int i = 0; i < (int) lengthof(errnos); i++)
 	{
@@ -182,41 +158,11 @@ fill_response(CsResponse *response, const CsRequest *request, const char *text)
 	memset(response->sha256, sha, CS_SHA256_LENGTH);
 }
 
-/* Plays lines (ended by NULL) and checks each thing that is said. */
-static void
-play(const char *title, const CsOp *op, const char *const *lines)
-{
-	CsConversation *c = cs_provider_local.begin(NULL, op);
-	CsResponse response;
-	const CsResponse *answer = NULL;
-	CsRequest request;
-	CsResult result;
-
-	for (; *lines != NULL; lines++)
-	{
-		const char *equals = strstr(*lines, " = ");
-		char *wanted = pstrdup(*lines);
-		CsStep step = cs_provider_local.next(c, answer, &request, &result);
-
-		if (equals != NULL)
-			wanted[equals - *lines] = '\0';
-		if (!tap_is(say(step, &request, &result), wanted,
-					psprintf("%s: %s", title, wanted)))
-			return;
-		if (step == CS_STEP_FAILED)
-			tap_ok(result.failure.message[0] != '\0', "%s: says why", title);
-		answer = NULL;
-		if (step == CS_STEP_REQUEST)
-		{
-			fill_response(&response, &request,
-						  equals != NULL ? equals + 3 : "");
-			answer = &response;
-		}
-	}
-}
-
-#define PLAY(title, op, ...)                                                   \
-	play(title, op, (const char *const[]){__VA_ARGS__, NULL})
+static Script script = {.provider = &cs_provider_local,
+						.say_request = say_local_request,
+						.say_page = say_local_page,
+						.say_done = say_local_done,
+						.answer = fill_answer};
 
 #define T "/d/.cloudsync-0123456789abcdef.part"
 
@@ -319,13 +265,13 @@ test_put_adopt(void)
 	CsOp op = put();
 
 	PLAY("the same bytes are there", &op, "STAT /d/f.txt = file w 5",
-		 "HASH /d/f.txt = file w 5 a", "BODY = 5 a", "UNLINK " T " = ENOENT",
+		 "HASH /d/f.txt = file w 5 a", "BODY 0 = 5 a", "UNLINK " T " = ENOENT",
 		 "DONE adopted /d/f.txt");
 	PLAY("others of that size are there", &op, "STAT /d/f.txt = file w 5",
-		 "HASH /d/f.txt = file w 5 b", "BODY = 5 a", "UNLINK " T " = ok",
+		 "HASH /d/f.txt = file w 5 b", "BODY 0 = 5 a", "UNLINK " T " = ok",
 		 "FAILED conflict");
 	PLAY("the body fails while it is compared", &op, "STAT /d/f.txt = file w 5",
-		 "HASH /d/f.txt = file w 5 b", "BODY = bodyfail", "UNLINK " T " = ok",
+		 "HASH /d/f.txt = file w 5 b", "BODY 0 = bodyfail", "UNLINK " T " = ok",
 		 "FAILED changed");
 	PLAY("a folder is there", &op, "STAT /d/f.txt = folder i",
 		 "UNLINK " T " = ok", "FAILED conflict");
@@ -335,17 +281,17 @@ test_put_adopt(void)
 	op.intended_size = 5;
 	memset(op.intended_sha256, 'i', CS_SHA256_LENGTH);
 	PLAY("ours of the same size, with other bytes now", &op,
-		 "STAT /d/f.txt = file w 5", "HASH /d/f.txt = file w 5 i", "BODY = 5 a",
+		 "STAT /d/f.txt = file w 5", "HASH /d/f.txt = file w 5 i", "BODY 0 = 5 a",
 		 "WRITE " T " = 5 a", "HASH " T " = 5 a", "CHECKPOINT 5 a",
 		 "STAT /d/f.txt = file w 5", "RENAME " T " => /d/f.txt = file v2 5",
 		 "DONE /d/f.txt");
 	PLAY("the body differs between two readings", &op,
-		 "STAT /d/f.txt = file w 5", "HASH /d/f.txt = file w 5 i", "BODY = 5 a",
+		 "STAT /d/f.txt = file w 5", "HASH /d/f.txt = file w 5 i", "BODY 0 = 5 a",
 		 "WRITE " T " = 5 b", "UNLINK " T " = ok", "FAILED changed");
 	op.has_intended = false;
 	op.overwrite = true;
 	PLAY("overwrite: the same bytes are adopted", &op,
-		 "STAT /d/f.txt = file w 5", "HASH /d/f.txt = file w 5 a", "BODY = 5 a",
+		 "STAT /d/f.txt = file w 5", "HASH /d/f.txt = file w 5 a", "BODY 0 = 5 a",
 		 "UNLINK " T " = ENOENT", "DONE adopted /d/f.txt");
 	PLAY("overwrite: others are replaced", &op, "STAT /d/f.txt = file w 8",
 		 "WRITE " T " = 5 a", "HASH " T " = 5 a", "CHECKPOINT 5 a",

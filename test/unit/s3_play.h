@@ -1,50 +1,17 @@
 /*
  * s3_play.h
- *	  Replays the S3 provider's conversations. A script's line is what the
- *	  conversation must say, and what it is answered:
- *
- *	  PUT /d/f.txt new = 200 e:v1
- *		  a request: method, key, query, and what it is bound to ("new": only
- *		  if nothing is there, "if v1": only if that is, "from 5": a range,
- *		  "copy ...": of what). The answer: a status, then
- *			  e:v1 ETag (e:MDa: 32 times a), n:5 Content-Length, s:a checksum of
- *			  32 letters a, k:aws:kms encryption, r:eu-west-1 bucket's region,
- *			  b:5 bytes of the body, h:a its SHA-256, p:a the part's, m:a the
- *			  MD5 that is 32 times a, t:37 the Date in that second, a:SHA256 parts' checksums, w:7 seconds to wait, g:5 range from there,
- *			  c:Code an error document, x:... the rest is a document,
- *			  d:... the rest is the object's bytes
- *		  or lost, refused (never arrived), broke (with e: n: b: as far as
- *		  they came), bodyfail
- *	  BODY 0+5 = b:5 h:a m:a		the body is read
- *	  PAGE a b/ c!					entries: folders with '/', refused with '!'
- *	  CHECKPOINT 5 a session		DONE adopted /path version size
- *	  FAILED class
+ *	  The S3 provider's scripts (play.h). A request is its method, key, query, and
+ *	  what it is bound to ("new": only if nothing is there, "if v1": only if that
+ *	  is, a range, "copy ...": of what). Its own words:
+ *		  e:v1 ETag (e:MDa: 32 times a), s:a a checksum of 32 letters a, k:aws:kms
+ *		  encryption, r:eu-west-1 the bucket's region, m:a the MD5 that is 32
+ *		  times a, t:37 the Date in that second, a:SHA256 parts' checksums,
+ *		  c:Code an error document, d:... the rest is the object's bytes
  */
 #ifndef CLOUDSYNC_S3_PLAY_H
 #define CLOUDSYNC_S3_PLAY_H
 
-#include "cloudsync/hash.h"
-#include "cloudsync/provider.h"
-#include "tap.h"
-
-static const char *const class_names[] = {
-	"none",		   "retry now", "retry later", "needs consent", "gone",
-	"conflict",	   "changed",	"quota",	   "forbidden",		"refused",
-	"unreachable", "reset",		"locked",	   "broken"};
-
-static CsService *service;
-static CsFailure last_failure;
-
-static const char *
-header_of(const CsRequest *request, const char *name)
-{
-	for (int i = 0; request->headers[i].name != NULL; i++)
-	{
-		if (strcmp(request->headers[i].name, name) == 0)
-			return request->headers[i].value;
-	}
-	return NULL;
-}
+#include "play.h"
 
 static char *
 unquoted(const char *etag)
@@ -54,15 +21,11 @@ unquoted(const char *etag)
 }
 
 static const char *
-say_request(const CsRequest *request)
+say_s3_request(const CsRequest *request)
 {
 	const char *value;
 	char *text;
 
-	if (request->kind == CS_REQ_HASH_BODY)
-		return psprintf(
-			"BODY %d%s", (int) request->from,
-			request->length < 0 ? "" : psprintf("+%d", (int) request->length));
 	if (strncmp(request->url, service->url, strlen(service->url)) != 0)
 		return psprintf("%s elsewhere: %s", request->method, request->url);
 	text =
@@ -94,75 +57,6 @@ say_request(const CsRequest *request)
 	return text;
 }
 
-static const char *
-say_page(const CsResult *result)
-{
-	char *text = pstrdup("PAGE");
-
-	for (int i = 0; i < result->n_entries; i++)
-		text = psprintf("%s %s%s%s", text, result->entries[i].path,
-						result->entries[i].kind == CS_ENTRY_FOLDER ? "/" : "",
-						result->entries[i].refused != NULL ? "!" : "");
-	return text;
-}
-
-static const char *
-say(CsStep step, const CsRequest *request, const CsResult *result)
-{
-	const CsEntry *entry = &result->entry;
-
-	switch (step)
-	{
-		case CS_STEP_REQUEST:
-			return say_request(request);
-		case CS_STEP_CHECKPOINT:
-			return psprintf("CHECKPOINT %d %c%s%s", (int) result->size,
-							result->size >= 0 ? result->sha256[7] : '-',
-							result->session != NULL ? " " : "",
-							result->session != NULL ? result->session : "");
-		case CS_STEP_PAGE:
-			return say_page(result);
-		case CS_STEP_DONE:
-			return psprintf(
-				"DONE%s%s%s%s", result->adopted ? " adopted" : "",
-				result->verified ? " verified" : "",
-				entry->path != NULL
-					? psprintf(" %s%s%s%s", entry->path,
-							   entry->kind == CS_ENTRY_FOLDER ? "/" : "",
-							   entry->version != NULL ? " " : "",
-							   entry->version != NULL ? entry->version : "")
-					: "",
-				entry->path != NULL && entry->size >= 0
-					? psprintf(" %d", (int) entry->size)
-					: "");
-		default:
-			return psprintf("FAILED %s",
-							class_names[result->failure.failure_class]);
-	}
-}
-
-static CsHeader answer_headers[16];
-
-static void
-add_header(CsResponse *response, const char *name, const char *value)
-{
-	answer_headers[response->n_headers].name = name;
-	answer_headers[response->n_headers++].value = value;
-	response->headers = answer_headers;
-}
-
-static CsFailure body_failure = {CS_FAIL_CHANGED, 0, "the value changed", ""};
-static CsFailure lost_failure = {CS_FAIL_RETRY_LATER, 0, "no answer came", ""};
-
-static char *
-repeated(char c, int n)
-{
-	char *text = palloc0(n + 1);
-
-	memset(text, c, n);
-	return text;
-}
-
 /* 32 letters in base64 */
 static const char *
 checksum(char c)
@@ -177,9 +71,9 @@ checksum(char c)
 	return text;
 }
 
-/* One word of an answer. False: the rest of the line was taken. */
+
 static bool
-fill_word(CsResponse *response, char *word)
+take_s3_word(CsResponse *response, char *word)
 {
 	const char *value = word + 2;
 	int digit = value[0] >= 'a' ? value[0] - 'a' + 10 : value[0] - '0';
@@ -191,35 +85,18 @@ fill_word(CsResponse *response, char *word)
 				value = repeated(value[2], 32);
 			add_header(response, "etag", psprintf("\"%s\"", value));
 			break;
-		case 'n':
-			add_header(response, "content-length", pstrdup(value));
-			break;
 		case 's':
 			add_header(response, "x-amz-checksum-sha256", checksum(*value));
 			break;
 		case 'k':
 			add_header(response, "x-amz-server-side-encryption",
-					   pstrdup(value));
+					   value);
 			break;
 		case 'r':
-			add_header(response, "x-amz-bucket-region", pstrdup(value));
+			add_header(response, "x-amz-bucket-region", value);
 			break;
 		case 'a':
-			add_header(response, "x-amz-checksum-algorithm", pstrdup(value));
-			break;
-		case 'g':
-			add_header(response, "content-range",
-					   psprintf("bytes %s-99/100", value));
-			break;
-		case 'b':
-			response->size = atoi(value);
-			break;
-		case 'h':
-			memset(response->sha256, *value, CS_SHA256_LENGTH);
-			response->has_sha256 = true;
-			break;
-		case 'p':
-			memset(response->part_sha256, *value, CS_SHA256_LENGTH);
+			add_header(response, "x-amz-checksum-algorithm", value);
 			break;
 		case 'm':
 			memset(response->md5, digit * 17, sizeof(response->md5));
@@ -228,143 +105,25 @@ fill_word(CsResponse *response, char *word)
 			add_header(response, "date",
 					   psprintf("Sun, 06 Nov 1994 08:49:%s GMT", value));
 			break;
-		case 'w':
-			response->retry_after_ms = atoi(value) * 1000;
-			break;
 		case 'c':
 			response->text = psprintf("<?xml version=\"1.0\"?><Error><Code>%s"
 									  "</Code><Message>its words</Message>"
 									  "<Region>eu-west-3</Region></Error>",
 									  value);
 			break;
-		default: /* x, d */
+		case 'd':
 			response->text = pstrdup(value);
+			break;
+		default:
 			return false;
 	}
 	return true;
 }
 
-static void
-fill_response(CsResponse *response, const char *line)
-{
-	char *text = pstrdup(line);
-	char *word = text;
-
-	memset(response, 0, sizeof(*response));
-	response->retry_after_ms = -1;
-	response->sent = true;
-	while (word != NULL && *word != '\0')
-	{
-		char *end = strchr(word, ' ');
-
-		if (word[1] == ':' && (word[0] == 'x' || word[0] == 'd'))
-			end = NULL;
-		if (end != NULL)
-			*end++ = '\0';
-		if (word[1] == ':')
-			(void) fill_word(response, word);
-		else if (strcmp(word, "bodyfail") == 0)
-		{
-			response->error = ECANCELED;
-			response->body_failure = &body_failure;
-		}
-		else if (strcmp(word, "lost") == 0 || strcmp(word, "broke") == 0 ||
-				 strcmp(word, "refused") == 0)
-		{
-			response->error = EIO;
-			response->failure = &lost_failure;
-			response->sent = word[0] != 'r';
-		}
-		else
-			response->status = atoi(word);
-		word = end;
-	}
-	if (response->text != NULL)
-		response->text_len = strlen(response->text);
-}
-
-/* Gives an answer's text to take(), in pieces; what comes of it. */
-static CsStep
-give_text(CsConversation *c, CsResponse *response, CsResult *result,
-		  const char *title, const char *const **lines)
-{
-	const char *text = response->text != NULL ? response->text : "";
-	size_t len = strlen(text);
-
-	for (size_t at = 0; at < len; at += 7)
-	{
-		CsStep step =
-			cs_provider_s3.take(c, text + at, Min(7, len - at), result);
-
-		if (step == CS_STEP_PAGE)
-		{
-			++*lines;
-			tap_is(say(step, NULL, result), **lines,
-				   psprintf("%s: %s", title, **lines));
-			continue;
-		}
-		if (step != CS_STEP_REQUEST)
-			return step;
-	}
-	response->text = NULL;
-	response->text_len = 0;
-	return CS_STEP_REQUEST;
-}
-
-/* Plays lines (ended by NULL) and checks each thing that is said. */
-static void
-play(const char *title, const CsOp *op, const char *const *lines)
-{
-	CsConversation *c = cs_provider_s3.begin(service, op);
-	CsResponse response;
-	const CsResponse *answer = NULL;
-	CsRequest request;
-	CsResult result;
-	CsStep taken = CS_STEP_REQUEST;
-
-	for (; *lines != NULL; lines++)
-	{
-		const char *equals = strstr(*lines, " = ");
-		char *wanted = pstrdup(*lines);
-		CsStep step = taken == CS_STEP_REQUEST
-						  ? cs_provider_s3.next(c, answer, &request, &result)
-						  : taken;
-
-		if (equals != NULL)
-			wanted[equals - *lines] = '\0';
-		if (!tap_is(say(step, &request, &result), wanted,
-					psprintf("%s: %s", title, wanted)))
-		{
-			if (step == CS_STEP_FAILED)
-				printf("#   %s (%s)\n", result.failure.message,
-					   result.failure.detail);
-			return;
-		}
-		if (step == CS_STEP_FAILED)
-		{
-			tap_ok(result.failure.message[0] != '\0', "%s: says why", title);
-			last_failure = result.failure;
-		}
-		if (step == CS_STEP_DONE || step == CS_STEP_FAILED)
-		{
-			tap_ok(lines[1] == NULL, "%s: that is the end", title);
-			return;
-		}
-		answer = NULL;
-		if (step == CS_STEP_REQUEST)
-		{
-			fill_response(&response, equals != NULL ? equals + 3 : "");
-			if (request.into == CS_INTO_TAKE &&
-				response.status == request.body_status)
-				taken = give_text(c, &response, &result, title, &lines);
-			answer = &response;
-		}
-	}
-	tap_ok(false, "%s: did not end", title);
-}
-
-#define PLAY(title, op, ...)                                                   \
-	play(title, op, (const char *const[]){__VA_ARGS__, NULL})
+static Script script = {.provider = &cs_provider_s3,
+						.say_request = say_s3_request,
+						.take_word = take_s3_word,
+						.to_end = "xd"};
 
 /* A bucket at Amazon, or elsewhere, where it is not known what it can do. */
 static void
@@ -375,7 +134,7 @@ open_at(const char *endpoint)
 
 	if (endpoint == NULL)
 		list[1].key = NULL;
-	service = cs_provider_s3.open(list, &failure);
+	service = script.provider->open(list, &failure);
 }
 
 #define AMAZON open_at(NULL)

@@ -1,14 +1,11 @@
 /* sources: src/provider/web.c src/provider/op.c src/base/[a-z]*.c */
 /*
- * Contents by address: the conversation replayed. A script's line is what it
- * must say and what it is answered:
+ * Contents by address: the conversation replayed (play.h).
  *
  *	GET http://h/a known "v1" = 200 e:"v1" b:5
  *		a request, with the version that need not be delivered ("known"), or
- *		"from 5 if "v1"": the rest of it. The answer: a status, then
- *		e: ETag, m: minutes since Last-Modified, l: Location, g: where the
- *		range begins, b: bytes of the body, t: text; or broke: what came before
- *		says how far, or bodyfail
+ *		"from 5 if "v1"": the rest of it. Words of its own: e: ETag, m: minutes
+ *		since Last-Modified, l: Location, t: text
  *	DONE version size		DONE unchanged version		FAILED class
  */
 #include "postgres_fe.h"
@@ -16,32 +13,13 @@
 #include <time.h>
 
 #include "cloudsync/http.h"
-#include "cloudsync/provider.h"
-#include "tap.h"
-
-static const char *const class_names[] = {
-	"none",		   "retry now", "retry later", "needs consent", "gone",
-	"conflict",	   "changed",	"quota",	   "forbidden",		"refused",
-	"unreachable", "reset",		"locked",	   "broken"};
+#include "play.h"
 
 #define A "http://h/a"
 #define NOW INT64CONST(1763800000000000)
 
-static CsFailure last_failure;
-
 static const char *
-header_of(const CsRequest *request, const char *name)
-{
-	for (int i = 0; request->headers[i].name != NULL; i++)
-	{
-		if (strcmp(request->headers[i].name, name) == 0)
-			return request->headers[i].value;
-	}
-	return NULL;
-}
-
-static const char *
-say_request(const CsRequest *request)
+say_web_request(const CsRequest *request)
 {
 	const char *known = header_of(request, "If-None-Match");
 	const char *since = header_of(request, "If-Modified-Since");
@@ -67,25 +45,13 @@ say_request(const CsRequest *request)
 }
 
 static const char *
-say(CsStep step, const CsRequest *request, const CsResult *result)
+say_web_done(const CsOp *op, const CsResult *result)
 {
-	switch (step)
-	{
-		case CS_STEP_REQUEST:
-			return say_request(request);
-		case CS_STEP_DONE:
-			return psprintf("DONE %s%s%s", result->adopted ? "unchanged " : "",
-							result->entry.version ? result->entry.version : "-",
-							result->adopted
-								? ""
-								: psprintf(" %d", (int) result->entry.size));
-		case CS_STEP_FAILED:
-			last_failure = result->failure;
-			return psprintf("FAILED %s",
-							class_names[result->failure.failure_class]);
-		default:
-			return "something else";
-	}
+	return psprintf("DONE %s%s%s", result->adopted ? "unchanged " : "",
+					result->entry.version ? result->entry.version : "-",
+					result->adopted
+						? ""
+						: psprintf(" %d", (int) result->entry.size));
 }
 
 static char *
@@ -98,109 +64,50 @@ minutes_ago(int minutes)
 	return text;
 }
 
-static CsHeader answer_headers[8];
-static CsFailure reset = {CS_FAIL_RETRY_LATER, 0, "the connection broke", ""};
-static CsFailure ours = {CS_FAIL_REFUSED, 0, "it is too large", ""};
-
-static void
-add_header(CsResponse *response, const char *name, const char *value)
-{
-	answer_headers[response->n_headers].name = name;
-	answer_headers[response->n_headers++].value = value;
-	response->headers = answer_headers;
-}
-
-static void
-fill_word(CsResponse *response, const char *word)
+static bool
+take_web_word(CsResponse *response, char *word)
 {
 	const char *value = word + 2;
 
-	if (strcmp(word, "broke") == 0)
-	{
-		response->error = EIO;
-		response->failure = &reset;
-	}
-	else if (strcmp(word, "bodyfail") == 0)
-	{
-		response->error = ECANCELED;
-		response->body_failure = &ours;
-	}
-	else if (word[1] != ':')
-		response->status = atoi(word);
-	else if (word[0] == 'e')
-		add_header(response, "etag", value);
-	else if (word[0] == 'm')
-		add_header(response, "last-modified", minutes_ago(atoi(value)));
-	else if (word[0] == 'l')
-		add_header(response, "location", value);
-	else if (word[0] == 'g')
-		add_header(response, "content-range",
-				   psprintf("bytes %s-99/100", value));
-	else if (word[0] == 'b')
-		response->size = atoi(value);
-	else if (word[0] == 't')
-	{
-		response->text = value;
-		response->text_len = strlen(value);
-	}
-}
-
-static void
-fill_response(CsResponse *response, const char *line)
-{
-	char *words = pstrdup(line);
-
-	memset(response, 0, sizeof(*response));
-	response->retry_after_ms = -1;
 	response->clock = NOW;
-	for (char *word = strtok(words, " "); word != NULL;
-		 word = strtok(NULL, " "))
-		fill_word(response, word);
-}
-
-static void
-play_op(const char *title, const CsOp *op, const char *const *lines)
-{
-	CsConversation *c = cs_provider_web.begin(NULL, op);
-	CsResponse response;
-	const CsResponse *answer = NULL;
-
-	for (; *lines != NULL; lines++)
+	switch (word[0])
 	{
-		const char *equals = strstr(*lines, " = ");
-		char *wanted = pstrdup(*lines);
-		CsRequest request;
-		CsResult result = {0};
-		CsStep step = cs_provider_web.next(c, answer, &request, &result);
-
-		if (equals != NULL)
-			wanted[equals - *lines] = '\0';
-		if (!tap_is(say(step, &request, &result), wanted,
-					psprintf("%s: %s", title, wanted)))
-			return;
-		if (step != CS_STEP_REQUEST)
-		{
-			tap_ok(lines[1] == NULL, "%s: that is the end", title);
-			return;
-		}
-		fill_response(&response, equals != NULL ? equals + 3 : "");
-		answer = &response;
+		case 'e':
+			add_header(response, "etag", value);
+			break;
+		case 'm':
+			add_header(response, "last-modified", minutes_ago(atoi(value)));
+			break;
+		case 'l':
+			add_header(response, "location", value);
+			break;
+		case 't':
+			response->text = pstrdup(value);
+			break;
+		default:
+			return false;
 	}
-	tap_ok(false, "%s: did not end", title);
+	return true;
 }
 
+static Script script = {.provider = &cs_provider_web,
+						.say_request = say_web_request,
+						.say_done = say_web_done,
+						.take_word = take_web_word};
+
 static void
-play(const char *title, const char *address, const char *known,
+play_get(const char *title, const char *address, const char *known,
 	 const char *const *lines)
 {
 	CsOp op = {
 		.kind = CS_OP_GET, .path = address, .known_version = known, .size = -1};
 
-	play_op(title, &op, lines);
+	play(title, &op, lines);
 }
 
+#undef PLAY
 #define PLAY(title, address, known, ...)                                       \
-	play(title, address, known, (const char *const[]){__VA_ARGS__, NULL})
+	play_get(title, address, known, (const char *const[]){__VA_ARGS__, NULL})
 
 static void
 test_versions(void)
@@ -299,13 +206,14 @@ test_failures(void)
 	PLAY("a server's words", A, NULL, "GET " A " = 403 t:closed",
 		 "FAILED forbidden");
 	tap_is(last_failure.detail, "closed", "are told");
-	play_op("another operation", &op,
+	play("another operation", &op,
 			(const char *const[]){"FAILED broken", NULL});
 }
 
 int
 main(void)
 {
+	body_failure.failure_class = CS_FAIL_REFUSED;
 	test_versions();
 	test_redirects();
 	test_breaks();

@@ -196,7 +196,7 @@ test_put_temp(void)
 	FRESH("no MOVE here", &op, "PUT " T " = 201 5 a", "CHECKPOINT 5 a",
 		  "MOVE " T " -> /d/f.txt = 405", "PUT /d/f.txt new = 201 5 a",
 		  "DELETE " T " = 204", "DONE /d/f.txt");
-	PLAY("and it is known", &op, "BODY = ok 5 a", "CHECKPOINT 5 a",
+	PLAY("and it is known", &op, "BODY 0 = ok 5 a", "CHECKPOINT 5 a",
 		 "PUT /d/f.txt new = 201 5 a", "DONE /d/f.txt");
 	op.fresh_folder = false;
 	op.known_version = "\"v1\"";
@@ -211,7 +211,7 @@ test_put_temp(void)
 		  "MOVE " T " -> /d/f.txt = 201", "DONE /d/f.txt");
 	FRESH("not ours", &op, "LOOK /d/f.txt = file w 9", "FAILED conflict");
 	FRESH("the same bytes are there", &op, "LOOK /d/f.txt = file w 5 a",
-		  "BODY = ok 5 a", "DONE adopted verified /d/f.txt \"w\"");
+		  "BODY 0 = ok 5 a", "DONE adopted verified /d/f.txt \"w\"");
 	op.known_version = NULL;
 	intend(&op, 'i', 9);
 	FRESH("ours by its bytes", &op, "LOOK /d/f.txt = file w 9",
@@ -276,10 +276,18 @@ test_nextcloud(void)
 		  "PUT /d/f.txt new = 201 5 a date:Sun,_06_Nov_1994_08:49:37_GMT",
 		  "DONE /d/f.txt");
 	tap_ok(last_result.entry.modified == INT64CONST(784111777000000), "is told");
-	op = large();
+	endpoint = BASE;
+}
+
+static void
+test_nextcloud_chunks(void)
+{
+	CsOp op = large();
+
+	endpoint = NEXT;
 	op.size = 2000000;
 	FRESH("of some size: straight too", &op, "LOOK /d/f.txt = 404",
-		  "BODY = ok 2000000 a", "CHECKPOINT 2000000 a",
+		  "BODY 0 = ok 2000000 a", "CHECKPOINT 2000000 a",
 		  "PUT /d/f.txt new = 201 2000000 a", "DONE /d/f.txt");
 	op.size = 25000000;
 	FRESH("in chunks", &op, "LOOK /d/f.txt = 404", "MKCOL " UP " = 201",
@@ -309,7 +317,7 @@ test_nextcloud(void)
 		"<d:prop><d:getcontentlength>10485760</d:getcontentlength></d:prop>"
 		"<d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>"
 		"</d:multistatus>",
-		"BODY 10485760 = ok 10485760 a",
+		"BODY 0+10485760 = ok 10485760 a",
 		"PUT " UP "/00002 at 10485760 = 201 10485760 a",
 		"PUT " UP "/00003 at 20971520 = 201 4028480 a", "CHECKPOINT 25000000 a",
 		"MOVE " UP "/.file -> /d/f.txt = 201", "DONE /d/f.txt");
@@ -379,6 +387,7 @@ main(void)
 	test_put_temp();
 	test_put_huge();
 	test_nextcloud();
+	test_nextcloud_chunks();
 	test_statuses();
 	return tap_done();
 }

@@ -220,6 +220,7 @@ test_pages(void)
 	CsRequest request;
 	CsResult result;
 	CsResponse answer;
+	CsConversation *c;
 	int seen = 0;
 	int pages = 0;
 
@@ -228,7 +229,7 @@ test_pages(void)
 	tap_ok(cs_provider_webdav.next(c, NULL, &request, &result) ==
 			   CS_STEP_REQUEST,
 		   "asks");
-	fill_answer(&answer, &request, "page");
+	fill_response(&answer, &request, "page");
 	answer_text.len -= (int) strlen("</d:multistatus>");
 	for (int i = 0; i < 1700; i++)
 	{

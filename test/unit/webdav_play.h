@@ -1,7 +1,6 @@
 /*
  * webdav_play.h
- *	  Replays the WebDAV provider's conversations. A script's line is what the
- *	  conversation must say, and what it is answered:
+ *	  The WebDAV provider's scripts (play.h), in words of their own:
  *
  *	  LOOK /f = 404					PROPFIND of depth 0; a status
  *	  LOOK /f = file v1 5 [a]		ETag "v1", 5 bytes, [SHA-256 of five a]
@@ -23,25 +22,14 @@
 #ifndef CLOUDSYNC_WEBDAV_PLAY_H
 #define CLOUDSYNC_WEBDAV_PLAY_H
 
-#include "cloudsync/hash.h"
 #include "cloudsync/http.h"
-#include "cloudsync/provider.h"
 #include "lib/stringinfo.h"
-#include "tap.h"
-
-static const char *const class_names[] = {
-	"none",		   "retry now", "retry later", "needs consent", "gone",
-	"conflict",	   "changed",	"quota",	   "forbidden",		"refused",
-	"unreachable", "reset",		"locked",	   "broken"};
+#include "play.h"
 
 #define BASE "https://cloud.example.com/dav"
 #define NEXT "https://cloud.example.com/nc/remote.php/dav/files/anna"
 
-static CsService *service; /* made anew for each script */
 static const char *endpoint = BASE;
-static CsFailure last_failure;
-static CsResult last_result;
-static CsRequest last_request;
 
 /* SHA-256 of n times a letter. */
 static void
@@ -68,17 +56,6 @@ letter_of(const uint8 *sha256, int64 n)
 	return '?';
 }
 
-static const char *
-header(const CsRequest *request, const char *name)
-{
-	for (int i = 0; request->headers[i].name != NULL; i++)
-	{
-		if (strcmp(request->headers[i].name, name) == 0)
-			return request->headers[i].value;
-	}
-	return NULL;
-}
-
 /* The path of a URL below the endpoint; "up:..." below the uploads. */
 static const char *
 path_of(const char *url)
@@ -97,86 +74,78 @@ path_of(const char *url)
 }
 
 static const char *
-say_request(const CsRequest *request)
+say_webdav_request(const CsRequest *request)
 {
 	const char *path;
 	const char *value;
 	StringInfoData buf;
 
-	if (request->kind == CS_REQ_HASH_BODY)
-		return request->length < 0
-				   ? "BODY"
-				   : psprintf("BODY %lld", (long long) request->length);
 	path = path_of(request->url);
 	initStringInfo(&buf);
 	if (strcmp(request->method, "PROPFIND") == 0)
 		appendStringInfo(
 			&buf, "%s %s",
-			strcmp(header(request, "Depth"), "1") == 0 ? "LIST" : "LOOK", path);
+			strcmp(header_of(request, "Depth"), "1") == 0 ? "LIST" : "LOOK", path);
 	else if (request->into == CS_INTO_TAKE)
 		appendStringInfo(&buf, "READ %s", path);
 	else
 		appendStringInfo(&buf, "%s %s", request->method, path);
-	if ((value = header(request, "If-None-Match")) != NULL)
+	if ((value = header_of(request, "If-None-Match")) != NULL)
 		appendStringInfo(&buf, " new%s", value + 1);
-	if ((value = header(request, "If-Match")) != NULL)
+	if ((value = header_of(request, "If-Match")) != NULL)
 		appendStringInfo(&buf, " if %s", value);
-	if ((value = header(request, "Range")) != NULL)
+	if ((value = header_of(request, "Range")) != NULL)
 		appendStringInfo(&buf, " from %d", atoi(value + strlen("bytes=")));
 	if (strcmp(request->method, "MOVE") == 0)
 		appendStringInfo(&buf, " %s %s%s",
-						 strcmp(header(request, "Overwrite"), "T") == 0 ? "=>"
+						 strcmp(header_of(request, "Overwrite"), "T") == 0 ? "=>"
 																		: "->",
-						 path_of(header(request, "Destination")),
-						 header(request, "If") != NULL ? " cond" : "");
+						 path_of(header_of(request, "Destination")),
+						 header_of(request, "If") != NULL ? " cond" : "");
 	if (request->send == CS_SEND_BODY && request->from > 0)
 		appendStringInfo(&buf, " at %lld", (long long) request->from);
 	return buf.data;
 }
 
 static const char *
-say(CsStep step, const CsRequest *request, const CsResult *result)
+say_webdav_checkpoint(const CsResult *result)
 {
-	char *text;
+	if (result->size < 0)
+		return psprintf("CHECKPOINT %s", result->session);
+	return psprintf("CHECKPOINT %d %c", (int) result->size,
+					letter_of(result->sha256, result->size));
+}
 
-	switch (step)
-	{
-		case CS_STEP_REQUEST:
-			return say_request(request);
-		case CS_STEP_CHECKPOINT:
-			if (result->size < 0)
-				return psprintf("CHECKPOINT %s", result->session);
-			return psprintf("CHECKPOINT %d %c", (int) result->size,
-							letter_of(result->sha256, result->size));
-		case CS_STEP_PAGE:
-			text = pstrdup("PAGE");
-			for (int i = 0; i < result->n_entries; i++)
-				text = psprintf("%s %s%s%s", text, result->entries[i].name,
-								result->entries[i].kind == CS_ENTRY_FOLDER ? "/"
-																		   : "",
-								result->entries[i].refused != NULL ? "!" : "");
-			return text;
-		case CS_STEP_DONE:
-			return psprintf("DONE%s%s%s%s%s", result->adopted ? " adopted" : "",
-							result->verified ? " verified" : "",
-							result->incomplete ? " incomplete" : "",
-							result->entry.path != NULL
-								? psprintf(" %s", result->entry.path)
-								: "",
-							result->entry.version != NULL
-								? psprintf(" %s", result->entry.version)
-								: "");
-		default:
-			return psprintf("FAILED %s",
-							class_names[result->failure.failure_class]);
-	}
+/* Pages by names, which stand in their folder. */
+static const char *
+say_webdav_page(const CsResult *result)
+{
+	char *text = pstrdup("PAGE");
+
+	for (int i = 0; i < result->n_entries; i++)
+		text = psprintf("%s %s%s%s", text, result->entries[i].name,
+						result->entries[i].kind == CS_ENTRY_FOLDER ? "/" : "",
+						result->entries[i].refused != NULL ? "!" : "");
+	return text;
+}
+
+static const char *
+say_webdav_done(const CsOp *op, const CsResult *result)
+{
+	return psprintf("DONE%s%s%s%s%s", result->adopted ? " adopted" : "",
+					result->verified ? " verified" : "",
+					result->incomplete ? " incomplete" : "",
+					result->entry.path != NULL
+						? psprintf(" %s", result->entry.path)
+						: "",
+					result->entry.version != NULL
+						? psprintf(" %s", result->entry.version)
+						: "");
 }
 
 /* --- answers --------------------------------------------------------------------- */
 
-static CsHeader headers[20];
 static CsFailure carrier_failure;
-static CsFailure body_failure = {CS_FAIL_CHANGED, 0, "the value changed", ""};
 static StringInfoData answer_text;
 
 static char *
@@ -280,11 +249,9 @@ status_words(CsResponse *answer, char **words, int n)
 		if (colon != NULL)
 		{
 			*colon = '\0';
-			headers[answer->n_headers].name = words[i];
-			headers[answer->n_headers].value = colon + 1;
 			for (char *p = colon + 1; *p != '\0'; p++)
 				*p = *p == '_' ? ' ' : *p;
-			answer->n_headers++;
+			add_header(answer, words[i], colon + 1);
 		}
 		else if (words[i][0] >= '0' && words[i][0] <= '9')
 			answer->size = atoll(words[i]);
@@ -314,11 +281,6 @@ fill_answer(CsResponse *answer, const CsRequest *request, const char *line)
 	char *words[100];
 	int n = 0;
 
-	memset(answer, 0, sizeof(*answer));
-	memset(headers, 0, sizeof(headers));
-	answer->headers = headers;
-	answer->retry_after_ms = -1;
-	answer->sent = true;
 	resetStringInfo(&answer_text);
 	for (char *word = strtok(pstrdup(line), " "); word != NULL && n < 100;
 		 word = strtok(NULL, " "))
@@ -355,42 +317,22 @@ fill_answer(CsResponse *answer, const CsRequest *request, const char *line)
 		answer->error = ECANCELED;
 		answer->body_failure = &body_failure;
 	}
-	else if (strcmp(words[0], "ok") == 0)
-		status_words(answer, words, n);
 	else
 		status_words(answer, words, n);
+	if (request->kind == CS_REQ_HTTP && request->into == CS_INTO_TAKE &&
+		answer->status == 200) /* "200 5 a" */
+		for (int64 i = 0; i < answer->size; i++)
+			appendStringInfoChar(&answer_text, words[n - 1][0]);
 	answer->text = answer_text.data;
 	answer->text_len = answer_text.len;
 }
 
-/* --- the play ---------------------------------------------------------------------- */
-
-static CsConversation *c;
-
-/* What CS_INTO_TAKE brings, in pieces of 7 bytes. PAGE and FAILED end it. */
-static CsStep
-give(const CsRequest *request, CsResponse *answer, const char *line,
-	 CsResult *result)
-{
-	CsStep step = CS_STEP_REQUEST;
-
-	if (request->into != CS_INTO_TAKE || answer->status != request->body_status)
-		return step;
-	if (answer->status == 200) /* "200 5 a" */
-	{
-		char letter = line[strlen(line) - 1];
-
-		for (int64 i = 0; i < answer->size; i++)
-			cs_provider_webdav.take(c, &letter, 1, result);
-		return step;
-	}
-	for (int i = 0; i < answer_text.len && step == CS_STEP_REQUEST; i += 7)
-		step = cs_provider_webdav.take(c, answer_text.data + i,
-									   Min(7, answer_text.len - i), result);
-	answer->text = "";
-	answer->text_len = 0;
-	return step;
-}
+static Script script = {.provider = &cs_provider_webdav,
+						.say_request = say_webdav_request,
+						.say_checkpoint = say_webdav_checkpoint,
+						.say_page = say_webdav_page,
+						.say_done = say_webdav_done,
+						.answer = fill_answer};
 
 static void
 open_service(void)
@@ -398,63 +340,10 @@ open_service(void)
 	CsOption options[] = {{"endpoint", endpoint}, {NULL}};
 	CsFailure failure;
 
-	service = cs_provider_webdav.open(options, &failure);
+	service = script.provider->open(options, &failure);
 }
 
-/* Plays lines, ended by NULL, against the service as it is. */
-static void
-play(const char *name, const CsOp *op, const char *const *lines)
-{
-	CsResponse answer;
-	const CsResponse *given = NULL;
-	CsStep step;
-	int i = 0;
-
-	c = cs_provider_webdav.begin(service, op);
-	for (;; i++)
-	{
-		const char *wanted = lines[i];
-		const char *equals = wanted != NULL ? strstr(wanted, " = ") : NULL;
-		const char *said;
-
-		step = cs_provider_webdav.next(c, given, &last_request, &last_result);
-		last_failure = last_result.failure;
-		said = say(step, &last_request, &last_result);
-		given = NULL;
-		if (wanted == NULL)
-		{
-			tap_is(said, "(nothing)", name);
-			return;
-		}
-		if (strcmp(said, equals != NULL ? pnstrdup(wanted, equals - wanted)
-										: wanted) != 0)
-		{
-			tap_is(said, wanted, psprintf("%s, line %d", name, i + 1));
-			if (step == CS_STEP_FAILED)
-				printf("# %s: %s\n", last_failure.message, last_failure.detail);
-			return;
-		}
-		if (step == CS_STEP_REQUEST)
-		{
-			fill_answer(&answer, &last_request, equals + 3);
-			step = give(&last_request, &answer, equals + 3, &last_result);
-			if (step == CS_STEP_FAILED)
-			{
-				last_failure = last_result.failure;
-				tap_is(say(step, NULL, &last_result), lines[i + 1], name);
-				return;
-			}
-			given = &answer;
-		}
-		if (step == CS_STEP_DONE || step == CS_STEP_FAILED)
-			break;
-	}
-	tap_is(lines[i + 1], NULL, name);
-}
-
-#define PLAY(name, op, ...)                                                    \
-	play(name, op, (const char *const[]){__VA_ARGS__, NULL})
-/* The same against a server of which nothing is known yet. */
+/* A script against a server of which nothing is known yet. */
 #define FRESH(name, op, ...) (open_service(), PLAY(name, op, __VA_ARGS__))
 
 #define TEMP ".cloudsync-0123456789abcdef.part"
