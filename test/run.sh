@@ -76,7 +76,7 @@ for name in "${units[@]}"; do cp "$build/build/unit/$name" "$work/unit/"; done
 git -c safe.directory='*' ls-files 2>/dev/null | sed 's,/.*,,' | sort -u >"$work/tree/top-level" || true
 cp -r META.json CHANGELOG.md README.md cloudsync.control Makefile sql src include docs "$work/tree/"
 mkdir "$work/tree/test"
-cp -r test/common.sh test/cppcheck.h test/demo "$work/tree/test/"
+cp -r test/common.sh test/cppcheck.h test/demo test/unit test/fuzz test/bench "$work/tree/test/"
 
 stage_settings "$stage" >"$work/temp.conf"
 [ ${#as_user[@]} -eq 0 ] || chown -R postgres "$work"

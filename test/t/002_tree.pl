@@ -38,11 +38,10 @@ my %above = (
 	transfer => 'db|change|content|notify|engine|push|collect|worker|tenant',
 	store => 'provider|transfer|engine|push|collect|worker',
 	engine => 'worker');
-my (@up, @long, @rude, @asks, %points);
+my (@up, @rude, @asks, %points);
 foreach my $file (grep({ /\.[ch]$/ } files_below("$tree/src")), map { "../include/$_" } files_below("$tree/include"))
 {
 	my $text = read_file("$tree/src/$file");
-	push @long, $file if ($text =~ tr/\n//) > 600;
 	push @asks, $file if $text =~ /\bPG_(?:VERSION_NUM|MAJORVERSION)/ && $file !~ m{/compat\.h$};
 	$points{$1} = 1 while $text =~ /CS_CRASH_POINT\("([^"]+)"\)/g;
 	(my $code = $text) =~ s{/\*.*?\*/}{}gs;
@@ -62,8 +61,28 @@ foreach my $file (grep({ /\.[ch]$/ } files_below("$tree/src")), map { "../includ
 	push @up, "$file: $1" while $text =~ m{^#include "((?:executor/spi|access/xact|catalog/[^"]*)\.h)"}mg;
 }
 is(join("\n", @up), '', 'no folder includes what stands above it');
-is(join("\n", @long), '', 'no file is longer than 600 lines');
 is(join("\n", @asks), '', 'compat.h alone asks for the version of PostgreSQL');
+
+# The code of the tests has the same limits as the product's.
+my @long;
+foreach my $file (grep { /\.[ch]$/ } map { my $folder = $_; map { "$folder/$_" } files_below("$tree/$folder") }
+	qw(src include test/unit test/fuzz test/bench))
+{
+	my ($begins, $before, $n) = (0, '', 0);
+	foreach my $line (split /\n/, read_file("$tree/$file"))
+	{
+		$n++;
+		$begins = $n if $line eq '{' && $before =~ /\)$/;
+		if ($line eq '}' && $begins)
+		{
+			push @long, "$file:$begins: a function of " . ($n - $begins + 1) . ' lines' if $n - $begins >= 80;
+			$begins = 0;
+		}
+		$before = $line;
+	}
+	push @long, "$file: $n lines" if $n > 600;
+}
+is(join("\n", @long), '', 'no file is longer than 600 lines, no function than 80');
 
 is(join("\n", @rude), '',
 	'errors have an SQLSTATE and the style of PostgreSQL: message lower-case without full stop, hint and detail as sentences');
