@@ -174,7 +174,7 @@ kin_talks(const CsConnection *connection)
 	return kin != NULL && kin->keeper->locked;
 }
 
-/* The lock is had, or tried for again soon. */
+/* See token.h. */
 bool
 cs_keeper_lock(CsConnection *connection, TimestampTz now)
 {
@@ -186,6 +186,7 @@ cs_keeper_lock(CsConnection *connection, TimestampTz now)
 	return keeper->locked;
 }
 
+/* See token.h. */
 bool
 cs_keeper_talk(CsConnection *connection, CsTokenStep step, const CsGrant *grant,
 		   CsFailure *failure)
@@ -200,6 +201,26 @@ cs_keeper_talk(CsConnection *connection, CsTokenStep step, const CsGrant *grant,
 									 keeper->server, &op, NULL, &keeper->job);
 	keeper->step = step;
 	return true;
+}
+
+/* See token.h. */
+void
+cs_keeper_ask(CsConnection *connection, CsKeeperAsk ask, CsKeeperFailed failed, TimestampTz now)
+{
+	CsTokenKeeper *keeper = connection->keeper;
+	CsFailure failure = {0};
+	MemoryContext old;
+	bool ok;
+
+	keeper->context = AllocSetContextCreate(connection->context, "cloudsync token",
+											ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(keeper->context);
+	ok = ask(connection, now, &failure);
+	MemoryContextSwitchTo(old);
+	if (!ok)
+		failed(connection, &failure, now);
+	else if (keeper->talk == NULL)
+		cs_keeper_end(connection);
 }
 
 /* Is it the one that the endpoint had, and that may have been refused? */
@@ -239,27 +260,6 @@ ask_token(CsConnection *connection, TimestampTz now, CsFailure *failure)
 	keeper->certificate_end = certificate != NULL ? cs_certificate_end(certificate) : 0;
 	return cs_token_grant(connection, &keeper->secrets, now, &grant, failure) &&
 		   cs_keeper_talk(connection, CS_TALK_TOKEN, &grant, failure);
-}
-
-static void
-begin_token(CsConnection *connection, TimestampTz now)
-{
-	CsTokenKeeper *keeper = connection->keeper;
-	CsFailure failure = {0};
-	MemoryContext old;
-	bool ok;
-
-	if (!cs_keeper_lock(connection, now))
-		return;
-	keeper->context = AllocSetContextCreate(connection->context, "cloudsync token",
-											ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(keeper->context);
-	ok = ask_token(connection, now, &failure);
-	MemoryContextSwitchTo(old);
-	if (!ok)
-		no_token(connection, &failure, now);
-	else if (keeper->talk == NULL)
-		cs_keeper_end(connection);
 }
 
 /* ---- what came of it ---- */
@@ -501,8 +501,8 @@ turn(CsConnection *connection, TimestampTz now)
 			(!connection->account_checked || connection->token_due_at <= now) &&
 			cs_connection_endpoint(connection, false, &failure) == NULL)
 			no_token(connection, &failure, now);
-		if (token_wanted(connection, now))
-			begin_token(connection, now);
+		if (token_wanted(connection, now) && cs_keeper_lock(connection, now))
+			cs_keeper_ask(connection, ask_token, no_token, now);
 		if (about_wanted(connection))
 			begin_about(connection);
 	}

@@ -138,9 +138,20 @@ struct CsTokenKeeper
 	TimestampTz wake_at;
 };
 
-/* token.c: a conversation with the token server begins (false with *failure)
- * and ends; the keeper waits longer each time; the token lock is had, or tried
- * for again soon. */
+/*
+ * token.c. _lock: the token lock is had, or tried for again soon. _ask: in a
+ * memory context that lasts until _end, `ask` either begins to talk, or finds
+ * that nothing is to be asked, or is false with *failure, which goes to `failed`;
+ * that one calls _end. _talk: a conversation with the token server begins; false
+ * with *failure. _wait: the next attempt comes after longer each time. Outside of
+ * transactions, all of them; `ask` opens its own.
+ */
+typedef bool (*CsKeeperAsk) (CsConnection *connection, TimestampTz now,
+							 CsFailure *failure);
+typedef void (*CsKeeperFailed) (CsConnection *connection,
+								const CsFailure *failure, TimestampTz now);
+extern void cs_keeper_ask(CsConnection *connection, CsKeeperAsk ask,
+						  CsKeeperFailed failed, TimestampTz now);
 extern bool cs_keeper_talk(CsConnection *connection, CsTokenStep step,
 						   const CsGrant *grant, CsFailure *failure);
 extern void cs_keeper_end(CsConnection *connection);

@@ -8,7 +8,6 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 
 #include "cloudsync/db.h"
 #include "token.h"
@@ -94,22 +93,8 @@ ask_revoke(CsConnection *connection, TimestampTz now, CsFailure *failure)
 void
 cs_keeper_revoke(CsConnection *connection, TimestampTz now)
 {
-	CsTokenKeeper *keeper = connection->keeper;
-	CsFailure failure = {0};
-	MemoryContext old;
-	bool ok;
-
-	if (!cs_keeper_lock(connection, now))
-		return;
-	keeper->context = AllocSetContextCreate(connection->context, "cloudsync token",
-											ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(keeper->context);
-	ok = ask_revoke(connection, now, &failure);
-	MemoryContextSwitchTo(old);
-	if (!ok)
-		cs_keeper_revoke_failed(connection, &failure, now);
-	else if (keeper->talk == NULL)
-		cs_keeper_end(connection);
+	if (cs_keeper_lock(connection, now))
+		cs_keeper_ask(connection, ask_revoke, cs_keeper_revoke_failed, now);
 }
 
 /* ---- device codes ---- */
@@ -167,20 +152,7 @@ cs_keeper_device_failed(CsConnection *connection, const CsFailure *failure, Time
 void
 cs_keeper_device(CsConnection *connection, TimestampTz now)
 {
-	CsTokenKeeper *keeper = connection->keeper;
-	CsFailure failure = {0};
-	MemoryContext old;
-	bool ok;
-
-	keeper->context = AllocSetContextCreate(connection->context, "cloudsync token",
-											ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(keeper->context);
-	ok = ask_device(connection, now, &failure);
-	MemoryContextSwitchTo(old);
-	if (!ok)
-		cs_keeper_device_failed(connection, &failure, now);
-	else if (keeper->talk == NULL)
-		cs_keeper_end(connection);
+	cs_keeper_ask(connection, ask_device, cs_keeper_device_failed, now);
 }
 
 void
