@@ -13,7 +13,7 @@ ALL_HEADERS = $(HEADERS_cloudsync) $(sort $(wildcard src/*/*.h))
 
 # The install script, one part a subject, in the order in which they build on
 # each other.
-SQL_PARTS = roles vault connection oauth source track push inbox ocr recipient channel item history metrics status worker views search find report columns grants
+SQL_PARTS = roles vault connection oauth source track_columns track push push_now inbox ocr recipient channel item history metrics status worker views search find report columns grants
 DATA_built = cloudsync--$(EXTVERSION).sql
 
 PG_CPPFLAGS = -Iinclude -DCLOUDSYNC_VERSION='"$(EXTVERSION)"'

@@ -259,13 +259,13 @@ $$;
  * need not be of a tracked table. Whoever comes second is told, unless both mean
  * the same.
  */
-CREATE FUNCTION @extschema@.cloudsync_file_document(document_id bigint, dossier text DEFAULT NULL) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION cloudsync.file_document(document_id bigint, dossier text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    doc constant cloudsync.document := cloudsync.lock_document(cloudsync_file_document.document_id);
-    wanted constant text := coalesce(cloudsync_file_document.dossier, doc.dossier);
+    doc constant cloudsync.document := cloudsync.lock_document(file_document.document_id);
+    wanted constant text := coalesce(file_document.dossier, doc.dossier);
 BEGIN
-    IF btrim(cloudsync_file_document.dossier) = '' THEN
+    IF btrim(file_document.dossier) = '' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a dossier''s key must not be empty',
             HINT = 'Leave it out to enter the document without a dossier.';
     END IF;
@@ -277,13 +277,18 @@ BEGIN
     PERFORM cloudsync.decide_document(doc, 'file document', 'filed', wanted, NULL);
 END;
 $$;
+CREATE FUNCTION @extschema@.cloudsync_file_document(document_id bigint, dossier text DEFAULT NULL) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT cloudsync.file_document($1, $2);
+END;
 COMMENT ON FUNCTION @extschema@.cloudsync_file_document(bigint, text) IS
     'Enters a document, for the dossier of that key if one is named: it leaves the inbox. For '
     'cloudsync_operator.';
 CREATE FUNCTION @extschema@.cloudsync_file_document(document_id bigint, dossier bigint) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT @extschema@.cloudsync_file_document(cloudsync_file_document.document_id, cloudsync_file_document.dossier::text);
+    SELECT cloudsync.file_document($1, $2::text);
 END;
 COMMENT ON FUNCTION @extschema@.cloudsync_file_document(bigint, bigint) IS
     'Enters a document, for the dossier of that key if one is named: it leaves the inbox. For '
@@ -291,7 +296,7 @@ COMMENT ON FUNCTION @extschema@.cloudsync_file_document(bigint, bigint) IS
 CREATE FUNCTION @extschema@.cloudsync_file_document(document_id bigint, dossier uuid) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT @extschema@.cloudsync_file_document(cloudsync_file_document.document_id, cloudsync_file_document.dossier::text);
+    SELECT cloudsync.file_document($1, $2::text);
 END;
 COMMENT ON FUNCTION @extschema@.cloudsync_file_document(bigint, uuid) IS
     'Enters a document, for the dossier of that key if one is named: it leaves the inbox. For '
