@@ -15,6 +15,11 @@ CREATE FUNCTION cloudsync.check_options(provider text, options jsonb, credential
 CREATE FUNCTION cloudsync.account_of(provider text, tenant text, options jsonb) RETURNS text
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'cloudsync_account_of';
 
+-- Is the folder of options at the provider "local" there now? 0: no, or of another
+-- provider; 1: yes; 2: and on a file system of its own (CsFolderSeen).
+CREATE FUNCTION cloudsync.folder_seen(provider text, tenant text, options jsonb) RETURNS smallint
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'cloudsync_folder_seen';
+
 -- One authorised store at a provider. Dedup and pushed records hang on it and
 -- outlive the connection (C2).
 CREATE TABLE cloudsync.account (
@@ -58,6 +63,8 @@ CREATE TABLE cloudsync.connection (
     renewal jsonb,
     renewal_at timestamptz,
     renewal_refused text,
+    -- of local: the folder was there, so that it is missed when it is away
+    folder_seen smallint NOT NULL DEFAULT 0,
     bytes_per_second bigint,
     requests_per_second real,
     max_bytes_per_day bigint,
@@ -199,10 +206,11 @@ BEGIN
                 RETURNING a.account_id INTO account_no;
         END IF;
         INSERT INTO cloudsync.connection AS c (tenant, name, provider, account_id, options, state, created_by,
-                                               account_checked, token_due_at)
+                                               account_checked, token_due_at, folder_seen)
             VALUES (own, cloudsync_connect.name, cloudsync_connect.provider, account_no, cloudsync_connect.options,
                     CASE WHEN by_token AND NOT given THEN 'pending' ELSE 'active' END, cloudsync.acting_user(),
-                    NOT by_token, CASE WHEN by_token AND given THEN clock_timestamp() END)
+                    NOT by_token, CASE WHEN by_token AND given THEN clock_timestamp() END,
+                    cloudsync.folder_seen(cloudsync_connect.provider, own, cloudsync_connect.options))
             ON CONFLICT DO NOTHING
             RETURNING c.* INTO new;
         EXIT WHEN new.connection_id IS NOT NULL;
@@ -327,7 +335,11 @@ DECLARE
     old cloudsync.connection := cloudsync.find_connection(set_connection_state.connection, true);
     new cloudsync.connection;
 BEGIN
-    UPDATE cloudsync.connection c SET state = to_state, reason = NULL, failures = 0, retry_at = NULL
+    -- whoever enables it takes the folder as it is now; one that is away is still missed
+    UPDATE cloudsync.connection c SET state = to_state, reason = NULL, failures = 0, retry_at = NULL,
+            folder_seen = CASE WHEN to_state = 'active'
+                THEN coalesce(nullif(cloudsync.folder_seen(c.provider, c.tenant, c.options), 0), c.folder_seen)
+                ELSE c.folder_seen END
         WHERE c.connection_id = old.connection_id
           AND (c.state = from_state OR (from_state IS NULL AND c.state <> to_state))
         RETURNING c.* INTO new;

@@ -26,6 +26,7 @@ typedef struct CsConnection
 	char *name;
 	const CsProvider *provider;
 	char *local_path;		/* option path of local, or NULL */
+	CsFolderSeen folder_seen; /* of local */
 	CsOption *options;		/* ended by a NULL key */
 	CsService *service;		/* over HTTP, once the endpoint was opened */
 	int revision;			/* of options and credentials */
@@ -106,8 +107,10 @@ extern CsConnection *cs_connection_open(int64 connection_id, CsLoop *loop);
 /* The same for a question, whatever its state but disconnected. */
 extern CsConnection *cs_connection_look(int64 connection_id);
 /*
- * Opens the endpoint if need be; NULL with *failure. Not in a transaction. The
- * credentials are readable only while it is being opened.
+ * Opens the endpoint if need be; NULL with *failure. Not in a transaction: it
+ * notes in one of its own that a local folder was seen. create: a local folder
+ * that was never there is made. The credentials are readable only while it is
+ * being opened.
  */
 extern CsEndpoint *cs_connection_endpoint(CsConnection *connection, bool create,
 										  CsFailure *failure);
@@ -184,7 +187,7 @@ extern void cs_engine_recover(int64 connection_id);
  * cs_schedule_collections: queues a run for each channel whose time has come.
  * cs_count_runs: adds what ended to the totals, once a minute.
  * cs_remove_history: removes a part of what has grown old (H6).
- * cs_next_due: earliest time at which any of this or a claim has work; 
+ * cs_next_due: earliest time at which any of this or a claim has work;
  * DT_NOEND for none.
  * cs_due_connections: connections with work due now, most urgent first
  * (palloc'd list of int64 pointers in the current context).

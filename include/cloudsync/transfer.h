@@ -51,15 +51,29 @@ struct CsBody
  */
 typedef struct CsEndpoint CsEndpoint;
 
+/* What is known of a local folder from earlier. */
+typedef enum CsFolderSeen
+{
+	CS_FOLDER_NEVER,  /* nobody has seen it */
+	CS_FOLDER_THERE,  /* it was there */
+	CS_FOLDER_MOUNTED /* ... on a file system mounted at local_root or below */
+} CsFolderSeen;
+
 /*
  * Opens the folder local_root[/tenant][/path] without following a link below
  * local_root. create: missing folders below local_root are made (never
- * local_root itself). NULL, with *failure, if that is not possible: local_root
- * unset or missing, a link on the way, inside or around the data directory.
+ * local_root itself), unless the folder was there before: then its disk may not
+ * be mounted, and what is under the mount point must not be filled. NULL, with
+ * *failure, if that is not possible: local_root unset or missing, the folder gone
+ * or not mounted any more, a link on the way, inside or around the data directory.
+ * In the current memory context; cs_endpoint_close ends it.
  */
 extern CsEndpoint *cs_endpoint_open_local(const char *local_root,
 										  const char *tenant, const char *path,
-										  bool create, CsFailure *failure);
+										  CsFolderSeen seen, bool create,
+										  CsFailure *failure);
+/* What is to be known of the open folder from now on. */
+extern CsFolderSeen cs_endpoint_seen(const CsEndpoint *endpoint);
 
 /* How requests to a service are authenticated. */
 typedef enum CsAuth

@@ -52,7 +52,7 @@ copy_text(uint64 row, int column, MemoryContext context)
 	"c.renewal_at, (SELECT a.client_id FROM cloudsync.app a "                  \
 	"WHERE a.provider OPERATOR(pg_catalog.=) c.provider "                      \
 	"AND a.tenant IN (c.tenant, '') "                                          \
-	"ORDER BY a.tenant OPERATOR(pg_catalog.=) '' LIMIT 1) "                    \
+	"ORDER BY a.tenant OPERATOR(pg_catalog.=) '' LIMIT 1), c.folder_seen "     \
 	"FROM cloudsync.connection c LEFT JOIN LATERAL "                           \
 	"pg_catalog.jsonb_each_text(" options ") o ON true "
 #define COLUMNS COLUMNS_BY("c.options")
@@ -98,6 +98,7 @@ make_connection(int64 connection_id, uint64 rows)
 	connection->given_kind = "connection";
 	connection->token_kind = "token";
 	connection->client_id = copy_text(0, 16, context);
+	connection->folder_seen = (CsFolderSeen) cs_get_int64(0, 17, CS_FOLDER_NEVER);
 	connection->options =
 		MemoryContextAllocZero(context, sizeof(CsOption) * (rows + 1));
 	for (uint64 i = 0; i < rows && cs_get_text(i, 9) != NULL; i++)
@@ -224,6 +225,25 @@ open_service(CsConnection *connection, CsFailure *failure)
 	return endpoint;
 }
 
+/* The folder is open: from now on, if it is away it is missed. */
+static void
+note_folder(CsConnection *connection)
+{
+	Oid types[2] = {INT8OID, INT2OID};
+	Datum values[2];
+
+	if (connection->folder_seen == cs_endpoint_seen(connection->endpoint))
+		return;
+	connection->folder_seen = cs_endpoint_seen(connection->endpoint);
+	values[0] = Int64GetDatum(connection->connection_id);
+	values[1] = Int16GetDatum((int16) connection->folder_seen);
+	cs_begin("noting a folder");
+	cs_execute("UPDATE cloudsync.connection SET folder_seen = $2 "
+			   "WHERE connection_id OPERATOR(pg_catalog.=) $1",
+			   2, types, values, NULL, false);
+	cs_commit();
+}
+
 /* See engine.h. The folder is opened once and held until the connection closes. */
 CsEndpoint *
 cs_connection_endpoint(CsConnection *connection, bool create,
@@ -239,11 +259,14 @@ cs_connection_endpoint(CsConnection *connection, bool create,
 	else
 		connection->endpoint =
 			cs_endpoint_open_local(cs_local_root, connection->tenant,
-								   connection->local_path, create, failure);
+								   connection->local_path,
+								   connection->folder_seen, create, failure);
 	if (connection->endpoint != NULL)
 		cs_endpoint_set_limits(connection->endpoint, connection->bytes_per_second,
 							   connection->requests_per_second);
 	MemoryContextSwitchTo(old);
+	if (connection->endpoint != NULL && connection->provider->open == NULL)
+		note_folder(connection);
 	return connection->endpoint;
 }
 

@@ -27,6 +27,7 @@
 PG_FUNCTION_INFO_V1(cloudsync_provider_rows);
 PG_FUNCTION_INFO_V1(cloudsync_check_options);
 PG_FUNCTION_INFO_V1(cloudsync_account_of);
+PG_FUNCTION_INFO_V1(cloudsync_folder_seen);
 
 /* {"key": "help", ...} */
 static Datum
@@ -531,4 +532,31 @@ cloudsync_account_of(PG_FUNCTION_ARGS)
 	}
 	PG_RETURN_TEXT_P(
 		cstring_to_text(local_account(tenant, text_option(options, "path"))));
+}
+
+/*
+ * The folder of a local connection, for the functions that make and enable it: is
+ * it there now? Nothing is made. 0 where it is not, and for other providers.
+ */
+Datum
+cloudsync_folder_seen(PG_FUNCTION_ARGS)
+{
+	const CsProvider *provider = provider_argument(fcinfo);
+	Jsonb *options = PG_GETARG_JSONB_P(2);
+	CsFolderSeen seen = CS_FOLDER_NEVER;
+	CsFailure failure;
+	CsEndpoint *endpoint;
+
+	if (provider->open == NULL)
+	{
+		endpoint = cs_endpoint_open_local(cs_local_root, argument(fcinfo, 1),
+										  text_option(options, "path"),
+										  CS_FOLDER_NEVER, false, &failure);
+		if (endpoint != NULL)
+		{
+			seen = cs_endpoint_seen(endpoint);
+			cs_endpoint_close(endpoint);
+		}
+	}
+	PG_RETURN_INT16((int16) seen);
 }

@@ -135,11 +135,20 @@ way_failed(CsFailure *failure, const char *name, int error)
 
 /* One folder down; closes folder. -1 with *failure. */
 static int
-step_down(int folder, const char *name, bool create, CsFailure *failure)
+step_down(const CsEndpoint *endpoint, int folder, const char *name, CsFailure *failure)
 {
 	int next = cs_walk_component(folder, name, O_PATH);
 
-	if (next < 0 && errno == ENOENT && create)
+	if (next < 0 && errno == ENOENT && endpoint->seen != CS_FOLDER_NEVER)
+	{
+		cs_fd_close(folder);
+		cs_failure_set(failure, CS_FAIL_UNREACHABLE,
+					   "Mount the disk that it is on. If it is to begin anew, make the folder.",
+					   "folder \"%s\" below cloudsync.local_root was there and is away",
+					   name);
+		return -1;
+	}
+	if (next < 0 && errno == ENOENT && endpoint->create)
 	{
 		mode_t mask = umask(0027);
 		int made = mkdirat(folder, name, 0750);
@@ -152,6 +161,40 @@ step_down(int folder, const char *name, bool create, CsFailure *failure)
 	if (next < 0)
 		return way_failed(failure, name, errno);
 	return next;
+}
+
+/*
+ * Is the folder on another file system than the one that local_root stands in?
+ * Where that one is left again by what is mounted there, its disk is away.
+ */
+static bool
+is_mounted(const CsEndpoint *endpoint, int folder)
+{
+	char root[PATH_MAX];
+	char *slash;
+	struct stat a;
+	struct stat b;
+
+	if (realpath(endpoint->local_root, root) == NULL)
+		return false;
+	slash = strrchr(root, '/');
+	slash[slash == root ? 1 : 0] = '\0';
+	return stat(root, &a) == 0 && fstat(folder, &b) == 0 && a.st_dev != b.st_dev;
+}
+
+/* Closes the folder, -1 with *failure, if what was mounted there is away. */
+static int
+check_mounted(const CsEndpoint *endpoint, int folder, CsFailure *failure)
+{
+	if (endpoint->seen != CS_FOLDER_MOUNTED || is_mounted(endpoint, folder))
+		return folder;
+	cs_fd_close(folder);
+	cs_failure_set(failure, CS_FAIL_UNREACHABLE,
+				   "Mount it. If the folder is to be where it is now, disable the "
+				   "connection and enable it again.",
+				   "the disk of the connection's folder below cloudsync.local_root "
+				   "is not mounted");
+	return -1;
 }
 
 /* Opens what the endpoint's words lead to. -1 with *failure. */
@@ -174,7 +217,7 @@ open_root(const CsEndpoint *endpoint, CsFailure *failure)
 		return -1;
 	}
 	if (endpoint->tenant[0] != '\0')
-		folder = step_down(folder, endpoint->tenant, endpoint->create, failure);
+		folder = step_down(endpoint, folder, endpoint->tenant, failure);
 	while (folder >= 0 && *rest != '\0')
 	{
 		size_t len = strcspn(rest, "/");
@@ -191,17 +234,17 @@ open_root(const CsEndpoint *endpoint, CsFailure *failure)
 			return way_failed(failure, endpoint->path, EINVAL);
 		}
 		name = pnstrdup(rest, len);
-		folder = step_down(folder, name, endpoint->create, failure);
+		folder = step_down(endpoint, folder, name, failure);
 		pfree(name);
 		rest += len;
 	}
-	return folder;
+	return folder < 0 ? -1 : check_mounted(endpoint, folder, failure);
 }
 
 CsEndpoint *
 cs_endpoint_open_below(const char *data_directory, const char *local_root,
-					   const char *tenant, const char *path, bool create,
-					   CsFailure *failure)
+					   const char *tenant, const char *path, CsFolderSeen seen,
+					   bool create, CsFailure *failure)
 {
 	CsEndpoint *endpoint;
 
@@ -219,9 +262,13 @@ cs_endpoint_open_below(const char *data_directory, const char *local_root,
 	endpoint->tenant = pstrdup(tenant != NULL ? tenant : "");
 	endpoint->path = pstrdup(path != NULL ? path : "");
 	endpoint->create = create;
+	endpoint->seen = seen;
 	endpoint->root = open_root(endpoint, failure);
 	if (endpoint->root >= 0)
+	{
+		endpoint->seen = is_mounted(endpoint, endpoint->root) ? CS_FOLDER_MOUNTED : CS_FOLDER_THERE;
 		return endpoint;
+	}
 	cs_endpoint_close(endpoint);
 	return NULL;
 }
@@ -229,12 +276,19 @@ cs_endpoint_open_below(const char *data_directory, const char *local_root,
 #ifndef FRONTEND
 CsEndpoint *
 cs_endpoint_open_local(const char *local_root, const char *tenant,
-					   const char *path, bool create, CsFailure *failure)
+					   const char *path, CsFolderSeen seen, bool create,
+					   CsFailure *failure)
 {
-	return cs_endpoint_open_below(DataDir, local_root, tenant, path, create,
-								  failure);
+	return cs_endpoint_open_below(DataDir, local_root, tenant, path, seen,
+								  create, failure);
 }
 #endif
+
+CsFolderSeen
+cs_endpoint_seen(const CsEndpoint *endpoint)
+{
+	return endpoint->seen;
+}
 
 bool
 cs_endpoint_refresh(CsEndpoint *endpoint, CsFailure *failure)

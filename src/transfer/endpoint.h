@@ -21,6 +21,7 @@ struct CsEndpoint
 	char *tenant;
 	char *path;
 	bool create;
+	CsFolderSeen seen;
 };
 
 /*
@@ -30,7 +31,8 @@ struct CsEndpoint
 extern CsEndpoint *cs_endpoint_open_below(const char *data_directory,
 										  const char *local_root,
 										  const char *tenant, const char *path,
-										  bool create, CsFailure *failure);
+										  CsFolderSeen seen, bool create,
+										  CsFailure *failure);
 
 /*
  * Looks whether the way still leads to the folder that is open, and if not (a

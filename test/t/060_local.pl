@@ -151,4 +151,37 @@ like(check('Box'), qr/local_root/, 'a missing root is named');
 rename "$root.away", $root or die;
 like(check('Box'), qr/^active\|/, 'and all is well once it is there again');
 
+# A folder that was there is never made anew: its disk may not be mounted.
+$node->safe_psql('postgres', "CREATE TABLE dossier (id int PRIMARY KEY, title text);
+	CREATE TABLE file (id int PRIMARY KEY, dossier_id int REFERENCES dossier, file_name text, content bytea);
+	INSERT INTO dossier VALUES (1, 'One'); INSERT INTO file VALUES (1, 1, 'a.txt', 'a');
+	SELECT cloudsync_track('dossier', 'file');
+	SELECT cloudsync_connect('local', 'Disk', options => '{\"path\": \"disk/app\"}');
+	SELECT cloudsync_set_push('Disk')");
+sub pushes { return $node->safe_psql('postgres', "SELECT cloudsync_push_dossier('1', '$_[0]')") }
+ok(wait_run($node, pushes('Disk')), 'a folder that never was is made');
+rename "$root/disk", "$root.disk" or die;
+$node->safe_psql('postgres', "UPDATE file SET content = 'b'");
+pushes('Disk');
+wait_for($node, "SELECT reason ~ 'folder \"disk\" .* was there and is away.*Mount the disk' FROM cloudsync.connections WHERE connection = 'Disk'");
+like($node->safe_psql('postgres', "SELECT cloudsync_connect('local', 'Disk', options => '{\"path\": \"disk/app\"}'); SELECT detail FROM cloudsync_check('Disk')"),
+	qr/was there and is away/, 'one that is away is missed, also by who connects once more');
+$node->safe_psql('postgres', "SELECT cloudsync_disable('Disk'), cloudsync_enable('Disk'), cloudsync_push_dossier('1', 'Disk')");
+wait_for($node, "SELECT reason ~ 'was there and is away' FROM cloudsync.connections WHERE connection = 'Disk'");
+ok(!-e "$root/disk", 'nothing is written where it was');
+rename "$root.disk", "$root/disk" or die;
+ok(wait_run($node, pushes('Disk')), 'the push goes on as soon as it is there again');
+wait_for($node, "SELECT reason IS NULL FROM cloudsync.connections WHERE connection = 'Disk'");
+is(read_file("$root/disk/app/CloudSync/One/a.txt"), 'b', '... with what was changed meanwhile');
+make_path("$root/new/app");
+$node->safe_psql('postgres', "SELECT cloudsync_connect('local', 'New', options => '{\"path\": \"new/app\"}')");
+remove_tree("$root/new");
+$node->safe_psql('postgres', "SELECT cloudsync_set_push('New')");
+wait_for($node, "SELECT reason ~ 'was there and is away' FROM cloudsync.connections WHERE connection = 'New'");
+ok(!-e "$root/new", 'nor is one that was there when it was connected');
+make_path("$root/new/app");
+$node->safe_psql('postgres', "SELECT cloudsync_disable('New'), cloudsync_enable('New')");
+ok(wait_run($node, pushes('New')), 'whoever makes it has it filled');
+ok(-e "$root/new/app/CloudSync/One/a.txt", '... there');
+
 done_testing();

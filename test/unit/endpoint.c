@@ -26,7 +26,8 @@ opens(const char *local_root, const char *tenant, const char *path, bool good,
 {
 	CsFailure failure = {0};
 	CsEndpoint *opened = cs_endpoint_open_below(
-		psprintf("%s/data", top), local_root, tenant, path, true, &failure);
+		psprintf("%s/data", top), local_root, tenant, path, CS_FOLDER_NEVER,
+		true, &failure);
 
 	if (!tap_ok((opened != NULL) == good, "endpoint: %s", what))
 		printf("# %s: %s\n", failure.message, failure.detail);
@@ -80,6 +81,40 @@ test_endpoint(void)
 	opens("/", "", NULL, false, "everything");
 }
 
+/* A folder that was there is never made anew: its disk may be away. */
+static void
+test_seen(void)
+{
+	CsFailure failure = {0};
+	const char *data = psprintf("%s/data", top);
+	CsEndpoint *opened = cs_endpoint_open_below(
+		data, root, "acme", "/seen/box", CS_FOLDER_NEVER, true, &failure);
+
+	tap_ok(opened != NULL && cs_endpoint_seen(opened) == CS_FOLDER_THERE,
+		   "seen: from now on");
+	cs_endpoint_close(opened);
+	rmdir(real("/acme/seen/box"));
+	rmdir(real("/acme/seen"));
+	opened = cs_endpoint_open_below(data, root, "acme", "/seen/box",
+									CS_FOLDER_THERE, true, &failure);
+	tap_ok(opened == NULL && failure.failure_class == CS_FAIL_UNREACHABLE,
+		   "seen: it is missed");
+	tap_is(failure.message,
+		   "folder \"seen\" below cloudsync.local_root was there and is away",
+		   "seen: by the first of its folders");
+	tap_ok(access(real("/acme/seen"), F_OK) != 0, "seen: and not made");
+	mkdir(real("/acme/seen"), 0700);
+	mkdir(real("/acme/seen/box"), 0700);
+	opened = cs_endpoint_open_below(data, root, "acme", "/seen/box",
+									CS_FOLDER_MOUNTED, true, &failure);
+	tap_ok(opened == NULL && strstr(failure.message, "is not mounted") != NULL,
+		   "seen: what was mounted is to be mounted");
+	opened = cs_endpoint_open_below(data, root, "acme", "/seen/box",
+									CS_FOLDER_THERE, true, &failure);
+	tap_ok(opened != NULL, "seen: who makes it has it used");
+	cs_endpoint_close(opened);
+}
+
 int
 main(void)
 {
@@ -89,6 +124,7 @@ main(void)
 		return 1;
 	snprintf(root, sizeof(root), "%s/root", top);
 	test_endpoint();
+	test_seen();
 	tap_ok(cs_fd_count() == 0, "no descriptor is open in the end");
 	if (system(psprintf("rm -rf '%s'", top)) != 0)
 		tap_ok(false, "could not clean up");

@@ -445,7 +445,7 @@ check_full(const char *at)
 	if (!mount_small(at))
 		return CANNOT_MOUNT;
 	endpoint = cs_endpoint_open_below(psprintf("%s/data", top), at, "", "",
-									  false, &failure);
+									  CS_FOLDER_NEVER, false, &failure);
 	if (endpoint == NULL)
 		return 1;
 	if (run(&op, new_body(3 * 1024 * 1024, 'x'), 0) != CS_STEP_FAILED ||
@@ -462,7 +462,21 @@ check_full(const char *at)
 		last.failure.failure_class != CS_FAIL_UNREACHABLE)
 		return 5;
 	op = op_of(CS_OP_GET, "/large");
-	return run(&op, new_body(0, 0), 0) == CS_STEP_DONE ? 0 : 6;
+	if (run(&op, new_body(0, 0), 0) != CS_STEP_DONE)
+		return 6;
+	/* its disk is unmounted: what is under it is another folder */
+	if (cs_endpoint_seen(endpoint) != CS_FOLDER_MOUNTED)
+		return 7;
+	if (umount2(at, MNT_DETACH) != 0)
+		return CANNOT_MOUNT;
+	if (cs_endpoint_refresh(endpoint, &failure) ||
+		failure.failure_class != CS_FAIL_UNREACHABLE ||
+		strstr(failure.message, "not mounted") == NULL)
+		return 8;
+	if (cs_endpoint_open_below(psprintf("%s/data", top), at, "", "",
+							   CS_FOLDER_MOUNTED, true, &failure) != NULL)
+		return 9;
+	return rmdir(at) == 0 ? 0 : 10; /* nothing was written there */
 }
 
 static void
@@ -483,7 +497,8 @@ test_full(void)
 	else
 		tap_ok(status == 0,
 			   "a full store is a matter of quota and keeps no "
-			   "part, a read-only one is out of reach (%d)",
+			   "part, a read-only one is out of reach, and one that is not "
+			   "mounted any more too (%d)",
 			   WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
@@ -496,7 +511,7 @@ test_refresh(void)
 	CsEndpoint *before = endpoint;
 
 	endpoint = cs_endpoint_open_below(psprintf("%s/data", top), root, "",
-									  "gone", true, &failure);
+									  "gone", CS_FOLDER_NEVER, true, &failure);
 	done(&op, NULL, "about");
 	tap_ok(last.used_bytes >= 0 && last.quota_bytes >= last.used_bytes,
 		   "says how full it is");
@@ -504,8 +519,10 @@ test_refresh(void)
 	fails(&op, NULL, CS_FAIL_UNREACHABLE, "a root that was removed");
 	op = op_of(CS_OP_STAT, "/x");
 	fails(&op, NULL, CS_FAIL_UNREACHABLE, "so that no file counts as gone");
-	endpoint->create = false;
 	tap_ok(!cs_endpoint_refresh(endpoint, &failure), "it leads nowhere");
+	tap_ok(strstr(failure.message, "was there and is away") != NULL &&
+			   access(real("/gone"), F_OK) != 0,
+		   "and is not made anew");
 	mkdir(real("/gone"), 0700);
 	make_file("/gone/x", "x");
 	tap_ok(cs_endpoint_refresh(endpoint, &failure), "until it is there again");
@@ -527,7 +544,7 @@ main(void)
 	mkdir(root, 0700);
 	buffer = palloc(CS_FILE_SLICE);
 	endpoint = cs_endpoint_open_below(psprintf("%s/data", top), root, "", "",
-									  false, &failure);
+									  CS_FOLDER_NEVER, false, &failure);
 	tap_ok(cs_fd_count() == 1, "one descriptor is open");
 	test_put();
 	test_move();
