@@ -14,6 +14,7 @@
 
 #include <curl/curl.h>
 
+#include "cloudsync/hex.h"
 #include "cloudsync/http.h"
 #include "cloudsync/utf8.h"
 #include "lib/stringinfo.h"
@@ -64,18 +65,6 @@ cs_url_encode(const char *text)
 	return encode(text, '\0');
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 char *
 cs_url_decode(const char *text, size_t len)
 {
@@ -88,8 +77,8 @@ cs_url_decode(const char *text, size_t len)
 
 		if (c == '%')
 		{
-			int high = i + 1 < len ? hex_digit(text[i + 1]) : -1;
-			int low = i + 2 < len ? hex_digit(text[i + 2]) : -1;
+			int high = i + 1 < len ? cs_hex_digit(text[i + 1]) : -1;
+			int low = i + 2 < len ? cs_hex_digit(text[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				c = '\0';

@@ -13,6 +13,7 @@
 #include <openssl/evp.h>
 
 #include "cloudsync/hash.h"
+#include "cloudsync/hex.h"
 #include "cloudsync/vault.h"
 
 #define KEY_DIGITS (CS_KEY_BYTES * 2)
@@ -85,18 +86,6 @@ cs_cipher_open(const CsKey *key, const uint8 *nonce, const char *bound,
 	return ok;
 }
 
-static int
-digit_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* One line that is not empty and no comment. */
 static bool
 parse_key(const char *line, int length, CsKey *key)
@@ -107,8 +96,8 @@ parse_key(const char *line, int length, CsKey *key)
 		return false;
 	for (int i = 0; i < CS_KEY_BYTES; i++)
 	{
-		int high = digit_value(line[i * 2]);
-		int low = digit_value(line[i * 2 + 1]);
+		int high = cs_hex_digit(line[i * 2]);
+		int low = cs_hex_digit(line[i * 2 + 1]);
 
 		if (high < 0 || low < 0)
 			return false;
