@@ -38,7 +38,7 @@ typedef struct CsKeyring
 typedef struct CsSecretOwner
 {
 	const char *tenant;
-	const char *kind; /* 'connection' or 'app' */
+	const char *kind; /* 'connection', 'token', 'app', ...: as in sql/vault.sql */
 	int64 id;
 } CsSecretOwner;
 
@@ -66,7 +66,9 @@ extern bool cs_cipher_open(const CsKey *key, const uint8 *nonce,
  */
 extern const char *cs_keyring_parse(CsKeyring *ring, const char *text,
 									int length, int *end);
+/* The key of that fingerprint, in the ring; NULL: it has none. */
 extern const CsKey *cs_keyring_find(const CsKeyring *ring, const char *id);
+/* Overwrites its keys. */
 extern void cs_keyring_forget(CsKeyring *ring);
 
 /* vault_key.c: outside of transactions where a command may run */
@@ -117,6 +119,7 @@ extern int cs_secrets_rotate(void);
 
 /* A value of the secret, or NULL. Lives as long as the secret. */
 extern const char *cs_secret_get(const CsSecret *secret, const char *key);
+/* Overwrites and frees it; an empty one is left alone. */
 extern void cs_secret_forget(CsSecret *secret);
 
 /* src/sql/hide.c: keeps statements that bring secrets out of the log */

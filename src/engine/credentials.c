@@ -17,20 +17,18 @@
 
 /* See credentials.h. Keys are read after the transaction: a command takes time. */
 bool
-cs_credentials_open(CsConnection *connection, CsSecret *secret,
-					CsFailure *failure)
+cs_secret_of(const char *tenant, const char *kind, int64 id, CsSecret *secret,
+			 CsFailure *failure)
 {
-	CsSecretOwner owner = {.tenant = connection->tenant,
-						   .kind = connection->provider->oauth != NULL ? connection->token_kind
-																	   : connection->given_kind,
-						   .id = connection->connection_id};
+	CsSecretOwner owner = {.tenant = tenant, .kind = kind, .id = id};
+	MemoryContext context = CurrentMemoryContext;
 	CsSealed sealed = {0};
 	CsKeyring *ring;
 	bool ok;
 
 	memset(secret, 0, sizeof(*secret));
 	cs_begin("reading credentials");
-	ok = cs_secret_read(&owner, &sealed, connection->context);
+	ok = cs_secret_read(&owner, &sealed, context);
 	cs_commit();
 	if (!ok)
 		return true;
@@ -41,6 +39,17 @@ cs_credentials_open(CsConnection *connection, CsSecret *secret,
 	pfree(ring);
 	pfree(sealed.bytes);
 	return ok;
+}
+
+/* See credentials.h. */
+bool
+cs_credentials_open(CsConnection *connection, CsSecret *secret,
+					CsFailure *failure)
+{
+	return cs_secret_of(connection->tenant,
+						connection->provider->oauth != NULL ? connection->token_kind
+															: connection->given_kind,
+						connection->connection_id, secret, failure);
 }
 
 /* See credentials.h. */

@@ -10,9 +10,14 @@
 #include "cloudsync/vault.h"
 
 /*
- * Opens what is stored for the connection, in a short transaction; none is no
- * failure. False with *failure, of class LOCKED.
+ * The row of cloudsync.secret of one kind ('connection', 'token', 'app', ...),
+ * opened, in a transaction of its own. In the current memory context, readable
+ * until cs_secret_forget. No row is no failure: the secret is empty. False with
+ * *failure, of class LOCKED.
  */
+extern bool cs_secret_of(const char *tenant, const char *kind, int64 id,
+						 CsSecret *secret, CsFailure *failure);
+/* The same of what the connection's endpoint is opened with. */
 extern bool cs_credentials_open(CsConnection *connection, CsSecret *secret,
 								CsFailure *failure);
 /* How to authenticate with them, and how fast; points into the secret. */

@@ -9,6 +9,7 @@
 #include "cloudsync/engine.h"
 #include "cloudsync/oauth.h"
 #include "cloudsync/vault.h"
+#include "credentials.h"
 
 #define CS_TOKEN_EARLY_MS 300000 /* a token is renewed so long before its end */
 
@@ -56,9 +57,6 @@ extern TimestampTz cs_token_end(const CsTokens *tokens, TimestampTz now);
 /* An endpoint for token servers, in the current memory context; or NULL. */
 extern CsEndpoint *cs_token_server(CsConnection *connection,
 								   CsFailure *failure);
-/* The row of cloudsync.secret of one kind, opened; no row is no failure. */
-extern bool cs_secret_of(const char *tenant, const char *kind, int64 id,
-						 CsSecret *secret, CsFailure *failure);
 /* Adds to a secret that is to be stored; value NULL: nothing. */
 extern void cs_secret_add(CsSecret *secret, const char *key, const char *value);
 

@@ -85,32 +85,6 @@ cs_token_secrets_forget(CsTokenSecrets *secrets)
 	cs_secret_forget(&secrets->app);
 }
 
-/* See token.h. */
-bool
-cs_secret_of(const char *tenant, const char *kind, int64 id, CsSecret *secret,
-			 CsFailure *failure)
-{
-	CsSecretOwner owner = {.tenant = tenant, .kind = kind, .id = id};
-	MemoryContext context = CurrentMemoryContext;
-	CsSealed sealed = {0};
-	CsKeyring *ring;
-	bool ok;
-
-	memset(secret, 0, sizeof(*secret));
-	cs_begin("reading credentials");
-	ok = cs_secret_read(&owner, &sealed, context);
-	cs_commit();
-	if (!ok)
-		return true;
-	ring = palloc(sizeof(CsKeyring));
-	ok = cs_keyring_load(ring, false, failure) &&
-		 cs_sealed_open(&sealed, &owner, ring, secret, failure);
-	cs_keyring_forget(ring);
-	pfree(ring);
-	pfree(sealed.bytes);
-	return ok;
-}
-
 static const char *
 get(const CsSecret *secret, const char *key)
 {
