@@ -13,23 +13,11 @@
 
 #include "cloudsync/engine.h"
 #include "cloudsync/plan.h"
-#include "utils/hsearch.h"
+#include "cloudsync/run.h"
+#include "cloudsync/text_table.h"
 
 /* Contents up to this size are read many at a time, and kept until sent. */
 #define CS_PUSH_SMALL (1024 * 1024)
-
-/* Between three and five quarters of it, so that many do not come back at once. */
-extern int64 cs_jittered(int64 milliseconds);
-
-/*
- * Ends a run and those that shared its execution, in a transaction: state, and
- * error or NULL. Their counters have been kept on the run that executed.
- */
-extern void cs_run_end(int64 run_id, const char *kind, const char *state,
-					   const char *error, TimestampTz now);
-
-/* "message: detail" of a failure; palloc'd. */
-extern char *cs_failure_text(const CsFailure *failure);
 
 /* In this order; a step that has nothing to do is passed over. */
 typedef enum CsPushStep
@@ -208,12 +196,7 @@ extern void cs_push_end(CsPushJob *push, const CsFailure *failure, TimestampTz n
 /* push_plan.c: plans (anew), in a transaction; and writes the intents. */
 extern void cs_push_make_plan(CsPushJob *push, TimestampTz now);
 
-/*
- * push_look.c. A table of entries that begin with a char *, found by the text
- * it points to.
- */
-extern HTAB *cs_push_text_table(const char *name, Size entrysize,
-								MemoryContext context);
+/* push_look.c */
 extern void cs_push_look_prepare(CsPushJob *push);
 /* The next folder that is to be listed, or NULL; and what came of it. */
 extern const char *cs_push_look_next(CsPushJob *push);

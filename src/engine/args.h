@@ -16,7 +16,7 @@
 #include "cloudsync/db.h"
 #include "cloudsync/provider.h"
 
-/* Arguments of a statement, filled one by one. */
+/* Begins as zeros; what is added is palloc'd, or points to what was given. */
 typedef struct Args
 {
 	int n;

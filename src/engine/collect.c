@@ -19,7 +19,7 @@
 #include "cloudsync/crash.h"
 #include "cloudsync/db.h"
 #include "cloudsync/path.h"
-#include "cloudsync/push.h"
+#include "cloudsync/run.h"
 #include "cloudsync/settings.h"
 #include "listing.h"
 

@@ -16,7 +16,7 @@
 
 #include "cloudsync/name.h"
 #include "cloudsync/path.h"
-#include "cloudsync/push.h"
+#include "cloudsync/text_table.h"
 #include "listing.h"
 
 /* Where an id is among a channel's folders and items, as far as a page asks. */
@@ -128,7 +128,7 @@ find_places(Change *change, const CsColumn *ids)
 	Args args = {0};
 	uint64 n;
 
-	change->places = cs_push_text_table("cloudsync places", sizeof(Place), CurrentMemoryContext);
+	change->places = cs_text_table("cloudsync places", sizeof(Place), CurrentMemoryContext);
 	add_int64(&args, c->channel_id, false);
 	add_columns(&args, ids, 1);
 	n = execute("SELECT item_id, remote_id, path, kind = 'folder', folder_no, link_id FROM cloudsync.item "
@@ -180,7 +180,7 @@ flush(Change *change)
 	c->folder = saved;
 	change->n_pending = 0;
 	hash_destroy(change->waiting);
-	change->waiting = cs_push_text_table("cloudsync changes", sizeof(Waiting), CurrentMemoryContext);
+	change->waiting = cs_text_table("cloudsync changes", sizeof(Waiting), CurrentMemoryContext);
 }
 
 /* What tells it apart from others: a file may be there itself, and by shortcuts. */
@@ -428,7 +428,7 @@ cs_change_apply(CsCollect *c, const CsEntry *entries, int n_entries, const CsCol
 	change.relist = c->include != NIL || c->exclude != NIL;
 	change.pending = palloc(n_entries * sizeof(CsEntry));
 	change.folder_of = palloc(n_entries * sizeof(int));
-	change.waiting = cs_push_text_table("cloudsync changes", sizeof(Waiting), CurrentMemoryContext);
+	change.waiting = cs_text_table("cloudsync changes", sizeof(Waiting), CurrentMemoryContext);
 	find_places(&change, ids);
 	for (int i = 0; i < n_entries; i++)
 	{

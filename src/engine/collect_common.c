@@ -13,7 +13,7 @@
 #include "cloudsync/collect.h"
 #include "cloudsync/db.h"
 #include "cloudsync/path.h"
-#include "cloudsync/push.h"
+#include "cloudsync/run.h"
 #include "cloudsync/settings.h"
 
 /* See collect.h. */

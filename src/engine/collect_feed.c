@@ -14,7 +14,6 @@
 #include "utils/memutils.h"
 
 #include "cloudsync/crash.h"
-#include "cloudsync/push.h"
 #include "listing.h"
 
 #define WAIT_MS 100

@@ -8,7 +8,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
-#include "cloudsync/push.h"
+#include "cloudsync/run.h"
 #include "listing.h"
 
 /* See listing.h. */

@@ -16,7 +16,7 @@
 #include "cloudsync/hash.h"
 #include "cloudsync/name.h"
 #include "cloudsync/path.h"
-#include "cloudsync/push.h"
+#include "cloudsync/text_table.h"
 #include "listing.h"
 
 /* What is written of an item, one column an array. */
@@ -475,9 +475,9 @@ static const CsEntry *
 part_namesakes(CsCollect *c, const CsEntry *entries, int n_entries)
 {
 	CsEntry *parted = palloc(Max(n_entries, 1) * sizeof(CsEntry));
-	HTAB *by_path = cs_push_text_table("cloudsync paths", sizeof(Namesake),
+	HTAB *by_path = cs_text_table("cloudsync paths", sizeof(Namesake),
 									   CurrentMemoryContext);
-	HTAB *by_id = cs_push_text_table("cloudsync ids", sizeof(Namesake),
+	HTAB *by_id = cs_text_table("cloudsync ids", sizeof(Namesake),
 									 CurrentMemoryContext);
 
 	find_namesakes(c, entries, n_entries, by_path, by_id);

@@ -19,7 +19,6 @@
 
 #include "cloudsync/crash.h"
 #include "cloudsync/path.h"
-#include "cloudsync/push.h"
 #include "listing.h"
 
 static const CsProvider *

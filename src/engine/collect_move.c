@@ -21,7 +21,7 @@
 #include "cloudsync/db.h"
 #include "cloudsync/name.h"
 #include "cloudsync/path.h"
-#include "cloudsync/push.h"
+#include "cloudsync/run.h"
 
 #define LOAD_AT_ONCE 100
 #define MAX_NUMBER 1000

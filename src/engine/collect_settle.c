@@ -20,7 +20,7 @@
 #include "cloudsync/db.h"
 #include "cloudsync/limit.h"
 #include "cloudsync/path.h"
-#include "cloudsync/push.h"
+#include "cloudsync/run.h"
 #include "settling.h"
 
 #define GONE_ATTEMPTS 3

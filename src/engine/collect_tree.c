@@ -13,7 +13,7 @@
 
 #include "cloudsync/name.h"
 #include "cloudsync/path.h"
-#include "cloudsync/push.h"
+#include "cloudsync/text_table.h"
 #include "listing.h"
 
 static char *
@@ -213,7 +213,7 @@ store_some(CsCollect *c, const CsEntry *entries, int n_entries, TimestampTz now)
 
 	if (n_entries == 0)
 		return;
-	told = cs_push_text_table("cloudsync paths told", sizeof(Told), CurrentMemoryContext);
+	told = cs_text_table("cloudsync paths told", sizeof(Told), CurrentMemoryContext);
 	some = palloc(n_entries * sizeof(CsEntry));
 	for (int i = 0; i < n_entries; i++)
 	{

@@ -15,7 +15,7 @@
 #include "cloudsync/db.h"
 #include "cloudsync/engine.h"
 #include "cloudsync/notify.h"
-#include "cloudsync/push.h"
+#include "cloudsync/run.h"
 #include "cloudsync/settings.h"
 #include "cloudsync/wake.h"
 #include "credentials.h"
@@ -24,16 +24,6 @@
 /* Backoff of a connection that fails: doubled from the first to the last. */
 #define BACKOFF_FIRST_MS 5000
 #define BACKOFF_LAST_MS 300000
-
-/* Between three and five quarters of it, so that many do not come back at once. */
-int64
-cs_jittered(int64 milliseconds)
-{
-	uint32 random = 0;
-
-	(void) pg_strong_random(&random, sizeof(random));
-	return milliseconds * 3 / 4 + (int64) (milliseconds / 2 * (random / (double) PG_UINT32_MAX));
-}
 
 static char *
 copy_text(uint64 row, int column, MemoryContext context)
@@ -362,7 +352,6 @@ note_failure(CsConnection *connection, const CsFailure *failure,
 	const char *state = state_after(failure);
 	int64 wait_ms = BACKOFF_FIRST_MS;
 	int64 failures = 0;
-	StringInfoData reason;
 
 	values[0] = Int64GetDatum(connection->connection_id);
 	if (cs_execute("SELECT failures, revision FROM cloudsync.connection "
@@ -376,12 +365,8 @@ note_failure(CsConnection *connection, const CsFailure *failure,
 	wait_ms = Min(wait_ms, BACKOFF_LAST_MS);
 	wait_ms = Max(cs_jittered(wait_ms), failure->retry_after_ms);
 
-	initStringInfo(&reason);
-	appendStringInfoString(&reason, failure->message);
-	if (failure->detail[0] != '\0')
-		appendStringInfo(&reason, ": %s", failure->detail);
 	values[1] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, wait_ms));
-	values[2] = CStringGetTextDatum(reason.data);
+	values[2] = CStringGetTextDatum(cs_failure_text(failure));
 	values[3] = state ? CStringGetTextDatum(state) : (Datum) 0;
 	cs_execute("UPDATE cloudsync.connection SET failures = failures OPERATOR(pg_catalog.+) 1, "
 			   "retry_at = $2, reason = $3, "

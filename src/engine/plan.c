@@ -20,6 +20,7 @@
 #include "cloudsync/path.h"
 #include "cloudsync/plan.h"
 #include "cloudsync/settings.h"
+#include "cloudsync/text_table.h"
 
 /* A set of texts, for names that are taken. */
 typedef struct Taken
@@ -27,32 +28,10 @@ typedef struct Taken
 	char *key; /* hash key by content */
 } Taken;
 
-static uint32
-text_hash(const void *key, Size keysize)
-{
-	const char *text = *(char *const *) key;
-
-	return DatumGetUInt32(hash_any((const unsigned char *) text, (int) strlen(text)));
-}
-
-static int
-text_match(const void *key1, const void *key2, Size keysize)
-{
-	return strcmp(*(char *const *) key1, *(char *const *) key2);
-}
-
 static HTAB *
 make_set(void)
 {
-	HASHCTL ctl = {0};
-
-	ctl.keysize = sizeof(char *);
-	ctl.entrysize = sizeof(Taken);
-	ctl.hash = text_hash;
-	ctl.match = text_match;
-	ctl.hcxt = CurrentMemoryContext;
-	return hash_create("cloudsync names", 64, &ctl,
-					   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+	return cs_text_table("cloudsync names", sizeof(Taken), CurrentMemoryContext);
 }
 
 /* False: it was in the set already. */

@@ -12,7 +12,7 @@
 #include "cloudsync/db.h"
 #include "cloudsync/engine.h"
 #include "cloudsync/path.h"
-#include "cloudsync/push.h"
+#include "cloudsync/run.h"
 
 typedef struct CsPrepareJob
 {

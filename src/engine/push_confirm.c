@@ -49,7 +49,7 @@ cs_push_next_confirmation(CsPushJob *push)
 	if (push->unconfirmed == NIL)
 		return NULL;
 	folder = cs_path_parent(((CsPushFile *) linitial(push->unconfirmed))->path);
-	push->sent_keys = cs_push_text_table("cloudsync files sent", sizeof(SentKey),
+	push->sent_keys = cs_text_table("cloudsync files sent", sizeof(SentKey),
 										 push->job.context);
 	foreach (cell, push->unconfirmed)
 	{

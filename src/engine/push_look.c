@@ -7,7 +7,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -20,35 +19,6 @@ typedef struct LookKey
 	const char *text; /* hash key by content */
 	CsLook *look;
 } LookKey;
-
-static uint32
-text_hash(const void *key, Size keysize)
-{
-	const char *text = *(const char *const *) key;
-
-	return DatumGetUInt32(hash_any((const unsigned char *) text, (int) strlen(text)));
-}
-
-static int
-text_match(const void *key1, const void *key2, Size keysize)
-{
-	return strcmp(*(const char *const *) key1, *(const char *const *) key2);
-}
-
-/* See push.h. */
-HTAB *
-cs_push_text_table(const char *name, Size entrysize, MemoryContext context)
-{
-	HASHCTL ctl = {0};
-
-	ctl.keysize = sizeof(char *);
-	ctl.entrysize = entrysize;
-	ctl.hash = text_hash;
-	ctl.match = text_match;
-	ctl.hcxt = context;
-	return hash_create(name, 64, &ctl,
-					   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
-}
 
 static void
 add_key(HTAB *index, const char *text, CsLook *look)
@@ -170,10 +140,10 @@ cs_push_look_prepare(CsPushJob *push)
 	ListCell *cell;
 
 	push->looks = NIL;
-	push->by_path = cs_push_text_table("cloudsync paths looked for", sizeof(LookKey), push->job.context);
-	push->by_id = cs_push_text_table("cloudsync ids looked for", sizeof(LookKey), push->job.context);
-	push->by_folder = cs_push_text_table("cloudsync moves of folders", sizeof(LookKey), push->job.context);
-	push->by_intent = cs_push_text_table("cloudsync moves of files", sizeof(LookKey), push->job.context);
+	push->by_path = cs_text_table("cloudsync paths looked for", sizeof(LookKey), push->job.context);
+	push->by_id = cs_text_table("cloudsync ids looked for", sizeof(LookKey), push->job.context);
+	push->by_folder = cs_text_table("cloudsync moves of folders", sizeof(LookKey), push->job.context);
+	push->by_intent = cs_text_table("cloudsync moves of files", sizeof(LookKey), push->job.context);
 	push->look_in = NIL;
 	push->listed = NULL;
 	if (push->plan->from_folder != NULL)

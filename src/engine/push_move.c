@@ -59,7 +59,7 @@ list_what_is_in_the_way(CsPushJob *push)
 {
 	ListCell *cell;
 
-	push->in_the_way = cs_push_text_table("cloudsync moves", sizeof(InTheWay),
+	push->in_the_way = cs_text_table("cloudsync moves", sizeof(InTheWay),
 										  push->job.context);
 	foreach (cell, push->files)
 	{

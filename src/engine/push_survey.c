@@ -65,7 +65,7 @@ cs_push_survey_begin(CsPushJob *push)
 	if (push->standing != NULL)
 		hash_destroy(push->standing);
 	push->surveyed = pstrdup(push->plan->folder);
-	push->standing = cs_push_text_table("cloudsync folder as it stands", sizeof(StandingKey),
+	push->standing = cs_text_table("cloudsync folder as it stands", sizeof(StandingKey),
 										push->job.context);
 	push->surveyed_at = DT_NOEND;
 }

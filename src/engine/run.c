@@ -11,10 +11,10 @@
 
 #include "cloudsync/db.h"
 #include "cloudsync/notify.h"
-#include "cloudsync/push.h"
+#include "cloudsync/run.h"
 #include "cloudsync/wake.h"
 
-/* See push.h. */
+/* See run.h. */
 void
 cs_run_end(int64 run_id, const char *kind, const char *state,
 		   const char *error, TimestampTz now)
@@ -51,11 +51,21 @@ cs_run_end(int64 run_id, const char *kind, const char *state,
 		cs_notify("run", "run_id", cs_get_int64(i, 1, 0), kind, state);
 }
 
-/* See push.h. */
+/* See run.h. */
 char *
 cs_failure_text(const CsFailure *failure)
 {
 	if (failure->detail[0] == '\0')
 		return pstrdup(failure->message);
 	return psprintf("%s: %s", failure->message, failure->detail);
+}
+
+/* See run.h. */
+int64
+cs_jittered(int64 milliseconds)
+{
+	uint32 random = 0;
+
+	(void) pg_strong_random(&random, sizeof(random));
+	return milliseconds * 3 / 4 + (int64) (milliseconds / 2 * (random / (double) PG_UINT32_MAX));
 }

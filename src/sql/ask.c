@@ -20,6 +20,7 @@
 #include "cloudsync/db.h"
 #include "cloudsync/engine.h"
 #include "cloudsync/path.h"
+#include "cloudsync/run.h"
 #include "cloudsync/tenant.h"
 
 PG_FUNCTION_INFO_V1(cloudsync_browse);
@@ -188,12 +189,8 @@ cloudsync_check(PG_FUNCTION_ARGS)
 	nulls[3] = about.quota < 0;
 	values[4] = IntervalPGetDatum(latency);
 	nulls[5] = failure.failure_class == CS_FAIL_NONE;
-	values[5] = nulls[5] ? (Datum) 0
-						 : CStringGetTextDatum(
-							   failure.detail[0]
-								   ? psprintf("%s: %s", failure.message,
-											  failure.detail)
-								   : failure.message);
+	values[5] =
+		nulls[5] ? (Datum) 0 : CStringGetTextDatum(cs_failure_text(&failure));
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	PG_RETURN_NULL();
 }
