@@ -109,16 +109,24 @@ extern void cs_shmem_init(void);
 /* The database's slot; with create one is made if there is room. No lock held.
  */
 extern CsDatabase *cs_database_slot(Oid database, bool create);
+/* Frees the slot of a database that has no scheduler and needs none. */
 extern void cs_database_forget(Oid database);
 extern void cs_problem_no_reader(Oid database, bool there_is_none);
+/* What the status says of a database's workers; problem NULL: all is well. */
 extern void cs_problem_set(Oid database, const char *problem,
 						   const char *action);
+/* What max_worker_processes is to become where it was too low. */
 extern int cs_more_slots(void);
+/* Takes a process slot, given back at exit; FATAL where there is none. */
 extern void cs_process_attach(CsProcessKind kind, Oid database);
 /* Takes the number of workers that left in good order since the last call. */
 extern int cs_take_left_well(CsDatabase *slot);
 extern void cs_wake_launcher(void);
-/* Holds of other backends: is the database held? Holds of the dead go. */
+/*
+ * Holds of backends that must not meet our processes. _is_held: by anybody? Holds
+ * of the dead go. _add: for this backend; false: there is no room. _release_all:
+ * this backend's, and the launcher looks at those databases.
+ */
 extern bool cs_is_held(Oid database);
 extern bool cs_hold_add(Oid database);
 extern void cs_hold_release_all(void);
@@ -170,7 +178,13 @@ extern CsHere cs_look_here(char **why);
 /* Why library and SQL do not go together (W12); NULL: they do. */
 extern const char *cs_version_problem(void);
 
-/* Processes of ours in a database, with or without shared memory. */
+/*
+ * Processes of ours in a database, with or without shared memory. _count: and how
+ * many of them are idle workers (idle may be NULL; 0 without shared memory).
+ * _wake: sets their latches. _runs: is that one past its beginning? (True without
+ * shared memory.) _find: the latch of one, and its pid (may be NULL); NULL: there
+ * is none. They hold no lock when they return: what they say may be a moment old.
+ */
 extern int cs_count_processes(Oid database, CsProcessKind kind, int *idle);
 extern void cs_wake_processes(Oid database, CsProcessKind kind);
 extern bool cs_process_runs(Oid database, CsProcessKind kind, pid_t pid);
@@ -187,6 +201,10 @@ typedef enum CsLockClass
 	CS_LOCK_OCR				/* one process reads documents */
 } CsLockClass;
 
+/*
+ * For the session, within a transaction or out of it; wait: as long as it takes,
+ * or an error after lock_timeout. False: another has it, or this session already.
+ */
 extern bool cs_lock_take(CsLockClass lock, int64 id, bool wait);
 extern void cs_lock_release(CsLockClass lock, int64 id);
 
@@ -208,12 +226,19 @@ extern void cs_server_leave(CsServer *server);
 extern bool cs_schedule_pass(TimestampTz now, bool fold);
 
 /* ---- activity.c ---- */
+/* What these connections' jobs do: in shared memory, and in pg_stat_activity. */
 extern void cs_activity_publish(const List *connections);
 extern void cs_activity_tell(const List *connections);
 /* This worker has something to do now: others are to be had for the rest. */
 extern void cs_activity_busy(void);
 
 /* ---- wishes.c ---- */
+/*
+ * Of these connections' jobs, the runs to be cancelled; of the connections, those
+ * to be served no more, or to be opened anew: lists of int64 pointers in the
+ * current memory context. Takes on limits that were changed. In a transaction of
+ * its own.
+ */
 extern void cs_find_wishes(const List *connections, List **runs, List **ended);
 
 /* ---- ocr.c ---- */

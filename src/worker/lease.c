@@ -1,8 +1,8 @@
 /*
  * lease.c
- *	  Session-level locks of classes that SQL cannot take: a connection's lease,
- *	  the one scheduler of a database, the one who folds and schedules. They die
- *	  with their process and survive nothing (design decision 7).
+ *	  Session-level locks of classes that SQL cannot take: a connection's lease and
+ *	  its tokens, and what one process of a database does alone (CsLockClass). They
+ *	  die with their process and survive nothing (design decision 7).
  */
 #include "postgres.h"
 

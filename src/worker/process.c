@@ -257,10 +257,23 @@ cs_look_here(char **why)
 }
 
 /*
- * Without shared memory: a process of ours in a database, by the array of all
- * processes. Read without its lock: what is seen may be a moment old, which is
- * enough for a wake-up or a count.
+ * Without shared memory: is it a process of ours in that database? Its pid, or 0.
+ * The array of all processes is read without its lock: what is seen may be a
+ * moment old, which is enough for a wake-up or a count.
  */
+static int
+pid_of_ours(const PGPROC *proc, Oid database, CsProcessKind kind)
+{
+	int pid = proc->pid;
+	const char *type;
+
+	if (pid == 0 || proc->databaseId != database)
+		return 0;
+	type = GetBackgroundWorkerTypeByPid(pid);
+	return type != NULL && strcmp(type, titles[kind]) == 0 ? pid : 0;
+}
+
+/* How many there are; the first one's latch and pid. */
 static Latch *
 scan_processes(Oid database, CsProcessKind kind, int *count, pid_t *pid)
 {
@@ -270,20 +283,16 @@ scan_processes(Oid database, CsProcessKind kind, int *count, pid_t *pid)
 	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
 	{
 		PGPROC *proc = &ProcGlobal->allProcs[i];
-		int proc_pid = proc->pid;
-		const char *type;
+		int found = pid_of_ours(proc, database, kind);
 
-		if (proc_pid == 0 || proc->databaseId != database)
-			continue;
-		type = GetBackgroundWorkerTypeByPid(proc_pid);
-		if (type == NULL || strcmp(type, titles[kind]) != 0)
+		if (found == 0)
 			continue;
 		(*count)++;
 		if (latch == NULL)
 		{
 			latch = &proc->procLatch;
 			if (pid)
-				*pid = proc_pid;
+				*pid = found;
 		}
 	}
 	return latch;
@@ -353,13 +362,8 @@ cs_wake_processes(Oid database, CsProcessKind kind)
 		for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
 		{
 			PGPROC *proc = &ProcGlobal->allProcs[i];
-			int pid = proc->pid;
-			const char *type;
 
-			if (pid == 0 || proc->databaseId != database)
-				continue;
-			type = GetBackgroundWorkerTypeByPid(pid);
-			if (type != NULL && strcmp(type, titles[kind]) == 0)
+			if (pid_of_ours(proc, database, kind) != 0)
 				SetLatch(&proc->procLatch);
 		}
 		return;

@@ -36,7 +36,13 @@ struct CsServer
 	int published; /* jobs shown; -1: busy, and not yet shown */
 };
 
-/* jobs.c */
+/*
+ * jobs.c, outside of transactions. _jobs: how many all its connections have.
+ * _room: how many more may be claimed on this one now. _claim: what is due there
+ * becomes jobs, which are ready; _advance: those that are ready, or whose time has
+ * come, go on, and what finished is freed. An error ends its job, or holds up the
+ * connection where none had begun.
+ */
 extern int cs_server_jobs(CsServer *server);
 extern int cs_server_room(CsServer *server, CsServed *served);
 extern void cs_server_claim(CsServer *server, CsServed *served,
@@ -50,8 +56,10 @@ extern bool cs_server_turn_tokens(CsServer *server, TimestampTz now,
 								  TimestampTz *next);
 /* Ends a job for good: error NULL means that it was cancelled. */
 extern void cs_job_fail(CsJob *job, const ErrorData *error, TimestampTz now);
+/* Frees the jobs that finished; without any the connection is idle from now on. */
 extern void cs_reap_jobs(CsServed *served, TimestampTz now);
-/* The error being handled; its transaction is ended. */
+/* In a PG_CATCH: the error, copied into the context, which is current then; its
+ * transaction is ended. */
 extern ErrorData *cs_take_error(MemoryContext context);
 
 #endif

@@ -113,11 +113,7 @@ select_ids(const char *sql, const List *ids, MemoryContext context)
 	return result;
 }
 
-/*
- * Of the jobs of these connections, the runs to be cancelled; of the
- * connections, those that are to be served no more, or to be opened anew.
- * Lists of int64 pointers in the current context.
- */
+/* See internal.h. */
 void
 cs_find_wishes(const List *connections, List **runs, List **ended)
 {
