@@ -141,6 +141,17 @@ open_with(const char *const *pairs)
 
 #define OPEN(...) open_with((const char *const[]){__VA_ARGS__, NULL})
 
+static inline CsOp
+of(CsOpKind kind, const char *path)
+{
+	CsOp op = {0};
+
+	op.kind = kind;
+	op.path = path;
+	op.size = -1;
+	return op;
+}
+
 /* A drive of work, known by its id. */
 #define WORK OPEN("drive_id", "b!d")
 
@@ -152,6 +163,7 @@ open_with(const char *const *pairs)
 #define FOLDER_OF(id, name)                                                    \
 	"{\"id\":\"" id "\",\"name\":\"" name                                      \
 	"\",\"folder\":{\"childCount\":1},\"parentReference\":{\"id\":\"root1\"}}"
+#define ROOT "{\"id\":\"root1\",\"name\":\"root\",\"root\":{},\"folder\":{}}"
 #define ERROR(code) "x:{\"error\":{\"code\":\"" code "\",\"message\":\"words\"}}"
 #define INNER(code, inner)                                                     \
 	"x:{\"error\":{\"code\":\"" code "\",\"message\":\"words\",\"innererror\"" \
