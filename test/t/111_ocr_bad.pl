@@ -157,8 +157,10 @@ is(outcome('away.bin'), 'done|', 'one that leaves another behind');
 is(outcome('after.bin'), 'done|', 'one that does not end after its text');
 ok(until_programs(0), 'none of what they started is there');
 is(folders(), 0, 'nor their files');
-like(sql(q{SELECT severity, problem, action FROM cloudsync_status() WHERE subject = 'reading' AND severity = 'warning'}),
-	qr/^warning\|4 documents could not be read, among them '\w+\.bin': [^|]+\|SELECT document_id, name, ocr_reason FROM cloudsync\.document WHERE ocr_state = 'failed' AND state = 'waiting';$/,
+# on a slow machine those that are tried again have come to their end too
+like(sql(q{SELECT severity, replace(problem, (SELECT count(*) FROM cloudsync.document WHERE ocr_state = 'failed' AND state = 'waiting') || ' documents', 'all'), action
+		FROM cloudsync_status() WHERE subject = 'reading' AND severity = 'warning'}),
+	qr/^warning\|all could not be read, among them '\w+\.bin': [^|]+\|SELECT document_id, name, ocr_reason FROM cloudsync\.document WHERE ocr_state = 'failed' AND state = 'waiting';$/,
 	'the status tells of those that could not be read') or diag(sql(q{SELECT name, ocr_state, ocr_reason FROM cloudsync.document}));
 sql(q{UPDATE cloudsync.document SET ocr_state = 'failed', state = 'rejected' WHERE ocr_state IN ('failed', 'pending')});
 
