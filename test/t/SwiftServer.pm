@@ -193,7 +193,14 @@ sub request
 sub make_bucket
 {
 	my ($self, $bucket) = @_;
-	my ($status, undef, $text) = $self->request('PUT', "/$bucket");
+	my ($status, $text);
+	for (1 .. 300)
+	{
+		($status, undef, $text) = $self->request('PUT', "/$bucket");
+		# on a busy machine its servers are slow to find each other
+		last if $status != 503;
+		sleep 0.2;
+	}
 	die "could not make bucket: $status $text" unless $status == 200;
 	return;
 }
