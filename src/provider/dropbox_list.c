@@ -204,6 +204,9 @@ add_entry(CsConversation *c, CsResult *result, const CsJson *item)
 		note_folder(c, lower, path);
 	if (itself && !entry->gone)
 		return;
+	/* deleted while it is listed: nobody asked for that */
+	if (entry->gone && !c->op.follow)
+		return;
 	/* of what was asked for by its path, nothing is elsewhere */
 	if (!entry->gone && c->op.id == NULL &&
 		cs_path_below(path, c->op.path) == NULL)

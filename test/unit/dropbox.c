@@ -288,8 +288,9 @@ test_list(void)
 		 LIST("", "false")
 			 PAGE(F("a", "/a", "id:1") "," D("B", "/b", "id:2"), "c1", "true"),
 		 "PAGE /a /B/", MORE("c1") PAGE("", "c2", "true"),
-		 MORE("c2") PAGE(F("c", "/c", "id:3"), "c3", "false"), "PAGE /c",
-		 "DONE");
+		 MORE("c2") PAGE(F("c", "/c", "id:3") "," GONE("a", "/a"), "c3",
+						 "false"),
+		 "PAGE /c", "DONE");
 	PLAY("empty", &op, LIST("", "false") PAGE("", "c1", "false"), "DONE");
 	PLAY("spelled as folders say", &deep,
 		 LIST("/Cab/Scans", "true") PAGE(
