@@ -212,8 +212,10 @@ cs_url_normalize(const char *text, const char **why)
 	if (*why != NULL)
 		return NULL;
 	url = curl_url();
-	if (url == NULL || curl_url_set(url, CURLUPART_URL, text,
-									CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK)
+	/* as it is: which of "." and ".." curl removes depends on its version */
+	if (url == NULL ||
+		curl_url_set(url, CURLUPART_URL, text,
+					 CURLU_NON_SUPPORT_SCHEME | CURLU_PATH_AS_IS) != CURLUE_OK)
 		*why = "is no address of the form https://host/path";
 	else
 		normal = normalize(url, why);

@@ -15,6 +15,11 @@
 #include "cloudsync/utf8.h"
 #include "http.h"
 
+/* Before curl 8.6 a header that never ends was memory that ran out. */
+#if LIBCURL_VERSION_NUM < 0x080600
+#define CURLE_TOO_LARGE CURLE_OUT_OF_MEMORY
+#endif
+
 #define RETRY_AFTER_MAX 3600 /* s; what is more is not believed */
 
 /* The request is not made, or could not be: this is why. */
@@ -179,8 +184,7 @@ broke_off(CsHttpTask *task, const char *words)
 
 	task->response.error = EIO;
 	curl_easy_getinfo(task->handle->easy, CURLINFO_NUM_CONNECTS, &connects);
-	/* curl's words for a header that never ends are these too */
-	if (task->code == CURLE_OUT_OF_MEMORY)
+	if (task->code == CURLE_OUT_OF_MEMORY || task->code == CURLE_TOO_LARGE)
 		fail(task, CS_FAIL_RETRY_LATER, "",
 			 "the answer of %s has a header that is too long, or memory ran out",
 			 host);

@@ -212,10 +212,14 @@ make_program(const char *folder)
 {
 	CsProgram *program = calloc(1, sizeof(CsProgram));
 
-	if (program == NULL || (program->folder = strdup(folder)) == NULL)
+	if (program != NULL)
+	{
+		program->folder = strdup(folder);
+		program->out = program->err = -1;
+	}
+	if (program == NULL || program->folder == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	program->out = program->err = -1;
 	if (!registered)
 		before_shmem_exit(kill_all, 0);
 	registered = true;

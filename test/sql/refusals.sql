@@ -29,6 +29,7 @@ SELECT cloudsync_track('dossier', 'file') > 0;
 -- the root's preparation, so that no worker changes anything from here on
 SELECT max(run_id) AS run FROM cloudsync.history \gset
 CALL cloudsync_wait(:run);
+CALL wait_told();
 SELECT everything() AS before \gset
 
 -- connections (C1)

@@ -18,6 +18,7 @@ $$;
 SELECT state FROM cloudsync_connect('local', 'Drive', options => '{"path": "sql_refusals_channel"}');
 SELECT cloudsync_add_recipient('alice') > 0;
 SELECT cloudsync_create_channel('Drive', 'Scans', '{/Scans}', 'alice', 'Mail', auto_collect => false) > 0;
+CALL wait_told();
 SELECT everything() AS before \gset
 
 -- recipients

@@ -293,12 +293,12 @@ sub protocol
 	$self->everywhere('endless interim answers', { fault => 'endless_interim' }, qr/headers are longer than 64 KiB/);
 	$self->fault('100 Continue never comes', 'large', { fault => 'no_continue' }, undef, state => 'succeeded');
 	$self->fault('417', 'large', { fault => 'status', status => 417 }, qr/HTTP status 417/);
-	$self->everywhere('chunked nonsense', { fault => 'chunked_nonsense' }, qr/chunked-encoding/, well => $done_bare);
+	$self->everywhere('chunked nonsense', { fault => 'chunked_nonsense' }, qr/chunked-encoding|chunk hex-length/, well => $done_bare);
 	$self->everywhere('truncated chunk', { fault => 'chunked_cut' }, qr/ended before its end/, well => $done_bare, only => 'small large list get');
-	$self->everywhere('huge chunk', { fault => 'chunked_huge' }, qr/chunked-encoding/, well => $done_bare, only => 'small large list get');
+	$self->everywhere('huge chunk', { fault => 'chunked_huge' }, qr/chunked-encoding|chunk hex-length/, well => $done_bare, only => 'small large list get');
 	$self->everywhere('gzip bomb', { fault => 'gzip_bomb' }, qr/no WebDAV|makes no sense|another checksum|came with|another size|not arrive as/, well => $deaf);
 	$self->fault('gzip bomb, no checksum', 'get', { fault => 'gzip_bomb' }, qr/came with \d+ bytes, but was listed with/, checksums => 0);
-	$self->everywhere('another protocol', { fault => 'not_http' }, qr{HTTP/0\.9|closed the connection}, well => '');
+	$self->everywhere('another protocol', { fault => 'not_http' }, qr{HTTP/0\.9|Invalid status line|closed the connection}, well => '');
 
 	# where it leads
 	my $leads = $self->{protocol} eq 's3' ? 'the server says that it is elsewhere' : 'the server redirects';

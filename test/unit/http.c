@@ -31,8 +31,9 @@ test_plain(void)
 		   "and what is compressed anyway is not inflated");
 	get("/redirect");
 	tap_ok(answer->status == 302, "a redirect is not followed");
-	get("/%2e%2e/a/../b?x=%2F");
-	tap_ok(strstr(answer->text, "GET /%2e%2e/a/../b?x=%2F ") != NULL,
+	get("/%2E%2E/a/../b?x=%2F");
+	/* newer curls write the digits after a "%" as capitals, as we do */
+	tap_ok(strstr(answer->text, "GET /%2E%2E/a/../b?x=%2F ") != NULL,
 		   "a path goes out as it stands");
 }
 

@@ -66,7 +66,8 @@ checksum(char c)
 
 	memset(bytes, c, 32);
 	bytes[32] = 0;
-	pg_b64_encode((const void *) bytes, 33, text, 64);
+	if (pg_b64_encode((const void *) bytes, 33, text, 64) != 44)
+		abort();
 	text[43] = '=';
 	return text;
 }

@@ -53,6 +53,7 @@ test_normalize(void)
 	refused("https://h/a%00b", "contains a \"%\" that stands for no character");
 	refused("https://h/a%zz", "contains a \"%\" that stands for no character");
 	refused("https://h/a%ff", "is not valid UTF-8");
+	refused("https://h/a/../x", "contains a component \".\" or \"..\"");
 	refused("https://h/%2e%2e/x", "contains a component \".\" or \"..\"");
 	refused("https://h/ x",
 			"contains a space, a control character or a backslash");

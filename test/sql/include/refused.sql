@@ -20,6 +20,15 @@ EXCEPTION WHEN OTHERS THEN
     RETURN concat_ws(E'\n    ', code || ' ' || message, nullif(detail, ''), coalesce(nullif(hint, ''), 'NO HINT'));
 END
 $$;
+-- until listeners have been told of the connections, which the scheduler notes there
+CREATE PROCEDURE wait_told() LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1..6000 LOOP
+        EXIT WHEN NOT EXISTS (SELECT FROM cloudsync.connection WHERE state IS DISTINCT FROM told_state);
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+END
+$$;
 -- every row of every table of the extension
 CREATE FUNCTION everything() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
