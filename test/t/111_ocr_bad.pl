@@ -256,40 +256,6 @@ is(sql(q{SELECT severity, problem FROM cloudsync_status() WHERE subject = 'readi
 put('left.bin' => 'sleep 1000 & sleep 1000 & echo it gave up >&2; exit 5');
 is(outcome('left.bin'), 'failed|it gave up', 'one that ends, while what it has left holds its output open');
 ok(until_programs(0), 'which is ended as well');
-
-# --- with bwrap hidden from the server: namespaces without a network
-SKIP:
-{
-	my $unshare = 'unshare --user --net --ipc --uts --pid --fork --kill-child --';
-	skip 'there are no namespaces within namespaces here', 8
-	  if system("unshare -rm sh -c 'mount --bind /dev/null /dev/zero && exec unshare --user --map-user=1 $unshare true' >/dev/null 2>&1") != 0;
-	my ($uid, $gid, $bwrap, $real) = ($>, $) + 0, map { my $name = $_; grep { -x } map { "$_/$name" } split /:/, $ENV{PATH} } qw(bwrap pg_ctl));
-	mkdir "$dir/bin";
-	write_file("$dir/bin/pg_ctl", "#!/bin/sh\nexec unshare -rm sh -c 'mount --bind /dev/null $bwrap && exec unshare --user --map-user=$uid --map-group=$gid $real \"\$@\"' sh \"\$@\"\n");
-	chmod 0755, "$dir/bin/pg_ctl";
-	settings(ocr_sandbox => 'auto');
-	$node->stop;
-	{
-		local $ENV{PATH} = "$dir/bin:$ENV{PATH}";
-		$node->start;
-	}
-	put('unshared.bin' => "{ tail -n +3 /proc/net/dev | cut -d : -f 1 | tr -d ' '; sed -n 's/NoNewPrivs:.//p' /proc/self/status; echo \$\$; } >out; $show");
-	is(outcome('unshared.bin') . text('unshared.bin'), "done|lo\n1\n1", 'no network, no rights to gain, and its own processes alone');
-	is(sql(q{SELECT sandbox, problem FROM cloudsync.ocr_sandbox}), 'no network|bwrap is not installed', 'which is noted');
-	is(sql(q{SELECT severity, problem, action FROM cloudsync_status() WHERE subject = 'reading' AND severity = 'info'}),
-		"info|programs that read documents have no network, but see the server's files: bwrap is not installed|apt install bubblewrap", 'the status says so');
-	put('left behind.bin' => "setsid sleep 1000 >/dev/null 2>&1 & $page");
-	is(outcome('left behind.bin'), 'done|', 'what leaves its group');
-	ok(until_programs(0), '... ends with it');
-	put('killed.bin' => "setsid sleep 1000 & $hang");
-	ok(until_programs(1), 'it reads');
-	kill 'KILL', worker_pid($node, 'cloudsync ocr');
-	ok(wait_for($node, q{SELECT ocr_attempts = 2 FROM cloudsync.document WHERE name = 'killed.bin'}), 'killed with kill -9');
-	sql(q{SELECT cloudsync_forget(document_id, 'enough') FROM cloudsync.document WHERE name = 'killed.bin'; SELECT cloudsync.wake(true)});
-	ok(until_programs(0), '... it takes its programs along');
-	settings(ocr_sandbox => 'off');
-	$node->restart;
-}
 put('orphan.bin' => $hang);
 ok(until_programs(1), 'it reads');
 $node->stop('immediate');
