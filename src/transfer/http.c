@@ -81,6 +81,7 @@ cs_http_begin(CsHttpTask *task, const CsRequest *request)
 	task->request = *request;
 	task->digest_tried = false;
 	task->token_tried = false;
+	task->fresh = false;
 	task->not_before =
 		request->wait_ms > 0 ? cs_http_now() + request->wait_ms * 1000 : 0;
 	prepare(task);
@@ -355,6 +356,37 @@ other_scheme(CsHttpTask *task, long status)
 	return true;
 }
 
+/*
+ * Had the server closed all the idle connections that it was sent on? libcurl
+ * gives up after a few of them. One that reads a request and closes looks the
+ * same, which libcurl does not tell apart either.
+ */
+static bool
+idle_ones_were_closed(CsHttpTask *task)
+{
+	long connects = 0;
+
+	if (task->fresh || !task->connected || task->answered || task->limit != NULL ||
+		task->why != NULL ||
+		(task->code != CURLE_SEND_ERROR && task->code != CURLE_RECV_ERROR &&
+		 task->code != CURLE_GOT_NOTHING))
+		return false;
+	curl_easy_getinfo(task->handle->easy, CURLINFO_NUM_CONNECTS, &connects);
+	return connects == 0;
+}
+
+/* Once more, over a connection of its own. */
+static CsHttpSlice
+send_afresh(CsHttpTask *task)
+{
+	bool resent = task->resent || task->sent > 0;
+
+	prepare(task);
+	task->fresh = true;
+	task->resent = resent;
+	return CS_HTTP_MORE;
+}
+
 static CsHttpSlice
 land(CsHttpTask *task)
 {
@@ -362,6 +394,8 @@ land(CsHttpTask *task)
 
 	if (task->where == CS_WHERE_BUFFER && task->end > task->start)
 		return hand_on(task);
+	if (idle_ones_were_closed(task))
+		return send_afresh(task);
 	if (task->request.send == CS_SEND_BODY)
 		task->done = task->request.from + cs_http_body_sent(task);
 	if (task->code == CURLE_OK)

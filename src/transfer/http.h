@@ -167,7 +167,7 @@ struct CsHttpTask
 	bool digest_tried;
 	int token_no; /* sent with the request */
 	bool token_tried;
-	bool retried_now;
+	bool fresh; /* sent over a connection of its own */
 	CsFailure failure;
 	CsFailure body_failure;
 

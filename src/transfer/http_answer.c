@@ -180,10 +180,8 @@ static void
 broke_off(CsHttpTask *task, const char *words)
 {
 	const char *host = task->origin.host;
-	long connects = 0;
 
 	task->response.error = EIO;
-	curl_easy_getinfo(task->handle->easy, CURLINFO_NUM_CONNECTS, &connects);
 	if (task->code == CURLE_OUT_OF_MEMORY || task->code == CURLE_TOO_LARGE)
 		fail(task, CS_FAIL_RETRY_LATER, "",
 			 "the answer of %s has a header that is too long, or memory ran out",
@@ -194,13 +192,6 @@ broke_off(CsHttpTask *task, const char *words)
 	else if (task->answered)
 		fail(task, CS_FAIL_RETRY_LATER, words, "the answer of %s broke off",
 			 host);
-	else if (connects == 0 && !task->retried_now)
-	{
-		/* An idle connection that the server had closed meanwhile. */
-		task->retried_now = true;
-		fail(task, CS_FAIL_RETRY_NOW, words,
-			 "%s closed the connection before it answered", host);
-	}
 	else
 		fail(task, CS_FAIL_RETRY_LATER, words,
 			 "%s closed the connection without an answer", host);

@@ -169,6 +169,7 @@ cs_http_handle_set(CsHttpTask *task)
 	SET(CURLOPT_HTTP_VERSION, (long) (http2 ? CURL_HTTP_VERSION_2TLS
 											: CURL_HTTP_VERSION_1_1));
 	SET(CURLOPT_PIPEWAIT, http2 ? 1L : 0L);
+	SET(CURLOPT_FRESH_CONNECT, task->fresh ? 1L : 0L);
 	SET(CURLOPT_HTTPHEADER, task->handle->headers);
 	refused = set_method(task);
 	if (refused == NULL)

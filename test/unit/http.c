@@ -348,6 +348,49 @@ test_many(void)
 		   "nothing is left of those that were given up");
 }
 
+/* A server that was started again has closed every idle connection. */
+static void
+test_closed_while_idle(void)
+{
+	enum { IDLE = 8 }; /* more than libcurl tries */
+	static CsHttpTask many[IDLE];
+	CsHttpTask *tasks[IDLE];
+	CsRequest wanted = {.kind = CS_REQ_HTTP,
+						.method = "GET",
+						.url = psprintf("%s/content/%d", origin, SIZE),
+						.into = CS_INTO_TAKE,
+						.body_status = 200};
+	CsRequest put = {.send = CS_SEND_BODY, .length = SIZE};
+	MemoryBody *memory = new_body(SIZE, 'x');
+
+	endpoint->http->digest = false; /* which would ask without content first */
+	for (int i = 0; i < 2; i++)
+	{
+		cs_http_close(&task);
+		for (int k = 0; k < IDLE; k++)
+		{
+			tasks[k] = &many[k];
+			cs_http_init(tasks[k], http, endpoint, NULL);
+			tasks[k]->take = take;
+			cs_http_begin(tasks[k], &wanted);
+		}
+		drive(tasks, IDLE);
+		for (int k = 0; k < IDLE; k++)
+			cs_http_close(tasks[k]);
+		open_task(i == 0 ? NULL : memory);
+		if (i == 0)
+			request(&(CsRequest) {0}, "MKCOL", "/on-fresh");
+		else
+			request(&put, "PUT", "/on-fresh");
+		tap_ok(answer->status == 200,
+			   "%s: idle connections that were closed fail nothing",
+			   i == 0 ? "MKCOL" : "PUT");
+	}
+	tap_ok(answer->size == SIZE && answer->resent &&
+			   hash_is(answer->sha256, memory->bytes, SIZE),
+		   "the content went out again, from its beginning");
+}
+
 int
 main(void)
 {
@@ -362,5 +405,6 @@ main(void)
 	test_times();
 	test_pauses();
 	test_many();
+	test_closed_while_idle();
 	return end_server();
 }

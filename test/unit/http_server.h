@@ -243,6 +243,7 @@ static bool
 serve_one(int fd)
 {
 	static SeenRequest seen;
+	static int served; /* on this connection, which has a process */
 	long long n = 0;
 
 	if (!read_head(fd, &seen))
@@ -303,10 +304,12 @@ serve_one(int fd)
 		reply(fd, 503, "Retry-After: 999999999\r\n", "");
 	else if (strcmp(seen.path, "/whenever") == 0)
 		reply(fd, 503, "Retry-After: soon\r\n", "");
-	else if (strcmp(seen.path, "/hang-up") == 0)
+	else if (strcmp(seen.path, "/hang-up") == 0 ||
+			 (strcmp(seen.path, "/on-fresh") == 0 && served > 0))
 		hang_up(fd);
 	else
 		serve_seen(fd, &seen);
+	served++;
 	return true;
 }
 
