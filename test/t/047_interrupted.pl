@@ -45,6 +45,8 @@ sub bytes_move
 sub in_the_middle
 {
 	my ($run, $what) = @_;
+	# of this execution: what an earlier one has written is still there
+	ok(wait_for($node, "SELECT count(*) > 0 FROM cloudsync.activity WHERE run_id = $run"), "$what: it is under way");
 	ok(bytes_move(), "$what: bytes move");
 	ok(!-e $path, "$what: nothing is there under the final name");
 	return;
