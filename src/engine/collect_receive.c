@@ -17,8 +17,8 @@
 #include "cloudsync/settings.h"
 
 #define LOAD_AT_ONCE 200
-#define SETTLE_FILES 50 /* below what overflows a snapshot's subtransactions */
-#define SETTLE_AT_MOST 100 /* or these, while requests go out before it */
+#define SETTLE_FILES 24 /* below what overflows a snapshot's subtransactions */
+#define SETTLE_AT_MOST 48 /* or these, while requests go out before it */
 #define SETTLE_BYTES (8 * 1024 * 1024)
 #define SETTLE_AFTER_US (200 * 1000)
 #define MAX_LOOKS 6
