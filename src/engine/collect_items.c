@@ -475,10 +475,8 @@ static const CsEntry *
 part_namesakes(CsCollect *c, const CsEntry *entries, int n_entries)
 {
 	CsEntry *parted = palloc(Max(n_entries, 1) * sizeof(CsEntry));
-	HTAB *by_path = cs_text_table("cloudsync paths", sizeof(Namesake),
-									   CurrentMemoryContext);
-	HTAB *by_id = cs_text_table("cloudsync ids", sizeof(Namesake),
-									 CurrentMemoryContext);
+	HTAB *by_path = cs_text_table("cloudsync paths", sizeof(Namesake), CurrentMemoryContext);
+	HTAB *by_id = cs_text_table("cloudsync ids", sizeof(Namesake), CurrentMemoryContext);
 
 	find_namesakes(c, entries, n_entries, by_path, by_id);
 	for (int i = 0; i < n_entries; i++)

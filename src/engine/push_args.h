@@ -11,7 +11,7 @@
 #include "cloudsync/push.h"
 #include "args.h"
 
-/* With add_file, and with add_dossier, as the first arguments. */
+/* With add_file or add_record, and with add_dossier, as the first arguments. */
 #define THIS_FILE \
 	"destination_id OPERATOR(pg_catalog.=) $1 AND dossiers_id OPERATOR(pg_catalog.=) $2 " \
 	"AND dossier OPERATOR(pg_catalog.=) $3 AND source_id OPERATOR(pg_catalog.=) $4 " \
@@ -29,11 +29,23 @@ add_dossier(Args *args, CsPushJob *push)
 }
 
 static inline void
-add_file(Args *args, CsPushJob *push, const CsPushFile *file)
+add_row(Args *args, CsPushJob *push, int source_id, const char *file_key)
 {
 	add_dossier(args, push);
-	add(args, INT4OID, Int32GetDatum(file->plan->source_id), false);
-	add_text(args, file->plan->file_key);
+	add(args, INT4OID, Int32GetDatum(source_id), false);
+	add_text(args, file_key);
+}
+
+static inline void
+add_file(Args *args, CsPushJob *push, const CsPushFile *file)
+{
+	add_row(args, push, file->plan->source_id, file->plan->file_key);
+}
+
+static inline void
+add_record(Args *args, CsPushJob *push, const CsRecord *record)
+{
+	add_row(args, push, record->source_id, record->file_key);
 }
 
 static inline char *

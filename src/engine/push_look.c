@@ -10,9 +10,8 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "cloudsync/db.h"
 #include "cloudsync/path.h"
-#include "cloudsync/push.h"
+#include "push_args.h"
 
 typedef struct LookKey
 {
@@ -302,46 +301,30 @@ cs_push_was_looked_for(CsPushJob *push, const char *id)
 static void
 record_path(CsPushJob *push, CsRecord *record, const char *path)
 {
-	Oid types[7] = {INT8OID, INT4OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID};
-	Datum values[7];
+	Args args = {0};
 
-	values[0] = Int64GetDatum(push->setting->destination_id);
-	values[1] = Int32GetDatum(push->dossiers_id);
-	values[2] = CStringGetTextDatum(push->dossier);
-	values[3] = Int32GetDatum(record->source_id);
-	values[4] = CStringGetTextDatum(record->file_key);
-	values[5] = CStringGetTextDatum(path);
-	values[6] = CStringGetTextDatum(cs_name_key(path, &push->setting->provider->names));
-	cs_execute("UPDATE cloudsync.pushed_file SET path_key = NULL "
-			   "WHERE destination_id OPERATOR(pg_catalog.=) $1 AND path_key OPERATOR(pg_catalog.=) $7",
-			   7, types, values, NULL, false);
-	cs_execute("UPDATE cloudsync.pushed_file SET path = $6, path_key = $7, "
-			   "intent_path = CASE WHEN intent_temp IS NULL THEN NULL ELSE intent_path END "
-			   "WHERE destination_id OPERATOR(pg_catalog.=) $1 AND dossiers_id OPERATOR(pg_catalog.=) $2 "
-			   "AND dossier OPERATOR(pg_catalog.=) $3 AND source_id OPERATOR(pg_catalog.=) $4 "
-			   "AND file_key OPERATOR(pg_catalog.=) $5",
-			   7, types, values, NULL, false);
+	add_record(&args, push, record);
+	add_text(&args, path);
+	add_text(&args, key_of(push, path));
+	execute("UPDATE cloudsync.pushed_file SET path_key = NULL "
+			"WHERE destination_id OPERATOR(pg_catalog.=) $1 AND path_key OPERATOR(pg_catalog.=) $7",
+			&args);
+	execute("UPDATE cloudsync.pushed_file SET path = $6, path_key = $7, "
+			"intent_path = CASE WHEN intent_temp IS NULL THEN NULL ELSE intent_path END "
+			"WHERE " THIS_FILE, &args);
 }
 
 /* Deleted at the remote: it stays so until its content changes (P16). */
 static void
 record_removed(CsPushJob *push, CsRecord *record)
 {
-	Oid types[5] = {INT8OID, INT4OID, TEXTOID, INT4OID, TEXTOID};
-	Datum values[5];
+	Args args = {0};
 
-	values[0] = Int64GetDatum(push->setting->destination_id);
-	values[1] = Int32GetDatum(push->dossiers_id);
-	values[2] = CStringGetTextDatum(push->dossier);
-	values[3] = Int32GetDatum(record->source_id);
-	values[4] = CStringGetTextDatum(record->file_key);
-	cs_execute("UPDATE cloudsync.pushed_file SET state = 'removed_there', path_key = NULL, "
-			   "remote_version = NULL, next_try_at = NULL, "
-			   "intent_path = CASE WHEN intent_temp IS NULL THEN NULL ELSE intent_path END "
-			   "WHERE destination_id OPERATOR(pg_catalog.=) $1 AND dossiers_id OPERATOR(pg_catalog.=) $2 "
-			   "AND dossier OPERATOR(pg_catalog.=) $3 AND source_id OPERATOR(pg_catalog.=) $4 "
-			   "AND file_key OPERATOR(pg_catalog.=) $5",
-			   5, types, values, NULL, false);
+	add_record(&args, push, record);
+	execute("UPDATE cloudsync.pushed_file SET state = 'removed_there', path_key = NULL, "
+			"remote_version = NULL, next_try_at = NULL, "
+			"intent_path = CASE WHEN intent_temp IS NULL THEN NULL ELSE intent_path END "
+			"WHERE " THIS_FILE, &args);
 	cs_push_note_file(push, "removed_there", record->path, record->size, NULL, NULL);
 }
 
@@ -353,24 +336,16 @@ static bool
 apply_removed(CsPushJob *push, const CsLook *look)
 {
 	const CsRecord *record = look->record;
-	Oid types[6] = {INT8OID, INT4OID, TEXTOID, INT4OID, TEXTOID, TEXTOID};
-	Datum values[6];
+	Args args = {0};
 
 	if (look->found_path == NULL || !look->is_same)
 		return false;
 	record_path(push, look->record, look->found_path);
-	values[0] = Int64GetDatum(push->setting->destination_id);
-	values[1] = Int32GetDatum(push->dossiers_id);
-	values[2] = CStringGetTextDatum(push->dossier);
-	values[3] = Int32GetDatum(record->source_id);
-	values[4] = CStringGetTextDatum(record->file_key);
-	values[5] = CStringGetTextDatum(record->seen_version);
-	cs_execute("UPDATE cloudsync.pushed_file SET state = 'synced', remote_version = $6, "
-			   "attempts = 0, next_try_at = NULL, last_error = NULL "
-			   "WHERE destination_id OPERATOR(pg_catalog.=) $1 AND dossiers_id OPERATOR(pg_catalog.=) $2 "
-			   "AND dossier OPERATOR(pg_catalog.=) $3 AND source_id OPERATOR(pg_catalog.=) $4 "
-			   "AND file_key OPERATOR(pg_catalog.=) $5",
-			   6, types, values, NULL, false);
+	add_record(&args, push, record);
+	add_text(&args, record->seen_version);
+	execute("UPDATE cloudsync.pushed_file SET state = 'synced', remote_version = $6, "
+			"attempts = 0, next_try_at = NULL, last_error = NULL "
+			"WHERE " THIS_FILE, &args);
 	cs_push_note_file(push, "restored_there", look->found_path, record->size, NULL, NULL);
 	return true;
 }

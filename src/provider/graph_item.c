@@ -173,8 +173,8 @@ gr_read_item(const CsJson *json, GrItem *item)
 	return true;
 }
 
-static void
-free_text(const char *text)
+void
+gr_free_text(const char *text)
 {
 	if (text != NULL)
 		pfree(unconstify(char *, text));
@@ -183,10 +183,10 @@ free_text(const char *text)
 void
 gr_item_free(GrItem *item)
 {
-	free_text(item->decoded);
-	free_text(item->version);
-	free_text(item->maker);
-	free_text(item->editor);
+	gr_free_text(item->decoded);
+	gr_free_text(item->version);
+	gr_free_text(item->maker);
+	gr_free_text(item->editor);
 }
 
 static const char *

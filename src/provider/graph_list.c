@@ -24,24 +24,17 @@ enum
 
 /* --- a page of entries ----------------------------------------------------------- */
 
-static void
-free_text(const char *text)
-{
-	if (text != NULL)
-		pfree(unconstify(char *, text));
-}
-
 void
 gr_entry_free(CsEntry *entry)
 {
-	free_text(entry->path);
-	free_text(entry->name);
-	free_text(entry->id);
-	free_text(entry->version);
-	free_text(entry->checksum);
-	free_text(entry->parent_id);
-	free_text(entry->web_url);
-	free_text(entry->refused);
+	gr_free_text(entry->path);
+	gr_free_text(entry->name);
+	gr_free_text(entry->id);
+	gr_free_text(entry->version);
+	gr_free_text(entry->checksum);
+	gr_free_text(entry->parent_id);
+	gr_free_text(entry->web_url);
+	gr_free_text(entry->refused);
 }
 
 void
