@@ -4,7 +4,10 @@ use strict;
 use warnings;
 
 use Digest::SHA qw(sha256_hex);
+use File::Temp;
+use IO::Socket::INET;
 use JSON::PP ();
+use POSIX ();
 use TestCloud;
 use Time::HiRes qw(sleep time);
 
@@ -18,13 +21,16 @@ chmod 0644, $cloud->ca_file;
 my %services = (
 	dropbox => { act => 'dropbox', app => 'dbxapp00cloudsync', user => 'anna@example.com',
 		scopes => [qw(account_info.read files.metadata.read files.content.read files.content.write)],
-		options => { map { ("${_}_endpoint" => $cloud->url('dropbox', $_)) } qw(api content notify www) } },
+		token => sub { $cloud->url('dropbox', 'api') . '/oauth2/token' },
+		options => sub { return { map { ("${_}_endpoint" => $cloud->url('dropbox', $_)) } qw(api content notify www) }; } },
 	gdrive => { act => 'google', app => 'web.apps.googleusercontent.com', user => 'anna@example.com',
 		scopes => ['https://www.googleapis.com/auth/drive'],
-		options => { api_endpoint => $cloud->url('google', 'api'), token_endpoint => $cloud->url('google', 'oauth') . '/token' } },
+		token => sub { $cloud->url('google', 'oauth') . '/token' },
+		options => sub { return { api_endpoint => $cloud->url('google', 'api'), token_endpoint => $cloud->url('google', 'oauth') . '/token' }; } },
 	onedrive => { act => 'graph', app => 'aaaaaaaa-0000-0000-0000-000000000001', user => 'anna@contoso.example',
 		scopes => [qw(Files.ReadWrite offline_access)],
-		options => { api_endpoint => $cloud->url('graph', 'api') . '/v1.0', login_endpoint => $cloud->url('graph', 'login') } });
+		token => sub { $cloud->url('graph', 'login') . '/common/oauth2/v2.0/token' },
+		options => sub { return { api_endpoint => $cloud->url('graph', 'api') . '/v1.0', login_endpoint => $cloud->url('graph', 'login') }; } });
 my ($name, $service);
 
 sub sql
@@ -55,7 +61,7 @@ sub connect_it
 {
 	my $grant = act(grant => app => $service->{app}, user => $service->{user}, scopes => $service->{scopes});
 	sql("SELECT cloudsync_register_app('$name', '$grant->{client_id}', '$grant->{client_secret}')");
-	sql("SELECT cloudsync_connect('$name', '$name', " . json({ refresh_token => $grant->{refresh_token} }) . ', ' . json($service->{options}) . ')');
+	sql("SELECT cloudsync_connect('$name', '$name', " . json({ refresh_token => $grant->{refresh_token} }) . ', ' . json($service->{options}->()) . ')');
 	until_true("SELECT count(account) = 1 FROM cloudsync.connections WHERE connection = '$name'");
 	return;
 }
@@ -154,43 +160,201 @@ sub same
 	return;
 }
 
+# Each host of the service is reached through a proxy that delays what it answers.
+my @proxies;
+
+sub delay
+{
+	my ($milliseconds) = @_;
+	my $hosts = $cloud->{ready}{hosts}{ $service->{act} };
+	foreach my $host (sort keys %$hosts)
+	{
+		my $port = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')->sockport;
+		my $there = $hosts->{$host};
+		push @proxies, fork() // die "fork: $!";
+		exec('build/delay', $port, $there, $milliseconds) or POSIX::_exit(127) if $proxies[-1] == 0;
+		until (IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port")) { sleep 0.02; }
+		$cloud->behind($service->{act}, $host, $port);
+	}
+	return;
+}
+
+END
+{
+	my $status = $?;
+	kill 'TERM', @proxies;
+	$? = $status;
+}
+
+# The rate at which the cloud serves a program that makes only those requests.
+sub bare
+{
+	my ($at_once, @lines) = @_;
+	my $folder = File::Temp->newdir;
+	my @made;
+	foreach my $line (@lines)
+	{
+		my ($method, $url, $body, @headers) = @$line;
+		my $name = defined $body ? "body " . @made : '-';
+		if (defined $body)
+		{
+			open my $out, '>', "$folder/$name" or die "$folder: $!";
+			print $out $body;
+			close $out;
+		}
+		push @made, join("\t", $method, $url, $name, @headers) . "\n";
+	}
+	my $started = time;
+	open my $multi, '|-', 'build/multi', 'play', $cloud->ca_file, "$folder", $at_once or die "multi: $!";
+	print $multi @made;
+	close $multi or die "the bare program failed\n";
+	return @lines / (time - $started);
+}
+
+# A request of the benchmark's own; its answer.
+sub asked
+{
+	my ($url, @more) = @_;
+	open my $curl, '-|', 'curl', '-fsS', '--cacert', $cloud->ca_file, @more, $url or die "curl: $!";
+	my $said = join '', <$curl>;
+	close $curl or die "failed: $url\n";
+	return JSON::PP::decode_json($said);
+}
+
+sub bearer
+{
+	my $grant = act(grant => app => $service->{app}, user => $service->{user}, scopes => $service->{scopes});
+	my $told = asked($service->{token}->(), map { ('--data-urlencode', $_) } 'grant_type=refresh_token',
+		"refresh_token=$grant->{refresh_token}", "client_id=$grant->{client_id}", "client_secret=$grant->{client_secret}");
+	return "Authorization: Bearer $told->{access_token}";
+}
+
+# What is asked for each file; none where files go together.
+my %lines = (
+	dropbox => {
+		down => sub {
+			my ($folder, $files, $bearer) = @_;
+			return map { [ 'POST', $cloud->url('dropbox', 'content') . '/2/files/download', undef, $bearer,
+				qq(Dropbox-API-Arg: {"path":"$folder/file $_"}), 'Content-Type:' ] } 1 .. $files;
+		} },
+	gdrive => {
+		up => sub {
+			my ($folder, $texts, $bearer) = @_;
+			my $made = asked($cloud->url('google', 'api') . '/drive/v3/files', '-H', $bearer, '-H', 'Content-Type: application/json',
+				'-d', qq({"name":"$folder","mimeType":"application/vnd.google-apps.folder"}));
+			my $n = 0;
+			return map { [ 'POST', $cloud->url('google', 'api') . '/upload/drive/v3/files?uploadType=multipart&fields=id%2Cmd5Checksum%2Csha256Checksum',
+				qq(--cs-bare\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{"name":"file ) . ++$n . qq(","parents":["$made->{id}"]}) .
+				"\r\n--cs-bare\r\nContent-Type: application/octet-stream\r\n\r\n$_\r\n--cs-bare--\r\n",
+				$bearer, 'Content-Type: multipart/related; boundary=cs-bare', 'Expect:' ] } @$texts;
+		},
+		down => sub {
+			my (undef, undef, $bearer, $title) = @_;
+			return map { [ 'GET', $cloud->url('google', 'api') . "/drive/v3/files/$_?alt=media", undef, $bearer ] } split /\n/,
+				sql("SELECT i.remote_id FROM cloudsync.item i JOIN cloudsync.channel h USING (channel_id) WHERE h.name = '$title' AND kind = 'file'");
+		} },
+	onedrive => {
+		up => sub {
+			my ($folder, $texts, $bearer) = @_;
+			my $n = 0;
+			return map { [ 'PUT', $cloud->url('graph', 'api') . "/v1.0/me/drive/root:/$folder/file%20" . ++$n . ':/content?@microsoft.graph.conflictBehavior=fail',
+				$_, $bearer, 'Content-Type: application/octet-stream', 'Expect:' ] } @$texts;
+		},
+		down => sub {
+			my ($folder, undef, $bearer) = @_;
+			my @lines;
+			my $url = $cloud->url('graph', 'api') . '/v1.0/me/drive/root:' . ($folder =~ s/ /%20/gr) . ':/children?$top=999';
+			while (defined $url)
+			{
+				my $page = asked($url, '-H', $bearer);
+				push @lines, map { [ 'GET', $_->{'@microsoft.graph.downloadUrl'}, undef ] } @{ $page->{value} };
+				$url = $page->{'@odata.nextLink'};
+			}
+			return @lines;
+		} });
+
+# CPU time of processes so far, in ms.
+sub cpu
+{
+	my $ms = 0;
+	foreach my $pid (@_)
+	{
+		open my $stat, '<', "/proc/$pid/schedstat" or next;
+		$ms += (split / /, <$stat>)[0] / 1_000_000;
+	}
+	return $ms;
+}
+
+# Ours, one way: files a second, requests, and where the time went.
+sub timed
+{
+	my ($files, $call) = @_;
+	my $mark = $cloud->mark;
+	my @worker = split /\n/, sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'cloudsync worker'});
+	my ($cloud_ms, $worker_ms) = (cpu($cloud->{pid}), cpu(@worker));
+	my $run = sql("SET client_min_messages = error; SELECT $call");
+	sql("CALL cloudsync_wait($run, '10 minutes')");
+	($cloud_ms, $worker_ms) = (cpu($cloud->{pid}) - $cloud_ms, cpu(@worker) - $worker_ms);
+	my ($state, $asked, $ended) = split /\|/, sql("SELECT state || coalesce(': ' || error, ''), extract(epoch FROM requested_at),
+		extract(epoch FROM finished_at) FROM cloudsync.history WHERE run_id = $run");
+	die "$call: $state\n" if $state ne 'succeeded';
+	my %routes;
+	my @all = $cloud->requests({ service => $service->{act}, since => $mark });
+	push @{ $routes{ $_->{route} } }, $_ foreach @all;
+	my ($most) = sort { @{ $routes{$b} } <=> @{ $routes{$a} } } keys %routes;
+	my @times = sort { $a <=> $b } map { $_->{began} } @{ $routes{$most} };
+	return { rate => $files / ($ended - $asked), requests => @all / $files, before => $times[0] - $asked, after => $ended - $times[-1],
+		cloud => $cloud_ms / $files, worker => $worker_ms / $files };
+}
+
+sub one_round
+{
+	my ($files, $at_once, $bearer) = @_;
+	my %now;
+	my $dossier = sql("INSERT INTO dossier (title) VALUES ('') RETURNING id");
+	sql("UPDATE dossier SET title = 'Dossier ' || id WHERE id = $dossier");
+	sql("INSERT INTO file (dossier_id, name, content) SELECT $dossier, 'file ' || n, convert_to(repeat(md5('$dossier ' || n), 64), 'UTF8') FROM generate_series(1, $files) n");
+	$now{up} = timed($files, "cloudsync_push_dossier(${dossier}::bigint, '$name')");
+	same("dossier $dossier at $name", [ map { $_->{sha256} // () } @{ act(tree => path => "/CloudSync/Dossier $dossier") } ],
+		[ split /\n/, sql("SELECT encode(sha256(content), 'hex') FROM file WHERE dossier_id = $dossier") ]);
+	# what we pushed is never collected: a customer's files are
+	my @texts = map { "document $dossier $_ " x 64 } 1 .. $files;
+	$now{up}{bare} = bare($at_once, $lines{$name}{up}->("Bare$dossier", \@texts, $bearer)) if $lines{$name}{up};
+	act(add => path => "/In $dossier/file $_", text => $texts[$_ - 1], content => $texts[$_ - 1]) foreach 1 .. $files;
+	sql("SELECT cloudsync_create_channel('$name', '$name $dossier', '{/In $dossier}', 'bench', 'Mail', auto_collect => false)");
+	$now{down} = timed($files, "cloudsync_collect('$name $dossier')");
+	same("documents of $name $dossier", [ split /\n/, sql("SELECT encode(sha256(cloudsync_content(d.document_id)), 'hex') FROM cloudsync.document d
+		JOIN cloudsync.channel h USING (channel_id) WHERE h.name = '$name $dossier'") ], [ map { sha256_hex($_) } @texts ]);
+	$now{down}{bare} = bare($at_once, $lines{$name}{down}->("/In $dossier", $files, $bearer, "$name $dossier"));
+	return \%now;
+}
+
 sub latency
 {
 	my ($files, $rounds, $milliseconds, $at_once) = @_;
-	my %rates;
+	my $possible = $at_once * 1000 / $milliseconds;
+	my %rounds;
 	sql("ALTER SYSTEM SET cloudsync.max_transfers = $at_once");
 	sql("ALTER SYSTEM SET cloudsync.max_transfers_per_connection = $at_once");
 	sql('SELECT pg_reload_conf()');
 	sql("SELECT cloudsync_set_push('$name', auto_sync => false)");
 	until_true("SELECT count(*) > 0 FROM cloudsync.history WHERE kind = 'prepare' AND state = 'succeeded' AND connection = '$name'");
+	my $bearer = bearer();
 	foreach my $round (0 .. $rounds)
 	{
-		my $dossier = sql("INSERT INTO dossier (title) VALUES ('') RETURNING id");
-		sql("UPDATE dossier SET title = 'Dossier ' || id WHERE id = $dossier");
-		sql("INSERT INTO file (dossier_id, name, content) SELECT $dossier, 'file ' || n, convert_to(repeat(md5('$dossier ' || n), 64), 'UTF8') FROM generate_series(1, $files) n");
-		$cloud->latency($milliseconds / 1000);
-		my %now = (up => [ run_it($dossier, "cloudsync_push_dossier(${dossier}::bigint, '$name')") ]);
-		$cloud->latency(0);
-		same("dossier $dossier at $name", [ map { $_->{sha256} // () } @{ act(tree => path => "/CloudSync/Dossier $dossier") } ],
-			[ split /\n/, sql("SELECT encode(sha256(content), 'hex') FROM file WHERE dossier_id = $dossier") ]);
-		# what we pushed is never collected: a customer's files are
-		my @texts = map { "document $dossier $_ " x 64 } 1 .. $files;
-		act(add => path => "/In $dossier/file $_", text => $texts[$_ - 1], content => $texts[$_ - 1]) foreach 1 .. $files;
-		sql("SELECT cloudsync_create_channel('$name', '$name $dossier', '{/In $dossier}', 'bench', 'Mail', auto_collect => false)");
-		$cloud->latency($milliseconds / 1000);
-		$now{down} = [ run_it("$name $dossier", "cloudsync_collect('$name $dossier')") ];
-		$cloud->latency(0);
-		same("documents of $name $dossier", [ split /\n/, sql("SELECT encode(sha256(cloudsync_content(d.document_id)), 'hex') FROM cloudsync.document d
-			JOIN cloudsync.channel h USING (channel_id) WHERE h.name = '$name $dossier'") ], [ map { sha256_hex($_) } @texts ]);
+		my $now = one_round($files, $at_once, $bearer);
 		next if $round == 0; # it warms up
-		push @{ $rates{$_} }, [ $files / $now{$_}[0], $now{$_}[1] ] foreach qw(up down);
+		push @{ $rounds{$_} }, $now->{$_} foreach qw(up down);
 	}
 	foreach my $way (qw(up down))
 	{
-		my $rate = median(map { $_->[0] } @{ $rates{$way} });
+		my %median = map { my $what = $_; ($what => median(map { $_->{$what} // 0 } @{ $rounds{$way} })) } keys %{ $rounds{$way}[0] };
 		printf "%-9s %-4s %d at once, %d ms: %.0f files/s, %.2f of %d / latency, %.3f requests a file (%s)\n", $name, $way, $at_once, $milliseconds,
-		  $rate, $rate / ($at_once * 1000 / $milliseconds), $at_once, median(map { $_->[1] } @{ $rates{$way} }) / $files,
-		  join(' ', map { sprintf '%.0f', $_->[0] } @{ $rates{$way} });
+		  $median{rate}, $median{rate} / $possible, $at_once, $median{requests}, join(' ', map { sprintf '%.0f', $_->{rate} } @{ $rounds{$way} });
+		printf "%-14s bare program: %.0f files/s, %.2f of %d / latency (%s)\n", '', $median{bare}, $median{bare} / $possible, $at_once,
+		  join(' ', map { sprintf '%.0f', $_->{bare} } @{ $rounds{$way} }) if $median{bare};
+		printf "%-14s %.2f s before the first file, %.2f s from the last one on; CPU a file: worker %.2f ms, cloud %.2f ms\n", '',
+		  @median{qw(before after worker cloud)};
 	}
 	return;
 }
@@ -213,6 +377,7 @@ foreach (split / /, $services || 'dropbox gdrive onedrive')
 {
 	$name = $_;
 	$service = $services{$name} or die "no such service: $name\n";
+	delay($numbers[2] // 50) if $what eq 'latency';
 	connect_it();
 	list($numbers[0] // 1_000_000) if $what eq 'list';
 	poll($numbers[0] // 100_000) if $what eq 'poll';

@@ -245,7 +245,7 @@ class World:
             call = Call(self, part, host, request)
             started = time.monotonic()
             entry = {"n": len(self.log) + 1, "service": part.service, "host": host, "method": call.method,
-                     "path": call.path, "status": 0, "received": 0, "sent": 0}
+                     "path": call.path, "status": 0, "received": 0, "sent": 0, "began": time.time()}
             self.log.append(entry)
             try:
                 return await self.handle(call, entry)

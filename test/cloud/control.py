@@ -8,6 +8,8 @@ know, and the proxy that leads clients which know only the real names here.
     POST /requests  {"service", "route", ..., "count": true}  [entry, ...] or a number
     POST /clock     {"advance": seconds}                      {"now": seconds}
     POST /latency   {"seconds": n}: each request waits so long first
+    POST /behind    {"service", "host", "port"}: it is reached by this port, as its
+                    answers say from now on
     POST /door      {"service", "host"}: one more port of a host; {"port"}; with
                     {"port", "open": false} nobody answers there, true: again
 
@@ -55,6 +57,9 @@ def carry_out(world, path, told):
         return {"now": world.now()}
     if path == "/latency":
         world.latency = float(told["seconds"])
+        return {}
+    if path == "/behind":
+        world.ports[told["service"]][told["host"]] = int(told["port"])
         return {}
     raise ValueError("unknown: %s" % path)
 

@@ -19,6 +19,7 @@
 #	$cloud->consent($authorize_url);    # clicks through a consent page, see below
 #	$cloud->clock(14400);               # the cloud's clock goes on by so much
 #	$cloud->latency(0.05);              # each request takes that longer
+#	$cloud->behind('graph', 'api', $port);      # a proxy's, by which it is reached
 #
 #	my $mark = $cloud->mark;            # the log's end now
 #	$cloud->requests({ service => 'dropbox', route => '/^files/', since => $mark });
@@ -27,8 +28,9 @@
 #
 # An entry of the log has n, service, host, method, path, route, subject (what it
 # is about), status (0: no answer), received and sent (bytes of the bodies), user,
-# fault (its kind), ms; never a token. All secrets that the cloud gives out have
-# the word CloudSecret in them, so that a test can look for them anywhere.
+# fault (its kind), began (Unix time), ms; never a token. All secrets that the
+# cloud gives out have the word CloudSecret in them, so that a test can look for
+# them anywhere.
 package TestCloud;
 
 use strict;
@@ -101,6 +103,14 @@ sub url
 	my ($self, $service, $host) = @_;
 	my $port = $self->{ready}{hosts}{$service}{$host} or die "the cloud has no host $host of $service";
 	return "https://127.0.0.1:$port";
+}
+
+sub behind
+{
+	my ($self, $service, $host, $port) = @_;
+	$self->tell(behind => { service => $service, host => $host, port => $port });
+	$self->{ready}{hosts}{$service}{$host} = $port;
+	return;
 }
 
 sub conf
