@@ -30,6 +30,7 @@
 #define LOOK_MS 1000	/* at one whose end is not told */
 #define RESCAN_MS 60000
 #define BUSY_LOOK_MS 5000 /* while there is something to read */
+#define SANDBOX_MS 60000  /* before a better sandbox is looked for again */
 
 static void
 remove_folder(const char *folder)
@@ -163,13 +164,29 @@ fail(CsReading *reading, const ErrorData *error)
 	reading->result = failed;
 }
 
-/* The first program of this process is the occasion to look for a sandbox. */
+/* Is it known, and no better one likely by now? */
+static bool
+sandbox_stands(const CsOcr *ocr)
+{
+	if (ocr->sandbox_at == 0)
+		return false;
+	if (ocr->sandbox == CS_SANDBOX_BWRAP)
+		return cs_ocr_sandbox != CS_OCR_SANDBOX_OFF;
+	return PgReloadTime <= ocr->sandbox_at &&
+		   !TimestampDifferenceExceeds(ocr->sandbox_at, GetCurrentTimestamp(), SANDBOX_MS);
+}
+
+/*
+ * The first program of this process is the occasion to look for a sandbox, and
+ * while there is none of the best a later one: bwrap may be installed by now,
+ * or have failed since the machine was busy.
+ */
 static void
 choose_sandbox(CsOcr *ocr, const char *folder)
 {
 	char *why = NULL;
 
-	if (ocr->sandbox_known)
+	if (sandbox_stands(ocr))
 		return;
 	if (cs_ocr_sandbox == CS_OCR_SANDBOX_OFF)
 	{
@@ -179,7 +196,7 @@ choose_sandbox(CsOcr *ocr, const char *folder)
 	else
 		ocr->sandbox = cs_sandbox_choose(folder, &why);
 	cs_ocr_note_sandbox(ocr->sandbox, why);
-	ocr->sandbox_known = true;
+	ocr->sandbox_at = GetCurrentTimestamp();
 }
 
 /* One step of one document; in its own memory context. */

@@ -179,7 +179,10 @@ cs_reading_start(CsOcr *ocr, CsReading *reading)
 	cs_pages_init(&reading->pages, (size_t) cs_ocr_max_text_mb * 1024 * 1024, cs_ocr_max_pages);
 	reading->program = cs_program_start(words, reading->folder, ocr->sandbox, &limits);
 	if (reading->program == NULL)
+	{
+		ocr->sandbox_at = 0; /* it may be what is not there any more */
 		ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR), errmsg("could not start a program: %m")));
+	}
 	reading->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), cs_ocr_timeout);
 	watch(ocr, reading->program->out);
 	watch(ocr, reading->program->err);

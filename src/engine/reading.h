@@ -92,8 +92,8 @@ struct CsOcr
 	bool scan;		/* there may be documents that are not known */
 	TimestampTz scan_at;
 	int epoll;
-	bool sandbox_known;
 	CsSandbox sandbox;
+	TimestampTz sandbox_at; /* when it was chosen; 0: not yet */
 };
 
 /* ---- ocr_scan.c, ocr_claim.c ---- */
