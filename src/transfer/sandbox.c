@@ -6,10 +6,13 @@
  */
 #include "postgres.h"
 
+#include <dirent.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "miscadmin.h"
+#include "storage/fd.h"
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 
@@ -19,7 +22,7 @@
 
 #define PROGRAM_PATH                                                           \
 	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define WORDS_MAX 128
+#define WORDS_MAX 1024
 #define TRIAL_MS 5000
 #define SAID_MAX 200
 
@@ -82,28 +85,46 @@ static const char *const shown[] = {
 	"/etc/ld.so.cache", "/etc/ld.so.conf",	 "/etc/ld.so.conf.d",
 	"/etc/localtime",	"/etc/papersize", NULL};
 
-/* The server's own secrets, where they lie in what is shown. */
+/* What is of the server's own is hidden wherever that shows it. */
+static void
+hide(Words *words, const char *path)
+{
+	char *real = palloc(PATH_MAX);
+	char *there = palloc(PATH_MAX);
+	struct stat st;
+
+	if (realpath(path, real) == NULL || stat(real, &st) != 0)
+		return;
+	for (int i = 0; shown[i] != NULL; i++)
+	{
+		if (realpath(shown[i], there) == NULL || !is_below(real, there))
+			continue;
+		add(words, S_ISDIR(st.st_mode) ? "--tmpfs" : "--ro-bind");
+		if (!S_ISDIR(st.st_mode))
+			add(words, "/dev/null");
+		add(words, psprintf("%s%s", shown[i], real + strlen(there)));
+	}
+}
+
+/* The database, its keys and the documents that others put down. */
 static void
 hide_server(Words *words)
 {
-	char *key = cs_master_key_file != NULL && *cs_master_key_file != '\0'
-					? cs_master_key_file
-					: psprintf("%s.cloudsync.key", DataDir);
+	bool has_key = cs_master_key_file != NULL && *cs_master_key_file != '\0';
+	char *spaces = psprintf("%s/pg_tblspc", DataDir);
+	DIR *dir = AllocateDir(spaces);
+	struct dirent *entry;
 
-	for (int i = 0; shown[i] != NULL; i++)
-	{
-		if (is_below(DataDir, shown[i]))
-		{
-			add(words, "--tmpfs");
-			add(words, DataDir);
-		}
-		if (is_below(key, shown[i]) && access(key, F_OK) == 0)
-		{
-			add(words, "--ro-bind");
-			add(words, "/dev/null");
-			add(words, key);
-		}
-	}
+	hide(words, DataDir);
+	hide(words, psprintf("%s/pg_wal", DataDir));
+	while ((entry = ReadDirExtended(dir, spaces, LOG)) != NULL)
+		if (entry->d_name[0] != '.')
+			hide(words, psprintf("%s/%s", spaces, entry->d_name));
+	FreeDir(dir);
+	hide(words, has_key ? cs_master_key_file
+						: psprintf("%s.cloudsync.key", DataDir));
+	if (cs_local_root != NULL && *cs_local_root != '\0')
+		hide(words, cs_local_root);
 }
 
 static void

@@ -109,7 +109,8 @@ put(
 	'fds.bin' => "ls /proc/self/fd | tr '\\n' ' ' >out; $show",
 	'net.bin' => "tail -n +3 /proc/net/dev | cut -d : -f 1 | tr -d ' ' >out; $show",
 	'folder.bin' => "{ stat -c %a .; ls; cat '" . $node->data_dir . "/PG_VERSION' 2>&1 || echo hidden; } >out; $show",
-	'limits.bin' => "{ ulimit -v; ulimit -c; ulimit -f; cat /proc/self/status | grep -c 'NoNewPrivs:.1'; } >out; $show",
+	'limits.bin' => "{ ulimit -v; ulimit -c; ulimit -f; ulimit -t; ulimit -n; cat /proc/self/status | grep -c 'NoNewPrivs:.1'
+		cat /proc/self/oom_score_adj; test \$(nice) -ge 5 && echo behind; } >out; $show",
 	'crash.bin' => 'kill -SEGV $$',
 	'rubbish.bin' => 'yes',
 	'huge.bin' => "printf 'page 1 ocr 50 5\nhello\npage 2 ocr 1 999999999\n'; yes",
@@ -137,7 +138,7 @@ SKIP:
 	like(text('folder.bin'), qr/hidden$/, 'the server\'s files are not there');
 	is(sql(q{SELECT sandbox FROM cloudsync.ocr_sandbox}), 'bwrap', 'in a sandbox');
 }
-is(outcome('limits.bin') . text('limits.bin'), "done|307200\n0\n2097152\n1", 'limits');
+is(outcome('limits.bin') . text('limits.bin'), "done|307200\n0\n2097152\n601\n256\n1\n900\nbehind", 'limits; the kernel takes it first, and the server goes before it');
 until_read('crash.bin', 'ocr_attempts = 1 AND ocr_next_try_at > now()');
 is(sql(q{SELECT ocr_state, ocr_reason FROM cloudsync.document WHERE name = 'crash.bin'}), 'pending|the program was ended by signal 11', 'a crash is tried again');
 sql(q{UPDATE cloudsync.document SET ocr_attempts = 2, ocr_next_try_at = now() WHERE name = 'crash.bin'; SELECT cloudsync.wake(true)});
@@ -248,19 +249,20 @@ is(outcome('missing too.bin'), 'done|', 'and the others with it');
 
 # --- without bwrap: namespaces. A server of its own mount namespace sees another
 # file in bwrap's place: one that cannot be executed, then one that does not work,
-# then bwrap itself.
+# then bwrap itself. And it has its own things in /opt, which the sandbox shows.
 my ($bwrap, $pg_ctl) = map { my $name = $_; (grep { -x } map { "$_/$name" } split /:/, $ENV{PATH})[0] // 'absent' } qw(bwrap pg_ctl);
 my ($uid, $gid) = ($>, $) + 0);
-mkdir "$dir/bin";
+mkdir "$dir/$_" foreach qw(bin opt opt/space);
+write_file("$dir/opt/$_", $_) foreach qw(keyring shown);
 system('cp', $bwrap, "$dir/real-bwrap") if $bwrap ne 'absent';
 write_file("$dir/other-bwrap", "#!/bin/sh\ntest -e $dir/broken || exec $dir/real-bwrap \"\$@\"\necho it is broken >&2\nexit 1\n");
 chmod 0644, "$dir/other-bwrap";
-my $elsewhere = "unshare -rm sh -c 'mount --bind $dir/other-bwrap $bwrap && exec unshare --user --map-user=$uid --map-group=$gid \"\$@\"' sh";
+my $elsewhere = "unshare -rm sh -c 'mount --bind $dir/other-bwrap $bwrap && mount --bind $dir/opt /opt && exec unshare --user --map-user=$uid --map-group=$gid \"\$@\"' sh";
 write_file("$dir/bin/pg_ctl", "#!/bin/sh\nexec $elsewhere $pg_ctl \"\$@\"\n");
 chmod 0755, "$dir/bin/pg_ctl";
 SKIP:
 {
-	skip 'there are no namespaces within namespaces here', 13
+	skip 'there are no namespaces within namespaces here', 14
 	  if system("$elsewhere unshare --user --net --ipc --uts --pid --fork --kill-child -- true >/dev/null 2>&1") != 0
 	  || system("$elsewhere $dir/real-bwrap --unshare-user --unshare-pid --ro-bind / / --proc /proc true >/dev/null 2>&1") != 0;
 	my $listening = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "could not listen: $!";
@@ -300,6 +302,12 @@ SKIP:
 	is(outcome('required.bin'), 'done|', 'it is tried again, after a minute or a reload');
 	is(sql(q{SELECT sandbox, problem FROM cloudsync.ocr_sandbox}), 'bwrap|', 'and noted');
 	is(worker_pid($node, 'cloudsync ocr'), $reads, 'by the same process');
+	settings(master_key_file => '/opt/keyring', ocr_sandbox => 'auto');
+	sql(q{CREATE TABLESPACE space LOCATION '/opt/space'});
+	put('opt.bin' => "{ cat /opt/keyring; ls /opt/space; cat /opt/shown; } >out 2>/dev/null; $show");
+	is(outcome('opt.bin') . text('opt.bin'), 'done|shown', 'of what it shows it hides what is the server\'s: keys and tablespaces');
+	# nothing that is replayed without /opt
+	sql($_) foreach 'DROP TABLESPACE space', 'ALTER SYSTEM RESET cloudsync.master_key_file', 'CHECKPOINT';
 }
 
 # --- without a sandbox
