@@ -24,6 +24,7 @@
 	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define WORDS_MAX 1024
 #define TRIAL_MS 5000
+#define TRIAL_PROCESSES 4096 /* others of the server's user may come meanwhile */
 #define SAID_MAX 200
 
 typedef struct Words
@@ -218,7 +219,7 @@ try_sandbox(CsSandbox sandbox, const char *folder)
 	static const CsProgramLimits limits = {.memory = INT64CONST(1) << 30,
 										   .file_size = 1 << 20,
 										   .cpu_seconds = 5,
-										   .processes = 64,
+										   .processes = TRIAL_PROCESSES,
 										   .descriptors = 256};
 	const char *words[] = {cs_program_find("true"), NULL};
 	TimestampTz until =
