@@ -75,6 +75,7 @@ typedef struct CsHttpPlace
 	dlist_head asking; /* tasks that wait for a token */
 	bool digest;	/* the server asked for it */
 	bool no_expect; /* the server does not answer Expect: 100-continue */
+	bool multiplexes; /* its last answer came by HTTP/2 */
 	CsPace pace;
 	CsHttpHandle *idle; /* handles not in use */
 	int n_idle;

@@ -321,6 +321,8 @@ cs_http_answer(CsHttpTask *task)
 		{
 			curl_easy_getinfo(task->handle->easy, CURLINFO_RESPONSE_CODE, &n);
 			response->status = (int) n;
+			curl_easy_getinfo(task->handle->easy, CURLINFO_HTTP_VERSION, &n);
+			task->place->multiplexes = n >= CURL_HTTP_VERSION_2_0;
 			response->retry_after_ms = retry_after(task);
 			response->sent = true;
 			return;

@@ -213,7 +213,7 @@ cs_http_on_read(char *bytes, size_t size, size_t n, void *arg)
 {
 	CsHttpTask *task = ((CsHttpHandle *) arg)->task;
 	size_t room = size * n;
-	size_t len;
+	size_t len = 0;
 
 	if (task->request.send == CS_SEND_TEXT)
 	{
@@ -236,8 +236,6 @@ cs_http_on_read(char *bytes, size_t size, size_t n, void *arg)
 		if (!task->eof && task->end - task->start <= task->size / 2)
 			cs_http_ready(task);
 	}
-	else if (task->request.send != CS_SEND_BODY)
-		len = 0;
 	task->sent += len;
 	moved(task, len);
 	task->sent_at = task->progress_at;

@@ -168,7 +168,11 @@ cs_http_handle_set(CsHttpTask *task)
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) settings->connect_timeout);
 	SET(CURLOPT_HTTP_VERSION, (long) (http2 ? CURL_HTTP_VERSION_2TLS
 											: CURL_HTTP_VERSION_1_1));
-	SET(CURLOPT_PIPEWAIT, http2 ? 1L : 0L);
+	/*
+	 * Who waits for another's connection to share it is told by curl when that
+	 * one turns out to be shared, and otherwise not before its request has ended.
+	 */
+	SET(CURLOPT_PIPEWAIT, http2 && task->place->multiplexes ? 1L : 0L);
 	SET(CURLOPT_FRESH_CONNECT, task->fresh ? 1L : 0L);
 	SET(CURLOPT_HTTPHEADER, task->handle->headers);
 	refused = set_method(task);

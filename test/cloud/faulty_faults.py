@@ -19,6 +19,8 @@ server.
       not_http        another protocol's greeting
       text            raw: these bytes, whatever they are
     with the true answer, after the request was carried out
+      together        once so many requests ("together") wait for it; closed, if they
+                      do not come
       no_continue     no 100 Continue: the answer as it should be
       reset_response, reset_body       reset in the middle of headers, of content
       cut_body        closed in the middle of its content
@@ -284,6 +286,22 @@ def checksum(fault, request):
     answer = true_answer(fault, request)
     other = {"oc-checksum": "SHA256:" + "0" * 64, "x-amz-checksum-sha256": "A" * 43 + "="}
     answer.headers = [(n, other.get(n.lower(), v)) for n, v in answer.headers]
+    request.send(answer)
+
+
+def together(fault, request):
+    answer = true_answer(fault, request)
+    lock = request.place.lock
+    with lock:
+        fault["waiting"] = fault.get("waiting", 0) + 1
+        fault["met"] = fault.get("met", False) or fault["waiting"] >= fault["together"]
+    end = time.monotonic() + 20
+    while not fault["met"] and time.monotonic() < end:
+        time.sleep(0.02)
+    with lock:
+        fault["waiting"] -= 1
+    if not fault["met"]:
+        raise Ended
     request.send(answer)
 
 

@@ -181,6 +181,21 @@ cmp_ok(scalar(@protocols), '>', 26, 'nginx: by requests that its log has');
 is_deeply([ grep { $_ ne 'HTTP/2.0' } @protocols ], [], 'WebDAV is spoken by HTTP/2 where the server has it');
 like(check('old'), qr/^active/, 'and where it has not');
 is_deeply([ map { (split / /)[3] } $nginx->requests ], ['HTTP/1.1'], 'by HTTP/1.1');
+# A server with HTTP/1.1 alone, whose connections were closed: of requests that begin
+# together none waits for another's connection, which might have been for all.
+{
+	my $single = Faults->server('webdav', $certificates);
+	my $places = $single->tell('/places', { single => { kind => 'tls' } })->{places};
+	connect_to('single', "https://127.0.0.1:$places->{single}{port}/single");
+	set_push('single');
+	$single->tell('/arm', { single => [
+		{ fault => 'header', on => '^(?:MKCOL|PROPFIND)', header => 'Connection', value => 'close' },
+		{ fault => 'together', on => '^PUT .*/f', together => 2 } ] });
+	push_by(1, 'single');
+	my $state = $single->tell('/state')->{places}{single};
+	is(scalar(grep { m{^/CloudSync/D1/} } keys %{ $state->{files} }), 13, 'HTTP/1.1 alone: all files are there');
+	is_deeply([ grep { $_ == 0 } @{ $state->{committed} } ], [], 'HTTP/1.1 alone: connections were closed, and requests were there together');
+}
 # contents by address are fetched by HTTP/1.1, whatever the server has
 sql(q{
 CREATE TABLE d (id int PRIMARY KEY, title text);

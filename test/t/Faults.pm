@@ -148,11 +148,20 @@ sub make_certificates
 	return;
 }
 
+# The server alone, for other tests, to be told; with certificates that there are.
+sub server
+{
+	my ($class, $protocol, $certificates) = @_;
+	my $self = bless { protocol => $protocol, base => $certificates }, $class;
+	$self->start_server;
+	return $self;
+}
+
 sub start_server
 {
 	my ($self) = @_;
-	my $base = $self->{base} = PostgreSQL::Test::Utils::tempdir();
-	make_certificates($base);
+	my $base = $self->{base};
+	make_certificates($base = $self->{base} = PostgreSQL::Test::Utils::tempdir()) if !$base;
 	my $program = dirname(__FILE__) . '/../cloud/faulty.py';
 	my $pid = fork() // die "fork: $!";
 	if ($pid == 0)
