@@ -277,15 +277,18 @@ cs_settling_away_path(const CsCollect *c, const CsFetch *f)
 	return cs_path_join(c->move_folder, f->name);
 }
 
-/* The item's row after it was received. */
+/*
+ * The item's row after it was received. Another version that was listed
+ * meanwhile is still to be compared.
+ */
 static void
 set_item(Settling *s, CsItemState state, const char *reason,
 		 int64 document_id, const char *move_to, bool same_bytes)
 {
-	Oid types[7] = {INT8OID, TEXTOID, TEXTOID, INT8OID,
-					TEXTOID, BYTEAOID, INT8OID};
-	Datum values[7];
-	char nulls[8] = "       ";
+	Oid types[8] = {INT8OID, TEXTOID, TEXTOID, INT8OID,
+					TEXTOID, BYTEAOID, INT8OID, TEXTOID};
+	Datum values[8];
+	char nulls[9] = "        ";
 
 	values[0] = Int64GetDatum(s->f->item_id);
 	values[1] = CStringGetTextDatum(cs_item_state_name(state));
@@ -298,11 +301,14 @@ set_item(Settling *s, CsItemState state, const char *reason,
 	values[5] = s->sha256;
 	nulls[5] = same_bytes ? ' ' : 'n';
 	values[6] = Int64GetDatum(s->c->job.run_id);
+	values[7] = s->f->version ? cs_text_from_utf8(s->f->version) : 0;
+	nulls[7] = s->f->version ? ' ' : 'n';
 	cs_execute("UPDATE cloudsync.item SET state = $2, reason = $3, document_id = $4, "
 			   "move_to = COALESCE($5, move_to), sha256 = COALESCE($6, sha256), listing = $7, "
-			   "verify = false, attempts = 0, next_try_at = NULL, seen_at = clock_timestamp() "
+			   "verify = $2 IN ('collected', 'duplicate', 'changed') AND remote_version IS DISTINCT FROM $8, "
+			   "attempts = 0, next_try_at = NULL, seen_at = clock_timestamp() "
 			   "WHERE item_id = $1",
-			   7, types, values, nulls, false);
+			   8, types, values, nulls, false);
 }
 
 static void

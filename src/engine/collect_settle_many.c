@@ -207,10 +207,11 @@ write_documents(Together *together, Datum contents)
 			&args);
 }
 
+/* Another version that was listed meanwhile is still to be compared. */
 static void
 write_items(Together *together)
 {
-	CsColumn columns[4] = {{INT8OID}, {INT8OID}, {TEXTOID}, {BYTEAOID}};
+	CsColumn columns[5] = {{INT8OID}, {INT8OID}, {TEXTOID}, {BYTEAOID}, {TEXTOID}};
 	Args args = {0};
 
 	for (int i = 0; i < together->n; i++)
@@ -222,14 +223,16 @@ write_items(Together *together)
 		cs_column_add(&columns[1], Int64GetDatum(s->f->new_document_id), false);
 		cs_column_add(&columns[2], away ? cs_text_from_utf8(away) : (Datum) 0, away == NULL);
 		cs_column_add(&columns[3], s->sha256, false);
+		cs_column_add(&columns[4], s->f->version ? cs_text_from_utf8(s->f->version) : (Datum) 0,
+					  s->f->version == NULL);
 	}
 	add_int64(&args, together->c->job.run_id, false);
 	add_columns(&args, columns, lengthof(columns));
 	execute("UPDATE cloudsync.item i SET state = 'collected', reason = NULL, document_id = s.document_id, "
-			"move_to = COALESCE(s.move_to, i.move_to), sha256 = s.sha256, listing = $1, verify = false, "
-			"attempts = 0, next_try_at = NULL, seen_at = clock_timestamp() "
-			"FROM ROWS FROM (unnest($2), unnest($3), unnest($4), unnest($5)) "
-			"AS s (item_id, document_id, move_to, sha256) WHERE i.item_id = s.item_id",
+			"move_to = COALESCE(s.move_to, i.move_to), sha256 = s.sha256, listing = $1, "
+			"verify = i.remote_version IS DISTINCT FROM s.version, attempts = 0, next_try_at = NULL, seen_at = clock_timestamp() "
+			"FROM ROWS FROM (unnest($2), unnest($3), unnest($4), unnest($5), unnest($6)) "
+			"AS s (item_id, document_id, move_to, sha256, version) WHERE i.item_id = s.item_id",
 			&args);
 }
 

@@ -342,10 +342,13 @@ lasting_links(GrService *service)
 static void
 drop_link(GrService *service, GrLink *link)
 {
+	size_t len;
+
 	if (link->id == NULL)
 		return;
-	OPENSSL_cleanse(link->url, strlen(link->url));
-	service->link_bytes -= strlen(link->url);
+	len = strlen(link->url);
+	OPENSSL_cleanse(link->url, len);
+	service->link_bytes -= len;
 	pfree(link->id);
 	pfree(link->version);
 	pfree(link->url);

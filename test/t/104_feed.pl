@@ -10,6 +10,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 use CloudsyncTest;
 use TestCloud;
@@ -207,6 +208,36 @@ sub filters
 	return;
 }
 
+# The feed that another channel's run has read tells of a file whose bytes, those
+# before, are on their way.
+sub edited_meanwhile
+{
+	add('/In/edited.txt', 'as it was');
+	my $stall = $cloud->fault({ service => $service->{act}, route => '/^(files.media|download)$/', kind => 'stall', at => 'commit' });
+	my $run = sql("SELECT cloudsync_collect('$provider one')");
+	until_committed($stall);
+	act(edit => path => '/In/edited.txt', text => 'and as it is by now');
+	collect('two');
+	$cloud->clear($stall);
+	ok(wait_run($node, $run), "$provider: a file that is edited while it is received is collected as it was");
+	collect('one');
+	is(items('one', "name = 'edited.txt'"), '/In/edited.txt changed', "$provider: and that it was changed is found out");
+	remove('/In/edited.txt');
+	collect('one');
+	return;
+}
+
+sub until_committed
+{
+	my ($fault) = @_;
+	for (1 .. 600)
+	{
+		return if $cloud->committed($fault);
+		usleep(100_000);
+	}
+	die 'the fault was not committed';
+}
+
 sub refused_cursor
 {
 	my $documents = documents();
@@ -306,6 +337,7 @@ foreach (split /,/, $ENV{CLOUDSYNC_TEST_SERVICES} // 'dropbox,gdrive,onedrive')
 	folders_move();
 	same_bytes();
 	filters();
+	edited_meanwhile() if $provider ne 'dropbox';
 	refused_cursor();
 	crash();
 	folder_itself();

@@ -15,6 +15,8 @@
 #define ITEMS 200
 #define WARM 5	 /* pages until all that lasts is there */
 #define PAGES 25 /* and until it is counted again */
+#define LONG_ADDRESS (1024 * 1024)
+#define LONG_ADDRESSES 20 /* more than are kept */
 
 typedef struct Listing
 {
@@ -147,10 +149,51 @@ list(const Listing *listing)
 	}
 }
 
+/*
+ * Addresses of downloads are remembered within a limit, which those that gave
+ * way to others do not count for.
+ */
+static void
+list_long_addresses(void)
+{
+	CsOption options[] = {{"drive_id", "b!d"}, {NULL}};
+	CsOp list_op = {.kind = CS_OP_LIST, .path = "/", .recursive = false};
+	CsOp get_op = {.kind = CS_OP_GET, .path = "/a", .id = "item1"};
+	CsFailure failure = {0};
+	CsService *service = cs_provider_onedrive.open(options, &failure);
+	char *padding = malloc(LONG_ADDRESS + 1);
+	CsRequest request = {0};
+	CsResult result = {0};
+
+	memset(padding, 'x', LONG_ADDRESS);
+	padding[LONG_ADDRESS] = '\0';
+	for (int i = 0; i < LONG_ADDRESSES; i++)
+	{
+		CsConversation *c = cs_provider_onedrive.begin(service, &list_op);
+		CsResponse answer = {.retry_after_ms = -1, .status = 200};
+		char *text = psprintf("{\"value\":[{\"id\":\"item1\",\"name\":\"a\",\"eTag\":\"e%d\","
+							  "\"size\":20,\"file\":{},\"@microsoft.graph.downloadUrl\":"
+							  "\"https://contoso.sharepoint.com/%s\"}]}",
+							  i, padding);
+
+		answer.text = text;
+		answer.text_len = (int64) strlen(text);
+		(void) cs_provider_onedrive.next(c, NULL, &request, &result);
+		(void) cs_provider_onedrive.next(c, &answer, &request, &result);
+		free(text);
+	}
+	(void) cs_provider_onedrive.next(cs_provider_onedrive.begin(service, &get_op), NULL,
+									 &request, &result);
+	tap_ok(strncmp(request.url, "https://contoso.sharepoint.com/x", 32) == 0,
+		   "after many addresses the last one is remembered");
+	free(padding);
+}
+
 int
 main(void)
 {
 	for (int i = 0; i < (int) lengthof(listings); i++)
 		list(&listings[i]);
+	list_long_addresses();
 	return tap_done();
 }
