@@ -110,7 +110,6 @@ $$;
 CREATE FUNCTION cloudsync.headline(document_id bigint, name text, looked_for tsquery) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    blank constant text := E' \n\r\t\f';
     any_word tsquery;
     pages constant integer := (SELECT count(*) FROM cloudsync.page p WHERE p.document_id = headline.document_id);
     look_at integer := 100000;
@@ -137,14 +136,20 @@ BEGIN
             chosen := page;
             found_some := true;
         ELSE
-            chosen := coalesce(chosen, nullif(btrim(page, blank), ''));
+            chosen := coalesce(chosen, CASE WHEN page ~ '\S' THEN page END);
         END IF;
         EXIT WHEN look_at <= 0;
     END LOOP;
-    chosen := coalesce(nullif(btrim(chosen, blank), ''), headline.name);
-    chosen := ts_headline('cloudsync.document_words', translate(chosen, U&'\2019\2018\00A0\202F\0001\0002', '''  '), headline.looked_for,
+    chosen := CASE WHEN chosen ~ '\S' THEN chosen ELSE headline.name END;
+    -- to look takes a fraction of the time of to change
+    IF chosen ~ U&'[\2019\2018\00A0\202F\0001\0002]' THEN
+        chosen := translate(chosen, U&'\2019\2018\00A0\202F\0001\0002', '''''  ');
+    END IF;
+    chosen := ts_headline('cloudsync.document_words', chosen, headline.looked_for,
                           E'StartSel=\x01, StopSel=\x02, MaxWords=30, MinWords=12');
-    chosen := regexp_replace(chosen, '\s+', ' ', 'g');
+    IF chosen ~ '\s\s|[\t\n\v\f\r]|^\s|\s$' THEN
+        chosen := btrim(regexp_replace(chosen, '\s+', ' ', 'g'));
+    END IF;
     chosen := replace(replace(replace(replace(chosen, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;');
     RETURN replace(replace(chosen, E'\x01', '<b>'), E'\x02', '</b>');
 END

@@ -115,6 +115,7 @@ RESET ROLE;
 RESET cloudsync."user";
 
 -- forgotten: what was in it is gone, what was done stays
+UPDATE cloudsync.document SET ocr_waits_for = 'a program', ocr_next_try_at = now() WHERE document_id = 1;
 SET ROLE regress_inbox_op;
 SELECT cloudsync_forget(1, ' ');
 SELECT cloudsync_forget(1, 'asked for by letter');

@@ -36,6 +36,7 @@ SELECT put(5, 'acme', 'bob', 'facture acme.pdf', 'Facture de la société acme, 
 SELECT put(6, '', 'bob', 'long.txt', 'Première page, sans rien.', 'La deuxième page parle du cadastre.', 'La troisième dit : le plan de masse du cadastre de Nice.');
 SELECT put(7, '', 'bob', 'IMG20260317_plan.jpg', NULL::text);
 SELECT put(8, '', 'bob', 'or.txt', 'Le cours de l''or monte; an old but fine coin.');
+SELECT put(12, '', 'bob', 'loyer.txt', E'\n\n Loyer\u202f: 1\u202f250\u00a0euros, dit \u2018annuel\u2019, \x01forge\x02: 3 < 4 <img src=x.\n');
 
 SET ROLE regress_search_op;
 -- inflections in either language, with and without accents, capitals
@@ -60,6 +61,7 @@ SELECT document_id FROM cloudsync_search('Facture_2026-03.pdf') ORDER BY 1;
 SELECT document_id FROM cloudsync_search('img20260317') ORDER BY 1;
 SELECT document_id FROM cloudsync_search('contract', 1);
 SELECT document_id, rank > 0 AS ranked FROM cloudsync_search('plan');
+SELECT bool_and(rank <= best), min(rank) < max(rank) AS differ FROM (SELECT rank, lag(rank, 1, rank) OVER () AS best FROM cloudsync_search('contract or facture or plan')) f;
 -- the only words there are may be small ones
 SELECT document_id FROM cloudsync_search('but') ORDER BY 1;
 SELECT count(*) FROM cloudsync_search('le');
@@ -77,6 +79,7 @@ SELECT headline FROM cloudsync_search('electricite') ORDER BY 1;
 SELECT headline FROM cloudsync_search('cadastre nice');
 SELECT headline FROM cloudsync_search('long cadastre');
 SELECT headline FROM cloudsync_search('img20260317');
+SELECT headline FROM cloudsync_search('loyer 250 annuel');
 RESET ROLE;
 
 -- rights: a reader's own, an operator's tenant, an application's person
