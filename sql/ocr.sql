@@ -76,13 +76,16 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT 'error', 'reading', format('%s %s to be read: %s is not installed', count(*),
-               CASE count(*) WHEN 1 THEN 'document waits' ELSE 'documents wait' END, split_part(d.ocr_waits_for, ' ', 1)),
-           CASE WHEN d.ocr_waits_for LIKE '% %' THEN format('apt install %s', substr(d.ocr_waits_for, strpos(d.ocr_waits_for, ' ') + 1))
+    SELECT 'error', 'reading', format('%s %s to be read: %s', count(*),
+               CASE count(*) WHEN 1 THEN 'document waits' ELSE 'documents wait' END,
+               coalesce(s.problem, split_part(d.ocr_waits_for, ' ', 1) || ' is not installed')),
+           CASE WHEN s.problem LIKE '%does not work%' THEN 'ALTER SYSTEM SET cloudsync.ocr_sandbox = auto; SELECT pg_reload_conf();  -- or let bwrap make namespaces'
+                WHEN d.ocr_waits_for LIKE '% %' THEN format('apt install %s', substr(d.ocr_waits_for, strpos(d.ocr_waits_for, ' ') + 1))
                 ELSE 'Install it, or set cloudsync.ocr_command. It goes on by itself then.' END
         FROM cloudsync.document d
+        LEFT JOIN cloudsync.ocr_sandbox s ON d.ocr_waits_for LIKE 'bwrap %'
         WHERE d.ocr_state = 'pending' AND d.ocr_waits_for IS NOT NULL AND cloudsync.sees_document(d.tenant, d.recipient)
-        GROUP BY d.ocr_waits_for;
+        GROUP BY d.ocr_waits_for, s.problem;
     RETURN QUERY
     SELECT 'warning', 'reading',
            format(CASE count(*) WHEN 1 THEN 'a document could not be read, %2$s: %3$s'
@@ -100,6 +103,6 @@ BEGIN
            CASE WHEN s.problem LIKE '%ocr_sandbox%' THEN 'ALTER SYSTEM SET cloudsync.ocr_sandbox = auto; SELECT pg_reload_conf();'
                 ELSE 'apt install bubblewrap' END
         FROM cloudsync.ocr_sandbox s
-        WHERE s.sandbox <> 'bwrap' AND cloudsync.sees_all();
+        WHERE s.sandbox <> 'bwrap' AND current_setting('cloudsync.ocr_sandbox') <> 'required' AND cloudsync.sees_all();
 END
 $$;

@@ -121,17 +121,27 @@ next_process(DIR *proc)
 	return 0;
 }
 
-/* How many processes the server's user has: the kernel's limit counts them. */
+/*
+ * How many processes the server's user has, each thread one: the kernel's limit
+ * counts them. (The folder of its threads has two links besides theirs.)
+ */
 static int
 count_processes(void)
 {
 	DIR *proc = opendir("/proc");
 	int n = 0;
+	pid_t pid;
 
 	if (proc == NULL)
 		return 0;
-	while (next_process(proc) > 0)
-		n++;
+	while ((pid = next_process(proc)) > 0)
+	{
+		struct stat st;
+		char path[64];
+
+		snprintf(path, sizeof(path), "/proc/%d/task", (int) pid);
+		n += stat(path, &st) == 0 && st.st_nlink > 2 ? (int) st.st_nlink - 2 : 1;
+	}
 	closedir(proc);
 	return n;
 }

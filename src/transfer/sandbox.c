@@ -225,7 +225,7 @@ try_sandbox(CsSandbox sandbox, const char *folder)
 	TimestampTz until =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TRIAL_MS);
 	char said[SAID_MAX] = "";
-	int length = 0;
+	volatile int length = 0;
 	CsProgram *program;
 	int status;
 
@@ -234,14 +234,23 @@ try_sandbox(CsSandbox sandbox, const char *folder)
 	program = cs_program_start(words, folder, sandbox, &limits);
 	if (program == NULL)
 		return pstrdup("it could not be started");
-	while (!cs_program_ended(program) && GetCurrentTimestamp() < until)
+	PG_TRY();
 	{
-		length += cs_program_read(&program->err, said + length,
-								  SAID_MAX - 1 - length);
-		(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5,
-						 PG_WAIT_EXTENSION);
-		CHECK_FOR_INTERRUPTS();
+		while (!cs_program_ended(program) && GetCurrentTimestamp() < until)
+		{
+			length += cs_program_read(&program->err, said + length,
+									  SAID_MAX - 1 - length);
+			(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5,
+							 PG_WAIT_EXTENSION);
+			CHECK_FOR_INTERRUPTS();
+		}
 	}
+	PG_CATCH();
+	{
+		cs_program_end(program);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	length += cs_program_read(&program->err, said + length,
 							  SAID_MAX - 1 - length);
 	said[strcspn(said, "\n")] = '\0';

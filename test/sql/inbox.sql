@@ -71,6 +71,13 @@ SELECT cloudsync_assign_document(11, 'bob');
 SELECT cloudsync_file_document(11, 'K-1');
 RESET ROLE;
 
+-- what is counted of documents is the tenant's
+BEGIN;
+UPDATE cloudsync.document SET ocr_state = 'pending' WHERE document_id IN (1, 11);
+SET LOCAL ROLE regress_inbox_acme;
+SELECT regexp_matches(cloudsync_metrics(), '^cloudsync_(?:inbox|unread)_documents.*$', 'gn');
+ROLLBACK;
+
 -- filed: with a key of any kind, once, by whoever came first
 SET ROLE regress_inbox_op;
 SELECT cloudsync_file_document(1, 'K-2026/17');

@@ -242,8 +242,9 @@ is(sql(q{SELECT severity, problem, action FROM cloudsync_status() WHERE subject 
 	'the status says what is missing');
 is(sql(q{SELECT DISTINCT ocr_attempts FROM cloudsync.document WHERE name LIKE 'missing%'}), 0, 'waiting is no attempt');
 settings(ocr_command => $reader);
-# a minute passes
-sql(q{UPDATE cloudsync.document SET ocr_next_try_at = now() WHERE name = 'missing.bin'; SELECT cloudsync.wake(true)});
+# a minute passes for the first of them
+sql(q{UPDATE cloudsync.document SET ocr_next_try_at = now() WHERE document_id = (SELECT min(document_id) FROM cloudsync.document WHERE name LIKE 'missing%');
+	SELECT cloudsync.wake(true)});
 is(outcome('missing.bin'), 'done|', 'looked for again');
 is(outcome('missing too.bin'), 'done|', 'and the others with it');
 
@@ -294,7 +295,9 @@ SKIP:
 	settings(ocr_sandbox => 'required');
 	put('required.bin' => "$page # required");
 	ok(until_read('required.bin', q{ocr_waits_for IS NOT NULL}), 'where bwrap is required, a document waits for it');
-	is(sql(q{SELECT sandbox, problem FROM cloudsync.ocr_sandbox}), 'no network|bwrap does not work here: it is broken', 'what it said');
+	is(sql(q{SELECT severity, problem, action FROM cloudsync_status() WHERE subject = 'reading' AND severity <> 'warning'}),
+		'error|1 document waits to be read: bwrap does not work here: it is broken|ALTER SYSTEM SET cloudsync.ocr_sandbox = auto; SELECT pg_reload_conf();  -- or let bwrap make namespaces',
+		'the status says what bwrap said, and nothing of what is not read without it');
 	my $reads = worker_pid($node, 'cloudsync ocr');
 	unlink "$dir/broken";
 	$node->reload;
@@ -317,6 +320,14 @@ is(outcome('open.bin') . text('open.bin'), "done|1\n0\n1\n2\n3", 'no rights to g
 ok(until_programs(0), 'what left its group is ended as well');
 is(sql(q{SELECT severity, problem FROM cloudsync_status() WHERE subject = 'reading' AND severity = 'info'}),
 	'info|programs that read documents run without a sandbox: cloudsync.ocr_sandbox is off', 'the status says so');
+# threads are processes to the kernel: those that the server's user has elsewhere do not count
+my $threads = '[threading.Thread(target=time.sleep, args=(1000,), daemon=True).start() for i in range(400)]; print(1, flush=True); time.sleep(1000)';
+my $threaded = open(my $other, '-|', '/usr/bin/python3', '-c', "import threading, time; $threads") or die "could not start python3: $!";
+is(scalar(<$other>), "1\n", 'another program of many threads');
+put('forking.bin' => "sleep 0 & wait; $page");
+is(outcome('forking.bin'), 'done|', '... takes none from the program');
+kill 'KILL', $threaded;
+close $other;
 put('left.bin' => 'sleep 1000 & env -i sleep 1000 & echo it gave up, but for $! >&2; exit 5');
 like(outcome('left.bin'), qr/^failed\|it gave up, but for \d+$/, 'one that ends, while what it has left holds its output open');
 my ($nameless) = outcome('left.bin') =~ /(\d+)$/;

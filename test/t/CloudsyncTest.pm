@@ -163,8 +163,6 @@ sub worker_pid
 	return (worker_pids($node, $backend_type, $datname))[0];
 }
 
-# Paths of the regular files below a folder, relative to it, sorted. What is
-# under a temporary name (.cloudsync-*.part) is left out unless asked for.
 # Can bwrap make its sandbox here? Not in a chroot, and not where the kernel or a
 # container lets nobody but root make namespaces.
 sub bwrap_works
@@ -172,6 +170,8 @@ sub bwrap_works
 	return system('bwrap --unshare-user --unshare-pid --unshare-net --ro-bind / / true >/dev/null 2>&1') == 0;
 }
 
+# Paths of the regular files below a folder, relative to it, sorted. What is
+# under a temporary name (.cloudsync-*.part) is left out unless asked for.
 sub files_below
 {
 	my ($dir, %opts) = @_;
