@@ -9,7 +9,9 @@ CREATE FUNCTION cloudsync.name_keys(name text) RETURNS integer[]
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'cloudsync_name_keys';
 CREATE INDEX item_name ON cloudsync.item USING gin (cloudsync.name_keys(name));
 CREATE INDEX document_name ON cloudsync.document USING gin (cloudsync.name_keys(name));
-CREATE INDEX run_file_error ON cloudsync.run_file USING gin (cloudsync.name_keys(path)) WHERE error IS NOT NULL;
+-- What was sent to a service that says no checksum is no failure ('unverified').
+CREATE INDEX run_file_error ON cloudsync.run_file USING gin (cloudsync.name_keys(path))
+    WHERE error OPERATOR(pg_catalog.<>) 'unverified';
 
 -- Why an item is not in, in words.
 CREATE FUNCTION cloudsync.item_reason(item cloudsync.item, channel cloudsync.channel, connection cloudsync.connection) RETURNS text
@@ -86,7 +88,7 @@ BEGIN
             FROM cloudsync.run_file f
             JOIN cloudsync.run r ON r.run_id = f.run_id
             JOIN cloudsync.channel h ON h.channel_id = r.channel_id
-            WHERE f.error IS NOT NULL AND cloudsync.name_keys(f.path) @> keys
+            WHERE f.error <> 'unverified' AND cloudsync.name_keys(f.path) @> keys
               AND cloudsync.plain(CASE WHEN by_path THEN f.path ELSE regexp_replace(f.path, '^.*/', '') END) LIKE pattern
               AND cloudsync.sees(r.tenant)
               -- unless the item says the same, or that it was collected since

@@ -60,7 +60,7 @@ without() {
 	collect
 	sql -c 'CREATE INDEX item_name ON cloudsync.item USING gin (cloudsync.name_keys(name))' \
 		-c 'CREATE INDEX document_name ON cloudsync.document USING gin (cloudsync.name_keys(name))' \
-		-c 'CREATE INDEX run_file_error ON cloudsync.run_file USING gin (cloudsync.name_keys(path)) WHERE error IS NOT NULL'
+		-c 'CREATE INDEX run_file_error ON cloudsync.run_file USING gin (cloudsync.name_keys(path)) WHERE error OPERATOR(pg_catalog.<>) '\''unverified'\'''
 }
 
 collect >/dev/null # the first starts the worker
