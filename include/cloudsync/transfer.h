@@ -43,6 +43,14 @@ struct CsBody
 	int64 (*room)(CsBody *body);
 	/* the size announced of what is about to be written, or -1; or NULL */
 	void (*announce)(CsBody *body, int64 size);
+	/*
+	 * Of a body that is read and whose size bytes are in memory: their SHA-256,
+	 * and the provider's checksum or NULL where it has none of its own. They are
+	 * not hashed again. NULL: not known.
+	 */
+	const uint8 *sha256;
+	const char *checksum;
+	int64 size;
 };
 
 /*

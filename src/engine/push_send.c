@@ -146,6 +146,12 @@ start_transfer(CsPushJob *push, CsPushFile *file)
 	file->body.read = read_body;
 	file->body.restart = restart_body;
 	file->body.owner = file;
+	if (file->held != NULL)
+	{
+		file->body.sha256 = file->sha256;
+		file->body.checksum = file->checksum;
+		file->body.size = file->size;
+	}
 	memset(&file->content, 0, sizeof(file->content));
 	file->content.context = file->context;
 	if (file->plan->row != NULL)

@@ -7,7 +7,7 @@
  * The running hash is of the body's first bytes without a gap; bytes that are
  * read a second time, because they were hashed before they were sent or are
  * sent again, are not hashed again: the owner guarantees that they are the
- * same. Usable in the server and in plain programs.
+ * same. Nor are those of a whole body whose hashes the owner knows. Usable in the server and in plain programs.
  */
 #ifndef FRONTEND
 #include "postgres.h"
@@ -118,12 +118,21 @@ cs_http_hash_start(CsHttpTask *task)
 	return true;
 }
 
+/* The request is of the whole body, and the owner knows its hashes. */
+static bool
+is_known(const CsHttpTask *task)
+{
+	return task->body->sha256 != NULL && task->request.from == 0 &&
+		   task->request.length == task->body->size;
+}
+
 /* len bytes of the body from offset on; what was hashed already is not again. */
 static void
 hash_bytes(CsHttpTask *task, const char *bytes, int64 len, int64 offset)
 {
 	task->furthest = Max(task->furthest, offset + len);
-	if (offset <= task->hashed && offset + len > task->hashed)
+	if (!is_known(task) && offset <= task->hashed &&
+		offset + len > task->hashed)
 	{
 		int64 known = task->hashed - offset;
 
@@ -145,13 +154,28 @@ hash_bytes(CsHttpTask *task, const char *bytes, int64 len, int64 offset)
 	}
 }
 
+/* Its hashes, once all of its bytes were read. */
+static void
+answer_known(CsHttpTask *task)
+{
+	CsResponse *response = &task->response;
+
+	if (task->furthest < task->body->size)
+		return;
+	memcpy(response->sha256, task->body->sha256, CS_SHA256_LENGTH);
+	response->has_sha256 = true;
+	response->checksum = task->body->checksum;
+}
+
 /* What is known of the bytes so far, into the response. */
 void
 cs_http_hash_answer(CsHttpTask *task)
 {
 	CsResponse *response = &task->response;
 
-	if (task->hashed >= task->furthest)
+	if (is_known(task))
+		answer_known(task);
+	else if (task->hashed >= task->furthest)
 	{
 		want_body_hashes(task);
 		cs_hash_so_far(task->hash, response->sha256);
