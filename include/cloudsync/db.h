@@ -51,6 +51,16 @@ extern uint64 cs_execute_first(const char *sql, int nargs, const Oid *types,
 							   const Datum *values, const char *nulls,
 							   bool read_only);
 
+/*
+ * The same for a statement that writes the row of each element of arrays, each
+ * found by its index. As long as a table grows faster than it is analyzed, it
+ * would be joined as a whole for each few rows. The elements' keys must come
+ * from a subquery that is fenced off by OFFSET 0, the constant ones too, so
+ * that nothing but the whole key leads into the table.
+ */
+extern uint64 cs_execute_lookups(const char *sql, int nargs, const Oid *types,
+								 const Datum *values, const char *nulls);
+
 /* Columns of row `row` of the last result, NULL-aware, copied with palloc. */
 extern char *cs_get_text(uint64 row, int column); /* NULL if null */
 extern int64 cs_get_int64(uint64 row, int column, int64 if_null);

@@ -83,4 +83,10 @@ execute(const char *sql, Args *args)
 	return cs_execute(sql, args->n, args->types, args->values, args->nulls, false);
 }
 
+static inline uint64
+execute_lookups(const char *sql, Args *args)
+{
+	return cs_execute_lookups(sql, args->n, args->types, args->values, args->nulls);
+}
+
 #endif

@@ -79,13 +79,14 @@ free_paths(SentFiles *sent, const CsColumn *columns)
 	add_columns(&args, &columns[SENT_PATH_KEY], 1);
 	add_columns(&args, &columns[SENT_SOURCE], 2);
 	add(&args, BOOLOID, BoolGetDatum(sent->free_own), false);
-	execute("UPDATE cloudsync.pushed_file f SET path_key = NULL "
-			"WHERE f.destination_id OPERATOR(pg_catalog.=) $1 "
-			"AND f.path_key OPERATOR(pg_catalog.=) ANY ($4) "
-			"AND ($7 OR f.dossiers_id OPERATOR(pg_catalog.<>) $2 OR f.dossier OPERATOR(pg_catalog.<>) $3 "
-			"OR NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6)) AS o (source_id, file_key) "
-			"WHERE o.source_id OPERATOR(pg_catalog.=) f.source_id AND o.file_key OPERATOR(pg_catalog.=) f.file_key))",
-			&args);
+	execute_lookups("UPDATE cloudsync.pushed_file f SET path_key = NULL "
+					"FROM (SELECT $1 AS destination_id, u.path_key FROM pg_catalog.unnest($4) AS u (path_key) OFFSET 0) AS s "
+					"WHERE f.destination_id OPERATOR(pg_catalog.=) s.destination_id "
+					"AND f.path_key OPERATOR(pg_catalog.=) s.path_key "
+					"AND ($7 OR f.dossiers_id OPERATOR(pg_catalog.<>) $2 OR f.dossier OPERATOR(pg_catalog.<>) $3 "
+					"OR NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6)) AS o (source_id, file_key) "
+					"WHERE o.source_id OPERATOR(pg_catalog.=) f.source_id AND o.file_key OPERATOR(pg_catalog.=) f.file_key))",
+					&args);
 }
 
 static void
@@ -95,24 +96,26 @@ record_sent(SentFiles *sent, const CsColumn *columns)
 
 	add_dossier(&args, sent->push);
 	add_columns(&args, columns, SENT_COLUMNS);
-	execute("UPDATE cloudsync.pushed_file f SET path = s.path, path_key = s.path_key, wanted = s.wanted, "
-			"remote_id = s.remote_id, remote_version = s.remote_version, size = s.size, sha256 = s.sha256, "
-			"checksum = s.checksum, remote_checksum = s.remote_checksum, "
-			"content_version = s.content_version, state = 'synced', marked = f.marked OR s.marked, web_url = s.web_url, "
-			"content_tag = s.content_tag, "
-			"intent_run_id = NULL, intent_path = NULL, intent_temp = NULL, "
-			"intent_size = NULL, intent_sha256 = NULL, intent_checksum = NULL, intent_session = NULL, "
-			"attempts = 0, next_try_at = NULL, last_error = NULL, trash_confirmed = false "
-			"FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), "
-			"pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), "
-			"pg_catalog.unnest($11), pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), "
-			"pg_catalog.unnest($15), pg_catalog.unnest($16), pg_catalog.unnest($17), pg_catalog.unnest($18)) "
-			"AS s (source_id, file_key, path, path_key, wanted, remote_id, remote_version, size, sha256, checksum, "
-			"remote_checksum, content_version, marked, web_url, content_tag) "
-			"WHERE f.destination_id OPERATOR(pg_catalog.=) $1 AND f.dossiers_id OPERATOR(pg_catalog.=) $2 "
-			"AND f.dossier OPERATOR(pg_catalog.=) $3 AND f.source_id OPERATOR(pg_catalog.=) s.source_id "
-			"AND f.file_key OPERATOR(pg_catalog.=) s.file_key",
-			&args);
+	execute_lookups("UPDATE cloudsync.pushed_file f SET path = s.path, path_key = s.path_key, wanted = s.wanted, "
+					"remote_id = s.remote_id, remote_version = s.remote_version, size = s.size, sha256 = s.sha256, "
+					"checksum = s.checksum, remote_checksum = s.remote_checksum, "
+					"content_version = s.content_version, state = 'synced', marked = f.marked OR s.marked, web_url = s.web_url, "
+					"content_tag = s.content_tag, "
+					"intent_run_id = NULL, intent_path = NULL, intent_temp = NULL, "
+					"intent_size = NULL, intent_sha256 = NULL, intent_checksum = NULL, intent_session = NULL, "
+					"attempts = 0, next_try_at = NULL, last_error = NULL, trash_confirmed = false "
+					"FROM (SELECT $1 AS destination_id, $2 AS dossiers_id, $3 AS dossier, u.* "
+					"FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), "
+					"pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), "
+					"pg_catalog.unnest($11), pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), "
+					"pg_catalog.unnest($15), pg_catalog.unnest($16), pg_catalog.unnest($17), pg_catalog.unnest($18)) "
+					"AS u (source_id, file_key, path, path_key, wanted, remote_id, remote_version, size, sha256, checksum, "
+					"remote_checksum, content_version, marked, web_url, content_tag) OFFSET 0) AS s "
+					"WHERE f.destination_id OPERATOR(pg_catalog.=) s.destination_id "
+					"AND f.dossiers_id OPERATOR(pg_catalog.=) s.dossiers_id "
+					"AND f.dossier OPERATOR(pg_catalog.=) s.dossier AND f.source_id OPERATOR(pg_catalog.=) s.source_id "
+					"AND f.file_key OPERATOR(pg_catalog.=) s.file_key",
+					&args);
 }
 
 /* What was found there already with our bytes is told only if it is news. */

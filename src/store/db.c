@@ -216,6 +216,23 @@ cs_execute_first(const char *sql, int nargs, const Oid *types,
 	return n;
 }
 
+/* See db.h. */
+uint64
+cs_execute_lookups(const char *sql, int nargs, const Oid *types,
+				   const Datum *values, const char *nulls)
+{
+	int level = NewGUCNestLevel();
+	uint64 n;
+
+	set_for_now("enable_seqscan", "off");
+	set_for_now("enable_bitmapscan", "off");
+	set_for_now("enable_hashjoin", "off");
+	set_for_now("enable_mergejoin", "off");
+	n = cs_execute(sql, nargs, types, values, nulls, false);
+	AtEOXact_GUC(true, level);
+	return n;
+}
+
 static Datum
 result_column(uint64 row, int column, bool *isnull)
 {

@@ -197,5 +197,16 @@ push_now(1);
 ok(-e "$root/archive/CloudSync/Dupont & fils/huge.bin", 'keep: a deleted file stays');
 is(sql(q{SELECT state FROM cloudsync.files WHERE connection = 'Archive' AND file_key = '2'}), 'kept', 'and is shown as kept');
 
+# --- many files: what is read to record them grows with their number, not with its square -----------
+sql(q{SELECT pg_stat_reset();
+INSERT INTO app.dossier (id, title) VALUES (900, 'Many');
+INSERT INTO app.dossier_file (id, dossier_id, name, content) SELECT 90000 + n, 900, n || '.txt', 'x' FROM generate_series(1, 1500) n});
+push_now(900);
+is(scalar(grep { /^\d+\.txt$/ } files_below("$root/archive/CloudSync/Many")), 1500, 'all of them are there');
+$node->restart; # the worker reports what it has counted
+my $read = sql(q{SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'pushed_file'});
+cmp_ok($read, '>=', 1500, 'each was found by an index');
+cmp_ok($read, '<=', 6 * 1500, 'and all of them not for each few');
+
 $node->stop;
 done_testing();
