@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What a running push costs the application: pgbench updates (8 clients) alone,
 # and beside pushes of 2,000 files of 20 KiB to nginx over WebDAV that run
-# without a pause. In turn; medians of the rounds.
+# without a pause. In turn; medians of the rounds. What is pushed is in the
+# database before; nothing is removed meanwhile (small_files.sh says why).
 #
 #	test/bench/beside.sh [ROUNDS=5] [SECONDS=10]
 set -euo pipefail
@@ -24,15 +25,20 @@ mkdir "$source_files"
 for ((i = 1; i <= 2000; i++)); do head -c 20480 /dev/urandom >"$source_files/file-$i.bin"; done
 chmod -R a+rX "$source_files"
 "$bindir/pgbench" -i -q -s 10 >/dev/null 2>&1
-number=0
+loaded=0
 pushed=0
+load_some() { # enough for a round
+	while [ "$loaded" -lt "$((pushed + 2 * duration))" ]; do
+		loaded=$((loaded + 1))
+		load_dossier "$loaded" "$source_files" >/dev/null
+	done
+}
 keep_pushing() {
 	while [ -f "$work/go" ]; do
-		number=$((number + 1))
-		load_dossier "$number" "$source_files" >/dev/null
-		push_dossier "$number" >/dev/null
-		echo "$number" >"$work/pushed"
-		rm -rf "$dav/CloudSync/Dossier $number"
+		pushed=$((pushed + 1))
+		[ "$pushed" -le "$loaded" ] || die "all that was loaded is pushed"
+		push_dossier "$pushed" >/dev/null
+		echo "$pushed" >"$work/pushed"
 	done
 }
 pgbench_to() { # FILE
@@ -40,13 +46,14 @@ pgbench_to() { # FILE
 	awk '/^latency average/ { l = $4 } /^tps/ { t = $3 } END { print t, l }' "$work/pgbench.out" >>"$work/$1"
 }
 for ((round = 1; round <= rounds; round++)); do
+	load_some
 	pgbench_to alone
 	touch "$work/go"
 	keep_pushing &
 	pgbench_to beside
 	rm "$work/go"
 	wait $!
-	number=$(cat "$work/pushed")
+	pushed=$(cat "$work/pushed")
 done
 pushed=$(sql -c "SELECT count(*) FROM cloudsync.history WHERE kind = 'push' AND state = 'succeeded'")
 for what in alone beside; do

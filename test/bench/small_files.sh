@@ -60,6 +60,10 @@ up_multi() {
 	same_folder "$dav/m$number"
 }
 
+# Nothing is removed until the end: ext4 does not use inodes again for minutes
+# after they were freed, and looks at each of them for each file it makes.
+new_back() { back=$(mktemp -d "$work/back.XXXXXX"); }
+
 down_ours() {
 	make_channel "in $number" "/m$number"
 	counted collect "in $number"
@@ -71,25 +75,23 @@ load_with_psql() {
 		sql -c "COPY loaded_$number (name, content) FROM STDIN"
 }
 copy_and_load() {
-	run_rclone copy ":webdav:/m$number" "$work/back" --transfers "$1" --checkers "$1"
-	load_with_psql "$work/back"
+	run_rclone copy ":webdav:/m$number" "$back" --transfers "$1" --checkers "$1"
+	load_with_psql "$back"
 }
 down_rclone() {
-	rm -rf "$work/back"
-	mkdir "$work/back"
+	new_back
 	sql -c "CREATE TABLE loaded_$number (id bigserial PRIMARY KEY, name text, content bytea)" \
 		-c "ALTER TABLE loaded_$number ALTER content SET STORAGE EXTERNAL"
 	counted copy_and_load "$1"
-	same_folder "$work/back"
+	same_folder "$back"
 	[ "$(sql -c "SELECT count(*) FROM loaded_$number")" = "$files" ] || die "psql did not load them all"
 	sql -c "DROP TABLE loaded_$number"
 }
-get_all() { "$multi" get "http://127.0.0.1:$port/$1" "$work/back" "$2" <"$names"; }
+get_all() { "$multi" get "http://127.0.0.1:$port/$1" "$back" "$2" <"$names"; }
 down_multi() {
-	rm -rf "$work/back"
-	mkdir "$work/back"
+	new_back
 	counted get_all "m$number" "$1"
-	same_folder "$work/back"
+	same_folder "$back"
 }
 
 report() { # DIRECTION LEVEL
@@ -115,7 +117,6 @@ for level in $levels; do
 				echo "$each" >>"$work/$direction.$level.$side.each"
 			done
 		done
-		rm -rf "${dav:?}"/* "$work/back"
 		sql -c "DELETE FROM file" -c "DELETE FROM dossier" -c "SELECT cloudsync_disable('Dav')" -c "SELECT cloudsync_enable('Dav')" >/dev/null
 	done
 	report up "$level"
