@@ -163,6 +163,10 @@ async def after(call, answer, entry):
     if fault is None:
         return answer
     at = fault.get("at", "before")
+    if fault.kind == "reset" and at == "commit" and answer.status == 429:
+        fault.seen -= 1  # nothing was done: the next one's answer is lost
+        fault.committed -= 1
+        return answer
     if fault.kind == "reset" and at == "commit":
         entry["status"] = answer.status
         raise Reset

@@ -91,6 +91,9 @@ pipeline = catch_errors proxy-logging cache listing_formats bulk s3api tempauth 
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
+# a part that was slow once, on a busy machine, is not left out for a minute
+error_suppression_limit = 1000000
+conn_timeout = 30
 allow_account_management = true
 [filter:catch_errors]
 use = egg:swift#catch_errors

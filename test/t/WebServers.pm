@@ -44,11 +44,19 @@ sub program
 	return $path;
 }
 
+my %given;
+
+# None twice: an address is an account, also once its server is gone.
 sub free_port
 {
-	my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-	  or die "no free port: $!";
-	return $socket->sockport;
+	my $port;
+	do
+	{
+		my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
+		  or die "no free port: $!";
+		$port = $socket->sockport;
+	} while ($given{$port}++);
+	return $port;
 }
 
 sub new
