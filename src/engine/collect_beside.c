@@ -4,8 +4,8 @@
  *	  or a long folder costs no time of its own: a folder is listed while it is
  *	  looked at, and what its listing has shown is received while the rest comes.
  *
- * Only where the whole folder is listed, over a network, without a cursor: such
- * a listing shows a path once.
+ * Only where the whole folder is listed, over a network, by a listing that shows
+ * what there is: not one that goes over into what changes meanwhile.
  */
 #include "postgres.h"
 
@@ -18,8 +18,23 @@ is_listed_in_full(const CsCollect *c)
 {
 	const CsConnection *connection = c->job.connection;
 
-	return connection->service != NULL && !connection->provider->incremental &&
-		   !connection->provider->stable_ids;
+	return connection->service != NULL &&
+		   (IS_FED(c) || !connection->provider->incremental);
+}
+
+/* Where ids last, what is listed is what was looked at. */
+static bool
+is_listed_by_path(const CsCollect *c)
+{
+	return is_listed_in_full(c) && !c->job.connection->provider->stable_ids;
+}
+
+/* The folders that it is in are looked at when it was listed. */
+static bool
+is_listing(const CsCollect *c)
+{
+	return c->folder_step == CS_FOLDER_LIST ||
+		   (c->folder_step == CS_FOLDER_ABOVE && c->beside);
 }
 
 static void
@@ -44,7 +59,7 @@ cs_list_start(CsCollect *c, CsOp *op)
 	}
 	drop_ahead(c);
 	transfer = cs_collect_start(c, op, NULL);
-	if (c->folder_step == CS_FOLDER_LOOK && is_listed_in_full(c) && cs_collect_slot(c))
+	if (c->folder_step == CS_FOLDER_LOOK && is_listed_by_path(c) && cs_collect_slot(c))
 	{
 		c->ahead_path = MemoryContextStrdup(c->job.context, op->path);
 		c->list_ahead = cs_collect_start(c, &ahead, NULL);
@@ -74,7 +89,7 @@ last_item(void)
 void
 cs_list_beside(CsCollect *c, TimestampTz now)
 {
-	if (c->refresh || c->list == NULL || c->folder_step != CS_FOLDER_LIST ||
+	if (c->refresh || c->list == NULL || !is_listing(c) ||
 		c->folder != c->n_folders - 1 || !is_listed_in_full(c))
 		return;
 	if (!c->beside)

@@ -179,8 +179,6 @@ begin_step(CsCollect *c)
 		c->new_cursor = NULL;
 		c->folder_step = first_step(c, folder);
 	}
-	if (c->folder_step == CS_FOLDER_CLOSE)
-		return false;
 	if (c->folder_step == CS_FOLDER_ABOVE &&
 		list_length(folder->ancestors) >= depth_of(folder->current))
 	{
@@ -189,9 +187,10 @@ begin_step(CsCollect *c)
 		folder->ancestors = lappend(folder->ancestors,
 									folder->remote_id ? folder->remote_id : pstrdup(""));
 		MemoryContextSwitchTo(old);
-		c->folder_step = folder->following ? CS_FOLDER_ENTER : CS_FOLDER_LIST;
+		c->folder_step = folder->following ? CS_FOLDER_ENTER : CS_FOLDER_CLOSE;
 	}
-	if (c->folder_step == CS_FOLDER_ENTER && !next_entered(c))
+	if (c->folder_step == CS_FOLDER_CLOSE ||
+		(c->folder_step == CS_FOLDER_ENTER && !next_entered(c)))
 		return false;
 	fill_op(c, folder, &op);
 	c->list = cs_list_start(c, &op);
@@ -324,17 +323,18 @@ found_at(CsCollect *c, const CsEntry *entry)
 	cs_commit();
 }
 
-/* Which step follows once the folder was seen. */
+/*
+ * Which step follows once the folder was seen, or listed. Before the account's
+ * feed is followed, the folders that it is in are to be known.
+ */
 static void
-seen_folder(CsCollect *c)
+seen_folder(CsCollect *c, bool listed)
 {
 	CsFolder *folder = &c->folders[c->folder];
 
-	if (!IS_FED(c))
-	{
-		c->folder_step = CS_FOLDER_LIST;
+	c->folder_step = listed ? CS_FOLDER_CLOSE : CS_FOLDER_LIST;
+	if (!IS_FED(c) || !(listed || folder->following))
 		return;
-	}
 	folder->ancestors = NIL;
 	c->folder_step = CS_FOLDER_ABOVE;
 }
@@ -436,7 +436,7 @@ step_done(CsCollect *c, const CsResult *result)
 			if (result->entry.kind == CS_ENTRY_FOLDER)
 			{
 				found_at(c, &result->entry);
-				seen_folder(c);
+				seen_folder(c, false);
 				return;
 			}
 			snprintf(failure.message, sizeof(failure.message),
@@ -473,7 +473,7 @@ step_done(CsCollect *c, const CsResult *result)
 			}
 			if (!result->incomplete)
 			{
-				c->folder_step = CS_FOLDER_CLOSE;
+				seen_folder(c, true);
 				return;
 			}
 			cs_begin("storing a listing");

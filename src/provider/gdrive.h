@@ -33,7 +33,8 @@
 /* Of a body of unknown length, more is read before a piece is sent: it may be
  * the last. */
 #define GD_AHEAD (GD_CHUNK + 256 * 1024)
-#define GD_IDS 1000				   /* ids asked for at once */
+#define GD_IDS 1000				   /* ids asked for at once, */
+#define GD_FEW_IDS 64			   /* again when no more are left than that */
 #define GD_ID 96					   /* bytes of an id, with its NUL */
 #define GD_KNOWN 512				   /* folders remembered */
 #define GD_MAKING 128				   /* folders that are being made */
@@ -67,6 +68,8 @@ typedef struct GdService
 	char root_id[GD_ID]; /* the root's real id, or "" */
 	char ids[GD_IDS][GD_ID];
 	int n_ids; /* of them not used yet */
+	int few_ids;	 /* with so many left, one conversation asks for more */
+	bool asking_ids; /* it does */
 	GdKnown known[GD_KNOWN];
 	GdKnown making[GD_MAKING]; /* ids under which folders are being made */
 	int next_making;
@@ -265,6 +268,7 @@ extern void gd_is_making(GdService *service, const char *parent,
 						 const char *name, const char *id);
 /* Ids given beforehand: takes one; false: there is none, ask for some. */
 extern bool gd_take_id(GdService *service, char *id);
+extern bool gd_wants_ids(const GdService *service);
 extern CsStep gd_ask_ids(CsConversation *c, CsRequest *request, int phase);
 extern bool gd_read_ids(CsConversation *c, const CsResponse *answer);
 

@@ -192,8 +192,10 @@ static CsStep
 make(CsConversation *c, CsRequest *request, CsResult *result)
 {
 	c->is_new = true;
-	if (c->id[0] == '\0' && !gd_take_id(c->service, c->id))
+	if (c->id[0] == '\0' && gd_wants_ids(c->service))
 		return gd_ask_ids(c, request, PUT_IDS);
+	if (c->id[0] == '\0')
+		(void) gd_take_id(c->service, c->id);
 	return go_on(c, request, result);
 }
 
@@ -575,6 +577,7 @@ gd_put(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		case PUT_IDS:
 			if (!gd_read_ids(c, answer))
 				return gd_give_failure(c, result);
+			(void) gd_take_id(c->service, c->id);
 			return make(c, request, result);
 		case PUT_CHECKPOINTED:
 			return send_small(c, request);

@@ -274,10 +274,19 @@ gd_take_id(GdService *service, char *id)
 	return true;
 }
 
+/* See gdrive.h. While there are some left, so that others need not wait. */
+bool
+gd_wants_ids(const GdService *service)
+{
+	return service->n_ids == 0 ||
+		   (service->n_ids <= service->few_ids && !service->asking_ids);
+}
+
 /* See gdrive.h. */
 CsStep
 gd_ask_ids(CsConversation *c, CsRequest *request, int phase)
 {
+	c->service->asking_ids = true;
 	return gd_ask(
 		c, request, phase, "GET",
 		psprintf("/drive/v3/files/generateIds?count=%d&space=drive&type=files",
@@ -292,8 +301,9 @@ gd_read_ids(CsConversation *c, const CsResponse *answer)
 	const CsJson *ids = cs_json_member(json, "ids");
 	GdService *service = c->service;
 
+	service->asking_ids = false;
 	if (json == NULL)
-		return false;
+		return service->n_ids > 0;
 	for (const CsJson *id = ids != NULL ? ids->first : NULL; id != NULL;
 		 id = id->next)
 	{
@@ -301,6 +311,7 @@ gd_read_ids(CsConversation *c, const CsResponse *answer)
 			service->n_ids < GD_IDS)
 			strlcpy(service->ids[service->n_ids++], id->text, GD_ID);
 	}
+	service->few_ids = Min(service->n_ids / 8, GD_FEW_IDS);
 	if (service->n_ids > 0)
 		return true;
 	cs_failure_set(&c->failure, CS_FAIL_BROKEN, NULL,
