@@ -68,7 +68,7 @@ sub killed
 	my ($s, @stopped) = @_;
 	my $offset = log_offset($node);
 	kill 9, $s->{pid};
-	ok($node->wait_for_log(qr/server process \(PID $s->{pid}\) was terminated by signal 9/, $offset), 'a session is killed');
+	ok($node->wait_for_log(qr/(?:server process|client backend) \(PID $s->{pid}\) was terminated by signal 9/, $offset), 'a session is killed');
 	# what was held would not hear that it is to go
 	kill 'CONT', @stopped;
 	eval { $s->{run}->finish };
