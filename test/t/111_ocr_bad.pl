@@ -320,14 +320,6 @@ is(outcome('open.bin') . text('open.bin'), "done|1\n0\n1\n2\n3", 'no rights to g
 ok(until_programs(0), 'what left its group is ended as well');
 is(sql(q{SELECT severity, problem FROM cloudsync_status() WHERE subject = 'reading' AND severity = 'info'}),
 	'info|programs that read documents run without a sandbox: cloudsync.ocr_sandbox is off', 'the status says so');
-# threads are processes to the kernel: those that the server's user has elsewhere do not count
-my $threads = '[threading.Thread(target=time.sleep, args=(1000,), daemon=True).start() for i in range(400)]; print(1, flush=True); time.sleep(1000)';
-my $threaded = open(my $other, '-|', '/usr/bin/python3', '-c', "import threading, time; $threads") or die "could not start python3: $!";
-is(scalar(<$other>), "1\n", 'another program of many threads');
-put('forking.bin' => "sleep 0 & wait; $page");
-is(outcome('forking.bin'), 'done|', '... takes none from the program');
-kill 'KILL', $threaded;
-close $other;
 put('left.bin' => 'sleep 1000 & env -i sleep 1000 & echo it gave up, but for $! >&2; exit 5');
 like(outcome('left.bin'), qr/^failed\|it gave up, but for \d+$/, 'one that ends, while what it has left holds its output open');
 my ($nameless) = outcome('left.bin') =~ /(\d+)$/;
@@ -341,6 +333,15 @@ sql(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = '
   if until_read('orphan.bin', 'ocr_attempts = 2');
 is(outcome('orphan.bin'), 'failed|its reading was cancelled', 'it was read again');
 ok(until_programs(0), 'and nothing of the first time is left');
+
+# threads are processes to the kernel: those that the server's user has elsewhere do not count
+my $threads = '[threading.Thread(target=time.sleep, args=(1000,), daemon=True).start() for i in range(400)]; print(1, flush=True); time.sleep(1000)';
+my $threaded = open(my $other, '-|', '/usr/bin/python3', '-c', "import threading, time; $threads") or die "could not start python3: $!";
+is(scalar(<$other>), "1\n", 'another program of many threads');
+put('forking.bin' => "sleep 0 & wait; $page");
+is(outcome('forking.bin'), 'done|', '... takes none from the program');
+kill 'KILL', $threaded;
+close $other;
 
 # --- the application's functions, locks, and doing it again
 settings(ocr_sandbox => 'auto');
