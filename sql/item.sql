@@ -47,7 +47,7 @@ CREATE TABLE cloudsync.item (
     unlisted boolean NOT NULL DEFAULT false,
     UNIQUE (channel_id, path)
 ) WITH (fillfactor = 80);
-CREATE INDEX item_todo ON cloudsync.item (channel_id) WHERE state IN ('new', 'failed') OR verify;
+CREATE INDEX item_todo ON cloudsync.item (channel_id, item_id) WHERE state IN ('new', 'failed') OR verify;
 CREATE INDEX item_told ON cloudsync.item (channel_id, state) WHERE state IN ('failed', 'changed'); -- by the status
 CREATE INDEX item_unlisted ON cloudsync.item (channel_id) WHERE unlisted;
 CREATE INDEX item_path_key ON cloudsync.item (channel_id, path_key) WHERE path_key IS NOT NULL;

@@ -160,18 +160,19 @@ load_todo(CsCollect *c, TimestampTz now)
 					   "ORDER BY i.state = 'collected' DESC, i.item_id LIMIT 1",
 					   5, types, values, NULL, true);
 	else
-		n = cs_execute(FETCH_COLUMNS "CASE WHEN $9 AND i.checksum IS NOT NULL THEN " FETCH_KNOWN "END " FETCH_FROM
-					   "AND (i.state IN ('new', 'failed') OR i.verify) "
-					   "AND (i.state <> 'failed' OR $3 OR i.next_try_at IS NULL OR i.next_try_at <= $4) "
-					   "AND i.item_id > $2 AND $5 IS NOT NULL "
-					   /* what was taken up while the listing went on */
-					   "AND (i.item_id <= $10 OR i.item_id > $11) "
-					   /* what failed in this run before it was recovered */
-					   "AND (i.state <> 'failed' OR NOT EXISTS (SELECT FROM cloudsync.run_file x "
-					   "WHERE x.connection_id = i.connection_id AND x.run_id = $6 "
-					   "AND x.action = 'failed' AND x.path = i.path)) "
-					   "ORDER BY i.item_id LIMIT 200",
-					   11, types, values, NULL, true);
+		n = cs_execute_first(
+			FETCH_COLUMNS "CASE WHEN $9 AND i.checksum IS NOT NULL THEN " FETCH_KNOWN "END " FETCH_FROM
+			"AND (i.state IN ('new', 'failed') OR i.verify) "
+			"AND (i.state <> 'failed' OR $3 OR i.next_try_at IS NULL OR i.next_try_at <= $4) "
+			"AND i.item_id > $2 AND $5 IS NOT NULL "
+			/* what was taken up while the listing went on */
+			"AND (i.item_id <= $10 OR i.item_id > $11) "
+			/* what failed in this run before it was recovered */
+			"AND (i.state <> 'failed' OR NOT EXISTS (SELECT FROM cloudsync.run_file x "
+			"WHERE x.connection_id = i.connection_id AND x.run_id = $6 "
+			"AND x.action = 'failed' AND x.path = i.path)) "
+			"ORDER BY i.channel_id, i.item_id LIMIT 200",
+			11, types, values, NULL, true);
 	old = MemoryContextSwitchTo(c->job.context);
 	for (uint64 i = 0; i < n; i++)
 	{

@@ -273,5 +273,14 @@ sql("UPDATE cloudsync.connection SET collected_day = collected_day - 1 WHERE nam
 is(counts(collect('pat')), '1|0|0', 'on another day it goes on');
 sql("SELECT cloudsync_set_limits('$connection', NULL, NULL, NULL)");
 
+# --- many: what is read to find the next ones grows with their number, not with its square
+sql('SELECT pg_stat_reset()');
+write_file("$root/Pat/many-$_.pdf", "many $_") foreach 1 .. 1500;
+is(counts(collect('pat')), '1500|0|0', 'many documents');
+$node->restart; # the worker reports what it has counted
+my $read = sql(q{SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'item_todo'});
+cmp_ok($read, '>=', 1500, 'each was found by the index of what is to be done');
+cmp_ok($read, '<=', 2 * 1500, 'and not all of them for each few');
+
 $node->stop('fast');
 done_testing();
