@@ -34,20 +34,24 @@ CREATE FUNCTION cloudsync.plain(text text) RETURNS text
 -- Punctuation that a database of locale C takes for letters. (As text, since a
 -- database that is not of UTF-8 shall read as far as to the error that says so.)
 CREATE FUNCTION cloudsync.plain_punctuation(text text) RETURNS text
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT translate(plain_punctuation.text, U&'\2018\2019\201C\201D\00AB\00BB\2013\2014\2026\2022\00A0\202F\2009\00AD', '''''"" --      ')
+BEGIN
+    RETURN translate(plain_punctuation.text, U&'\2018\2019\201C\201D\00AB\00BB\2013\2014\2026\2022\00A0\202F\2009\00AD', '''''"" --      ');
+END
 $$;
 
 -- A file's name as words: whole, and taken apart where names have separators
 -- that the parser takes for parts of a word.
 CREATE FUNCTION cloudsync.name_words(name text) RETURNS tsvector
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT setweight(to_tsvector('cloudsync.document_words',
-        concat_ws(' . ', n.name, translate(n.name, '_./\+', '     '), translate(n.name, '_./\+-', '      '))), 'A')
-    FROM (SELECT cloudsync.plain_punctuation(left(name_words.name, 1000)) AS name) n;
-END;
+    LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    plain constant text := cloudsync.plain_punctuation(left(name_words.name, 1000));
+BEGIN
+    RETURN setweight(to_tsvector('cloudsync.document_words',
+        concat_ws(' . ', plain, translate(plain, '_./\+', '     '), translate(plain, '_./\+-', '      '))), 'A');
+END
+$$;
 
 /*
  * The words of a document: its name's with weight A, and its text's. A text is
