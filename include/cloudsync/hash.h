@@ -28,5 +28,10 @@ extern void cs_sha256(const void *data, size_t len,
 
 /* Lower-case hexadecimal, palloc'd. */
 extern char *cs_hex(const uint8 *bytes, int len);
+/*
+ * len bytes from twice as many hexadecimal digits of either case, with which
+ * text begins; false: it does not. text may be NULL.
+ */
+extern bool cs_unhex(const char *text, uint8 *bytes, int len);
 
 #endif

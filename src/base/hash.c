@@ -140,3 +140,29 @@ cs_hex(const uint8 *bytes, int len)
 	text[2 * len] = '\0';
 	return text;
 }
+
+static int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = pg_tolower((unsigned char) c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* See hash.h. A text that ends too soon ends at its NUL, which is no digit. */
+bool
+cs_unhex(const char *text, uint8 *bytes, int len)
+{
+	if (text == NULL)
+		return false;
+	for (int i = 0; i < 2 * len; i++)
+	{
+		int value = hex_value(text[i]);
+
+		if (value < 0)
+			return false;
+		bytes[i / 2] = (uint8) (i % 2 == 0 ? value << 4 : bytes[i / 2] | value);
+	}
+	return true;
+}

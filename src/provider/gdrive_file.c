@@ -10,6 +10,7 @@
 #include "postgres_fe.h"
 #endif
 
+#include "cloudsync/hash.h"
 #include "cloudsync/path.h"
 #include "cloudsync/utf8.h"
 #include "gdrive.h"
@@ -115,18 +116,8 @@ gd_format(const GdService *service, const char *mime)
 static bool
 read_sha256(const char *text, uint8 *sha256)
 {
-	if (text == NULL || strspn(text, "0123456789abcdefABCDEF") != 64 ||
-		text[64] != '\0')
-		return false;
-	for (int i = 0; i < CS_SHA256_LENGTH; i++)
-	{
-		unsigned byte;
-
-		if (sscanf(text + 2 * i, "%2x", &byte) != 1)
-			return false;
-		sha256[i] = (uint8) byte;
-	}
-	return true;
+	return cs_unhex(text, sha256, CS_SHA256_LENGTH) &&
+		   text[2 * CS_SHA256_LENGTH] == '\0';
 }
 
 static bool

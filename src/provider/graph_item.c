@@ -16,35 +16,16 @@
 #endif
 
 #include "common/base64.h"
+#include "cloudsync/hash.h"
 #include "cloudsync/path.h"
 #include "graph.h"
 
 /* --- reading ------------------------------------------------------------------ */
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = pg_tolower((unsigned char) c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool
 read_hex(const char *text, uint8 *bytes, int n)
 {
-	if (text == NULL || strlen(text) != (size_t) n * 2)
-		return false;
-	for (int i = 0; i < n; i++)
-	{
-		int high = hex_digit(text[2 * i]);
-		int low = hex_digit(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		bytes[i] = (uint8) (high * 16 + low);
-	}
-	return true;
+	return text != NULL && strlen(text) == (size_t) n * 2 && cs_unhex(text, bytes, n);
 }
 
 /* "q:" and QuickXorHash in base64; once it was seen in hexadecimal. NULL: none. */

@@ -9,6 +9,7 @@
 #include "postgres_fe.h"
 #endif
 
+#include "cloudsync/hash.h"
 #include "cloudsync/http.h"
 #include "cloudsync/path.h"
 #include "cloudsync/provider.h"
@@ -204,21 +205,7 @@ cs_s3_base64(const uint8 *bytes, int len)
 bool
 cs_s3_is_md5(const char *etag, uint8 md5[16])
 {
-	if (strlen(etag) != 32)
-		return false;
-	for (int i = 0; i < 32; i++)
-	{
-		char c = etag[i];
-		int digit = c >= '0' && c <= '9'   ? c - '0'
-					: c >= 'a' && c <= 'f' ? c - 'a' + 10
-					: c >= 'A' && c <= 'F' ? c - 'A' + 10
-										   : -1;
-
-		if (digit < 0)
-			return false;
-		md5[i / 2] = i % 2 == 0 ? digit << 4 : md5[i / 2] | digit;
-	}
-	return true;
+	return strlen(etag) == 32 && cs_unhex(etag, md5, 16);
 }
 
 /*

@@ -10,6 +10,7 @@
 #include "postgres_fe.h"
 #endif
 
+#include "cloudsync/hash.h"
 #include "cloudsync/path.h"
 #include "cloudsync/utf8.h"
 #include "lib/stringinfo.h"
@@ -285,25 +286,6 @@ wd_number(const char *text)
 	return (int64) strtoll(text, NULL, 10);
 }
 
-/* Reads 64 hexadecimal digits. */
-static bool
-from_hex(const char *text, uint8 *sha256)
-{
-	for (int i = 0; i < CS_SHA256_LENGTH; i++)
-	{
-		unsigned value;
-		char two[3] = {text[2 * i], 0, 0};
-
-		if (text[2 * i] != '\0')
-			two[1] = text[2 * i + 1];
-		if (strspn(two, "0123456789abcdefABCDEF") != 2 ||
-			sscanf(two, "%2x", &value) != 1)
-			return false;
-		sha256[i] = (uint8) value;
-	}
-	return true;
-}
-
 /* The SHA-256 in text like "SHA1:12ab SHA256:34cd". */
 bool
 wd_sha256_of(const char *text, uint8 *sha256)
@@ -312,7 +294,7 @@ wd_sha256_of(const char *text, uint8 *sha256)
 	{
 		text += strspn(text, " \t\r\n,");
 		if (pg_strncasecmp(text, "SHA256:", 7) == 0)
-			return from_hex(text + 7, sha256);
+			return cs_unhex(text + 7, sha256, CS_SHA256_LENGTH);
 		text += strcspn(text, " \t\r\n,");
 	}
 	return false;

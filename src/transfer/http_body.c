@@ -7,7 +7,8 @@
  * The running hash is of the body's first bytes without a gap; bytes that are
  * read a second time, because they were hashed before they were sent or are
  * sent again, are not hashed again: the owner guarantees that they are the
- * same. Nor are those of a whole body whose hashes the owner knows. Usable in the server and in plain programs.
+ * same. Nor are those of a whole body whose hashes the owner knows. Usable in
+ * the server and in plain programs.
  */
 #ifndef FRONTEND
 #include "postgres.h"
