@@ -45,8 +45,8 @@ struct CsBody
 	void (*announce)(CsBody *body, int64 size);
 	/*
 	 * Of a body that is read and whose size bytes are in memory: their SHA-256,
-	 * and the provider's checksum or NULL where it has none of its own. They are
-	 * not hashed again. NULL: not known.
+	 * and the provider's checksum or NULL where it has none of its own. They
+	 * need not be hashed again. NULL: not known.
 	 */
 	const uint8 *sha256;
 	const char *checksum;

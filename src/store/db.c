@@ -200,17 +200,17 @@ set_for_now(const char *name, const char *value)
 							 GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* See db.h. */
-uint64
-cs_execute_first(const char *sql, int nargs, const Oid *types,
-				 const Datum *values, const char *nulls, bool read_only)
+/* Planned without what these settings, up to NULL, allow. */
+static uint64
+execute_without(const char *const *settings, const char *sql, int nargs,
+				const Oid *types, const Datum *values, const char *nulls,
+				bool read_only)
 {
 	int level = NewGUCNestLevel();
 	uint64 n;
 
-	set_for_now("enable_sort", "off");
-	set_for_now("enable_bitmapscan", "off");
-	set_for_now("enable_seqscan", "off");
+	for (; *settings != NULL; settings++)
+		set_for_now(*settings, "off");
 	n = cs_execute(sql, nargs, types, values, nulls, read_only);
 	AtEOXact_GUC(true, level);
 	return n;
@@ -218,19 +218,25 @@ cs_execute_first(const char *sql, int nargs, const Oid *types,
 
 /* See db.h. */
 uint64
+cs_execute_first(const char *sql, int nargs, const Oid *types,
+				 const Datum *values, const char *nulls, bool read_only)
+{
+	static const char *const settings[] = {"enable_sort", "enable_bitmapscan",
+										   "enable_seqscan", NULL};
+
+	return execute_without(settings, sql, nargs, types, values, nulls, read_only);
+}
+
+/* See db.h. */
+uint64
 cs_execute_lookups(const char *sql, int nargs, const Oid *types,
 				   const Datum *values, const char *nulls)
 {
-	int level = NewGUCNestLevel();
-	uint64 n;
+	static const char *const settings[] = {"enable_seqscan", "enable_bitmapscan",
+										   "enable_hashjoin", "enable_mergejoin",
+										   NULL};
 
-	set_for_now("enable_seqscan", "off");
-	set_for_now("enable_bitmapscan", "off");
-	set_for_now("enable_hashjoin", "off");
-	set_for_now("enable_mergejoin", "off");
-	n = cs_execute(sql, nargs, types, values, nulls, false);
-	AtEOXact_GUC(true, level);
-	return n;
+	return execute_without(settings, sql, nargs, types, values, nulls, false);
 }
 
 static Datum

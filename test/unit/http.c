@@ -348,6 +348,35 @@ test_many(void)
 		   "nothing is left of those that were given up");
 }
 
+/* Hashes that the owner knows are taken from it, for the whole body alone. */
+static void
+test_known_hashes(void)
+{
+	static const uint8 known[CS_SHA256_LENGTH] = {1, 2, 3};
+	MemoryBody *memory = new_body(SIZE, 'x');
+	CsRequest whole = {.send = CS_SEND_BODY, .length = SIZE};
+	CsRequest part = {.send = CS_SEND_BODY, .length = 1000};
+
+	memory->body.sha256 = known;
+	memory->body.checksum = "known";
+	memory->body.size = SIZE;
+	open_task(memory);
+	request(&whole, "PUT", "/seen");
+	tap_ok(answer->status == 200 && answer->has_sha256 &&
+			   memcmp(answer->sha256, known, CS_SHA256_LENGTH) == 0 &&
+			   strcmp(answer->checksum, "known") == 0,
+		   "what the owner knows of a body is not found out again");
+	open_task(memory);
+	request(&part, "PUT", "/seen");
+	tap_ok(answer->has_sha256 && hash_is(answer->sha256, memory->bytes, 1000),
+		   "but of a part of it it is");
+	memory->fail_at = 0;
+	open_task(memory);
+	request(&whole, "PUT", "/seen");
+	tap_ok(answer->body_failure != NULL && !answer->has_sha256,
+		   "of bytes that could not be read nothing is said");
+}
+
 /* A server that was started again has closed every idle connection. */
 static void
 test_closed_while_idle(void)
@@ -405,6 +434,7 @@ main(void)
 	test_times();
 	test_pauses();
 	test_many();
+	test_known_hashes();
 	test_closed_while_idle();
 	return end_server();
 }
