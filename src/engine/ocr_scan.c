@@ -245,12 +245,30 @@ settle_one(Found *found, MemoryContext context)
 	MemoryContextSwitchTo(old);
 }
 
+/* Those of which there is no text all at once, and when that fails like others. */
+static void
+settle_all(Found *all, int n)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "cloudsync document", ALLOCSET_DEFAULT_SIZES);
+	CsOcrEnd *ends = palloc(sizeof(CsOcrEnd) * n);
+	int n_ends = 0;
+	bool written;
+
+	for (int i = 0; i < n; i++)
+		if (all[i].result.state != CS_OCR_AGAIN)
+			ends[n_ends++] = (CsOcrEnd){all[i].document_id, all[i].result.state, all[i].result.reason};
+	written = cs_ocr_write_ends(ends, n_ends);
+	for (int i = 0; i < n; i++)
+		if (needs_no_program(&all[i]) && (!written || all[i].result.state == CS_OCR_AGAIN))
+			settle_one(&all[i], context);
+	MemoryContextDelete(context);
+}
+
 /* See reading.h. */
 bool
 cs_ocr_scan(CsOcr *ocr)
 {
 	Found *all = palloc(sizeof(Found) * (SCAN_STEP + 64));
-	MemoryContext context;
 	int n;
 	int direct = 0;
 
@@ -272,12 +290,8 @@ cs_ocr_scan(CsOcr *ocr)
 	if (direct == 0)
 		return n >= SCAN_STEP;
 	CS_CRASH_POINT("ocr.before_text");
-	context = AllocSetContextCreate(CurrentMemoryContext, "cloudsync document", ALLOCSET_DEFAULT_SIZES);
 	cs_begin("reading documents");
-	for (int i = 0; i < n; i++)
-		if (needs_no_program(&all[i]))
-			settle_one(&all[i], context);
+	settle_all(all, n);
 	cs_commit();
-	MemoryContextDelete(context);
 	return n >= SCAN_STEP;
 }

@@ -28,6 +28,13 @@
 
 static const char *const state_names[] = {"pending", "done", "failed", "not_applicable"};
 
+/* See reading.h. */
+const char *
+cs_ocr_state_name(CsOcrState state)
+{
+	return state_names[state];
+}
+
 /* A piece in the database's encoding; a question mark for what it lacks. */
 static void
 append_lossy(StringInfo out, Oid proc, const char *piece, int length)
@@ -241,11 +248,24 @@ blame_hook(void *arg, const ErrorData *error)
 
 /* See reading.h. */
 void
-cs_ocr_write(int64 document_id, const CsOcrResult *result)
+cs_ocr_tell(int64 document_id, CsOcrState state)
 {
 	ErrorData *error = NULL;
-	const char *state = state_names[result->state];
 
+	cs_limit_blame(blame_hook, &document_id);
+	if (!cs_try(run_hooks, &document_id, &error))
+	{
+		state = CS_OCR_FAILED;
+		note_hook_failure(document_id, cs_error_text(error));
+	}
+	cs_limit_blame(NULL, NULL);
+	cs_notify("ocr", "document_id", document_id, NULL, state_names[state]);
+}
+
+/* See reading.h. */
+void
+cs_ocr_write(int64 document_id, const CsOcrResult *result)
+{
 	if (result->waits_for == NULL)
 		release_waiting(document_id);
 	if (result->state != CS_OCR_AGAIN)
@@ -254,14 +274,7 @@ cs_ocr_write(int64 document_id, const CsOcrResult *result)
 	if (result->state == CS_OCR_AGAIN)
 		return;
 	write_words(document_id);
-	cs_limit_blame(blame_hook, &document_id);
-	if (!cs_try(run_hooks, &document_id, &error))
-	{
-		state = state_names[CS_OCR_FAILED];
-		note_hook_failure(document_id, cs_error_text(error));
-	}
-	cs_limit_blame(NULL, NULL);
-	cs_notify("ocr", "document_id", document_id, NULL, state);
+	cs_ocr_tell(document_id, result->state);
 }
 
 /* Is it to be settled by us? False: not now, or (gone) never. */

@@ -131,9 +131,29 @@ extern void cs_result_fail(CsOcrResult *result, const char *reason);
 
 /* In a transaction: what is left of it in the document's row and beside it. */
 extern void cs_ocr_write(int64 document_id, const CsOcrResult *result);
+/* In the transaction of a final state: the application's functions, and who listens. */
+extern void cs_ocr_tell(int64 document_id, CsOcrState state);
+extern const char *cs_ocr_state_name(CsOcrState state);
 /* In a transaction of its own; false: its row is locked, try again later. */
 extern bool cs_ocr_settle(CsReading *reading);
 /* Text of UTF-8 for a column, whatever the database's encoding lacks. */
 extern Datum cs_text_lossy(const char *utf8);
+
+/* ---- ocr_many.c ---- */
+
+/* One that is over, and of which there is no text: it is not for us, or failed. */
+typedef struct CsOcrEnd
+{
+	int64 document_id;
+	CsOcrState state;
+	const char *reason;
+} CsOcrEnd;
+
+/*
+ * In a transaction: cs_ocr_write of many that are over, by a statement for each
+ * table. Who has one locked, or changed it, keeps it. False: nothing was
+ * written, for one of them failed; taken singly, only that one does.
+ */
+extern bool cs_ocr_write_ends(const CsOcrEnd *ends, int n);
 
 #endif

@@ -131,6 +131,51 @@ is(document('huge.pdf'), 'done|1|', 'a page of five metres');
 is(document('long.pdf'), 'done|10000|only the first 20 of 10000 pages were read (cloudsync.ocr_max_pages)', 'too many pages');
 is(document('bomb.png'), 'failed||its image is damaged, or of a kind that Tesseract does not read', 'an image of 100,000 by 100,000');
 
+# --- documents without a text are written many at once; the application's functions, and failures, are of each
+sql(<<'SQL');
+CREATE TABLE told (name text, state text);
+CREATE FUNCTION on_ocr(bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	doc cloudsync.document := (SELECT d FROM cloudsync.document d WHERE d.document_id = $1);
+BEGIN
+	INSERT INTO public.told VALUES (doc.name, doc.ocr_state);
+	IF doc.name = 'letter.docx' THEN
+		RAISE EXCEPTION 'not this one';
+	END IF;
+END $$;
+SELECT cloudsync_on_document('on_ocr', 'ocr');
+CREATE TABLE batch (rows integer);
+CREATE FUNCTION note_batch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO public.batch SELECT count(*) FROM written;
+	IF TG_ARGV[0]::integer < (SELECT count(*) FROM written) THEN
+		RAISE EXCEPTION 'too many';
+	END IF;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER note_batch AFTER UPDATE ON cloudsync.words REFERENCING NEW TABLE AS written
+	FOR EACH STATEMENT EXECUTE FUNCTION note_batch(3);
+SQL
+
+sub read_again
+{
+	sql(q{SELECT cloudsync_retry_ocr(document_id) FROM cloudsync.document WHERE name IN ('empty.txt', 'letter.docx', 'random.bin')});
+	ok(wait_for($node, q{SELECT count(*) = 0 FROM cloudsync.document WHERE ocr_state = 'pending'}), 'read again');
+	return sql(q{SELECT string_agg(name || ' ' || ocr_state || ' ' || ocr_reason, E'\n' ORDER BY name) FROM cloudsync.document
+		WHERE name IN ('empty.txt', 'letter.docx', 'random.bin')});
+}
+my $ends = "empty.txt not_applicable it is empty\nletter.docx failed not this one\n"
+  . 'random.bin not_applicable it is neither text, PDF nor a kind of image that is read';
+is(read_again(), $ends, '... each with its own end');
+is(sql('SELECT max(rows) FROM batch'), 3, '... by one statement');
+is(sql('SELECT name, state FROM told ORDER BY 1'), "empty.txt|not_applicable\nrandom.bin|not_applicable", '... of which functions are told');
+sql('TRUNCATE told; TRUNCATE batch; DROP TRIGGER note_batch ON cloudsync.words;
+	CREATE TRIGGER note_batch AFTER UPDATE ON cloudsync.words REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_batch(1)');
+is(read_again(), $ends, '... and singly when one of them makes the statement fail');
+is(sql('SELECT max(rows), count(*) FROM batch'), '1|3', '... which leaves nothing');
+is(sql('SELECT count(*), count(DISTINCT name) FROM told'), '2|2', '... and tells once');
+sql('DROP TRIGGER note_batch ON cloudsync.words; DROP FUNCTION on_ocr');
+
 # --- a language that is not installed
 sql(q{ALTER SYSTEM SET cloudsync.ocr_languages = 'fra+xyz'});
 sql('SELECT pg_reload_conf()');
