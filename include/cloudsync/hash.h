@@ -34,4 +34,12 @@ extern char *cs_hex(const uint8 *bytes, int len);
  */
 extern bool cs_unhex(const char *text, uint8 *bytes, int len);
 
+/* Base64 with its padding, palloc'd. */
+extern char *cs_base64(const void *bytes, size_t len);
+/*
+ * A SHA-256 in base64, with which text begins, padding or not; false: it does not.
+ * text may be NULL.
+ */
+extern bool cs_sha256_from_base64(const char *text, uint8 sha256[CS_SHA256_LENGTH]);
+
 #endif

@@ -15,7 +15,6 @@
 
 #include "cloudsync/checksum.h"
 #include "cloudsync/hash.h"
-#include "common/base64.h"
 
 #define BLOCK_BYTES (4 * 1024 * 1024)
 
@@ -196,7 +195,7 @@ static void
 cells_so_far(const CsChecksum *sum, char *text)
 {
 	uint8 ring[RING_BYTES] = {0};
-	int n;
+	char *encoded;
 
 	for (int i = 0; i < RING_BITS; i++)
 	{
@@ -208,10 +207,9 @@ cells_so_far(const CsChecksum *sum, char *text)
 	}
 	for (int i = 0; i < 8; i++)
 		ring[RING_BYTES - 8 + i] ^= (sum->len >> (8 * i)) & 255;
-	/* as (void *): the type of its argument changed with PostgreSQL 18 */
-	n = pg_b64_encode((const void *) ring, RING_BYTES, text,
-					  CS_CHECKSUM_TEXT - 1);
-	text[Max(n, 0)] = '\0';
+	encoded = cs_base64(ring, RING_BYTES);
+	strlcpy(text, encoded, CS_CHECKSUM_TEXT);
+	pfree(encoded);
 }
 
 static void

@@ -12,6 +12,7 @@
 #include "postgres_fe.h"
 #endif
 
+#include <ctype.h>
 #include <openssl/evp.h>
 
 #include "cloudsync/hash.h"
@@ -164,5 +165,35 @@ cs_unhex(const char *text, uint8 *bytes, int len)
 			return false;
 		bytes[i / 2] = (uint8) (i % 2 == 0 ? value << 4 : bytes[i / 2] | value);
 	}
+	return true;
+}
+
+/* See hash.h. */
+char *
+cs_base64(const void *bytes, size_t len)
+{
+	char *text = palloc(4 * ((len + 2) / 3) + 1);
+
+	EVP_EncodeBlock((unsigned char *) text, bytes, (int) len);
+	return text;
+}
+
+/* See hash.h. Its 43 letters are decoded with the padding that belongs to them. */
+bool
+cs_sha256_from_base64(const char *text, uint8 sha256[CS_SHA256_LENGTH])
+{
+	char letters[45];
+	uint8 bytes[33];
+
+	/* OpenSSL would pass over space around them, and take padding within them for zeros */
+	if (text == NULL || strnlen(text, 43) < 43 ||
+		memchr(text, '=', 43) != NULL || isspace((unsigned char) *text))
+		return false;
+	memcpy(letters, text, 43);
+	strcpy(letters + 43, "=");
+	if (EVP_DecodeBlock(bytes, (unsigned char *) letters, 44) !=
+		(int) sizeof(bytes))
+		return false;
+	memcpy(sha256, bytes, CS_SHA256_LENGTH);
 	return true;
 }

@@ -28,13 +28,13 @@
 char *
 cs_base64url(const void *bytes, size_t len)
 {
-	char *text = palloc(4 * ((len + 2) / 3) + 1);
-	int n = EVP_EncodeBlock((unsigned char *) text, bytes, (int) len);
+	char *text = cs_base64(bytes, len);
+	size_t n = strlen(text);
 
 	while (n > 0 && text[n - 1] == '=')
 		n--;
 	text[n] = '\0';
-	for (int i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 	{
 		if (text[i] == '+')
 			text[i] = '-';

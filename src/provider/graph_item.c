@@ -15,7 +15,6 @@
 #include "postgres_fe.h"
 #endif
 
-#include "common/base64.h"
 #include "cloudsync/hash.h"
 #include "cloudsync/path.h"
 #include "graph.h"
@@ -33,16 +32,12 @@ static char *
 read_checksum(const char *text)
 {
 	uint8 bytes[20];
-	char encoded[32];
-	int len;
 
 	if (text == NULL || strlen(text) == 28)
 		return text != NULL ? psprintf("q:%s", text) : NULL;
 	if (!read_hex(text, bytes, sizeof(bytes)))
 		return NULL;
-	len = pg_b64_encode((const void *) bytes, sizeof(bytes), encoded, 31);
-	encoded[Max(len, 0)] = '\0';
-	return psprintf("q:%s", encoded);
+	return psprintf("q:%s", cs_base64(bytes, sizeof(bytes)));
 }
 
 /* "program person"; NULL: no program is said, and a person may have used any. */

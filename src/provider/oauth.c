@@ -13,6 +13,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
+#include "cloudsync/hash.h"
 #include "cloudsync/http.h"
 #include "cloudsync/json.h"
 #include "lib/stringinfo.h"
@@ -62,10 +63,8 @@ add_client(CsConversation *conversation, StringInfo form)
 		char *pair = psprintf("%s:%s", cs_url_encode(grant->client_id),
 							  cs_url_encode(grant->client_secret));
 		size_t len = strlen(pair);
-		char *encoded = palloc(4 * ((len + 2) / 3) + 1);
+		char *encoded = cs_base64(pair, len);
 
-		EVP_EncodeBlock((unsigned char *) encoded, (unsigned char *) pair,
-						(int) len);
 		conversation->authorization = psprintf("Basic %s", encoded);
 		OPENSSL_cleanse(pair, len);
 		OPENSSL_cleanse(encoded, strlen(encoded));

@@ -208,7 +208,6 @@ extern void cs_s3_storage_headers(CsConversation *c, CsRequest *request);
 extern void cs_s3_object(S3Object *object, const CsResponse *answer);
 extern void cs_s3_etag(char *etag, size_t room, const char *value);
 extern char *cs_s3_quoted(CsConversation *c, const char *etag);
-extern char *cs_s3_base64(const uint8 *bytes, int len);
 extern bool cs_s3_is_md5(const char *etag, uint8 md5[16]);
 /* The entry of a file as result's. */
 extern void cs_s3_entry(CsConversation *c, CsResult *result, const char *path,

@@ -13,6 +13,7 @@
 #include "postgres_fe.h"
 #endif
 
+#include "cloudsync/hash.h"
 #include "cloudsync/http.h"
 #include "cloudsync/provider.h"
 #include "s3.h"
@@ -295,7 +296,7 @@ send_part(CsConversation *c, CsRequest *request)
 	if (c->part_checksums)
 		cs_s3_header(
 			c, request, "x-amz-checksum-sha256",
-			cs_s3_keep(c, cs_s3_base64(part->sha256, CS_SHA256_LENGTH)));
+			cs_s3_keep(c, cs_base64(part->sha256, CS_SHA256_LENGTH)));
 	pfree(query);
 	pfree(encoded);
 	return CS_STEP_REQUEST;

@@ -12,6 +12,7 @@
 #include "postgres_fe.h"
 #endif
 
+#include "cloudsync/hash.h"
 #include "cloudsync/http.h"
 #include "cloudsync/provider.h"
 #include "s3.h"
@@ -106,7 +107,7 @@ send_body(CsConversation *c, CsRequest *request, int phase,
 	c->sent_checksum = !c->service->no_checksums;
 	if (c->sent_checksum)
 		cs_s3_header(c, request, "x-amz-checksum-sha256",
-					 cs_s3_keep(c, cs_s3_base64(c->sha256, CS_SHA256_LENGTH)));
+					 cs_s3_keep(c, cs_base64(c->sha256, CS_SHA256_LENGTH)));
 	c->sent_condition = if_none_match != NULL || if_match != NULL;
 	cs_s3_header(c, request, "if-none-match", if_none_match);
 	if (if_match != NULL)

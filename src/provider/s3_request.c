@@ -177,31 +177,6 @@ cs_s3_quoted(CsConversation *c, const char *etag)
 	return cs_s3_keep(c, psprintf("\"%s\"", etag));
 }
 
-char *
-cs_s3_base64(const uint8 *bytes, int len)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-								 "abcdefghijklmnopqrstuvwxyz0123456789+/";
-	char *text = palloc(4 * ((len + 2) / 3) + 1);
-	char *out = text;
-
-	for (int i = 0; i < len; i += 3)
-	{
-		uint32 group = (uint32) bytes[i] << 16;
-
-		if (i + 1 < len)
-			group |= (uint32) bytes[i + 1] << 8;
-		if (i + 2 < len)
-			group |= bytes[i + 2];
-		*out++ = digits[group >> 18];
-		*out++ = digits[(group >> 12) & 63];
-		*out++ = i + 1 < len ? digits[(group >> 6) & 63] : '=';
-		*out++ = i + 2 < len ? digits[group & 63] : '=';
-	}
-	*out = '\0';
-	return text;
-}
-
 bool
 cs_s3_is_md5(const char *etag, uint8 md5[16])
 {

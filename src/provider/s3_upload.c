@@ -11,6 +11,7 @@
 
 #include <openssl/evp.h>
 
+#include "cloudsync/hash.h"
 #include "cloudsync/http.h"
 #include "cloudsync/provider.h"
 #include "lib/stringinfo.h"
@@ -182,7 +183,7 @@ cs_s3_complete_text(const CsConversation *c)
 						 i + 1, part->etag);
 		if (c->part_checksums)
 		{
-			char *checksum = cs_s3_base64(part->sha256, CS_SHA256_LENGTH);
+			char *checksum = cs_base64(part->sha256, CS_SHA256_LENGTH);
 
 			appendStringInfo(&text, "<ChecksumSHA256>%s</ChecksumSHA256>",
 							 checksum);

@@ -10,6 +10,7 @@
 #include "postgres_fe.h"
 #endif
 
+#include "cloudsync/hash.h"
 #include "cloudsync/path.h"
 #include "webdav.h"
 
@@ -275,33 +276,6 @@ wd_header_id(const CsResponse *answer)
 	return pstrdup(id);
 }
 
-/* Base64 of 32 bytes, after "sha-256=" and perhaps a ':'. */
-static bool
-from_base64(const char *text, uint8 *sha256)
-{
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"
-								  "qrstuvwxyz0123456789+/";
-	uint32 bits = 0;
-	int n_bits = 0;
-	int n = 0;
-
-	for (int i = 0; i < 43; i++)
-	{
-		const char *letter = text[i] != '\0' ? strchr(letters, text[i]) : NULL;
-
-		if (letter == NULL)
-			return false;
-		bits = (bits << 6) | (uint32) (letter - letters);
-		n_bits += 6;
-		if (n_bits >= 8 && n < CS_SHA256_LENGTH)
-		{
-			n_bits -= 8;
-			sha256[n++] = (uint8) (bits >> n_bits);
-		}
-	}
-	return n == CS_SHA256_LENGTH;
-}
-
 bool
 wd_header_sha256(const CsResponse *answer, uint8 *sha256)
 {
@@ -332,7 +306,7 @@ wd_header_sha256(const CsResponse *answer, uint8 *sha256)
 				value += 8;
 				if (*value == ':')
 					value++;
-				return from_base64(value, sha256);
+				return cs_sha256_from_base64(value, sha256);
 			}
 			value += strcspn(value, ",");
 		}

@@ -1,11 +1,13 @@
 /* sources: src/base/checksum.c src/base/hash.c */
 /*
  * The checksums of services against vectors: Dropbox's content hash,
- * QuickXorHash, MD5; at once, in pieces of many sizes, and asked for midway.
+ * QuickXorHash, MD5; at once, in pieces of many sizes, and asked for midway. And
+ * SHA-256 as headers give it, in base64.
  */
 #include "postgres_fe.h"
 
 #include "cloudsync/checksum.h"
+#include "cloudsync/hash.h"
 #include "tap.h"
 
 #define MIB (1024 * 1024)
@@ -96,11 +98,46 @@ quickxor(void)
 		  "bXdNegZS27M5hKQScCW27TQ8mFQ=", "QuickXorHash of 5,000 bytes");
 }
 
+/* The vectors of RFC 4648, and SHA-256 of nothing. */
+static void
+base64(void)
+{
+	static const char empty[] = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+	uint8 sha256[CS_SHA256_LENGTH];
+	uint8 wanted[CS_SHA256_LENGTH];
+
+	tap_is(cs_base64("", 0), "", "nothing in base64");
+	tap_is(cs_base64("f", 1), "Zg==", "one byte");
+	tap_is(cs_base64("fo", 2), "Zm8=", "two");
+	tap_is(cs_base64("foobar", 6), "Zm9vYmFy", "six");
+	cs_sha256("", 0, wanted);
+	tap_is(cs_base64(wanted, sizeof(wanted)), empty, "a digest");
+	tap_ok(cs_sha256_from_base64(empty, sha256) && memcmp(sha256, wanted, sizeof(wanted)) == 0, "and back");
+	tap_ok(cs_sha256_from_base64(pnstrdup(empty, 43), sha256), "without its padding");
+	tap_ok(cs_sha256_from_base64(psprintf("%s:, md5=", empty), sha256), "with more behind it");
+	tap_ok(!cs_sha256_from_base64(NULL, sha256), "none at all");
+	tap_ok(!cs_sha256_from_base64(pnstrdup(empty, 42), sha256), "too short a one");
+	for (int i = 0; i < 43; i += 6)
+	{
+		static const char wrong[] = "= \n-_";
+
+		for (int j = 0; wrong[j] != '\0'; j++)
+		{
+			char *text = pstrdup(empty);
+
+			text[i] = wrong[j];
+			if (cs_sha256_from_base64(text, sha256))
+				tap_ok(false, psprintf("character %d of it may not be '%c'", i, wrong[j]));
+		}
+	}
+}
+
 int
 main(void)
 {
 	blocks();
 	quickxor();
+	base64();
 	check(CS_CHECKSUM_MD5, "", 0, "d41d8cd98f00b204e9800998ecf8427e",
 		  "MD5 of nothing");
 	check(CS_CHECKSUM_MD5, "message digest", 14,
