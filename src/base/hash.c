@@ -12,7 +12,6 @@
 #include "postgres_fe.h"
 #endif
 
-#include <ctype.h>
 #include <openssl/evp.h>
 
 #include "cloudsync/hash.h"
@@ -185,9 +184,8 @@ cs_sha256_from_base64(const char *text, uint8 sha256[CS_SHA256_LENGTH])
 	char letters[45];
 	uint8 bytes[33];
 
-	/* OpenSSL would pass over space around them, and take padding within them for zeros */
-	if (text == NULL || strnlen(text, 43) < 43 ||
-		memchr(text, '=', 43) != NULL || isspace((unsigned char) *text))
+	/* OpenSSL would take padding within them for zeros */
+	if (text == NULL || strnlen(text, 43) < 43 || memchr(text, '=', 43) != NULL)
 		return false;
 	memcpy(letters, text, 43);
 	strcpy(letters + 43, "=");
