@@ -88,9 +88,11 @@ typedef enum CsOpKind
 	CS_OP_TRASH,	/* path to the provider's trash, or to to_path if none */
 	CS_OP_PUT_MANY, /* puts: small files that go together (put_many) */
 	CS_OP_TOKEN,	/* grant: a token server is asked (oauth.h) */
-	CS_OP_DISCARD	/* path: what an attempt that was cut off left under its
+	CS_OP_DISCARD,	/* path: what an attempt that was cut off left under its
 				   * temporary name, on the way to to_path, or in its upload
 				   * session; what is not there is success */
+	CS_OP_WATCH		/* cursor, of a LIST: until something changes after it, or
+				   * for wait_s (CsProvider.watches) */
 } CsOpKind;
 
 /*
@@ -118,6 +120,7 @@ typedef struct CsOp
 				  * there any more is GONE */
 	bool visible; /* MKDIR: it is to be seen before anything is in it (P4) */
 	const char *cursor;		   /* LIST: where to go on; NULL: from the start */
+	int wait_s;				   /* WATCH: as far as the service takes it */
 	const char *temp_name;	   /* PUT: name beside the target to write under */
 	int64 size;				   /* PUT: bytes of the body; -1: not known */
 	bool overwrite;			   /* PUT: replace also what is not ours */
@@ -277,6 +280,9 @@ typedef struct CsRequest
 	int64 max_answer; /* bytes of text; 0: CS_ANSWER_MAX */
 	int64 wait_ms;	  /* HTTP: it is made so much later, as the service asked;
 					   * 0: at once */
+	int64 held_ms;	  /* HTTP: the service may hold its answer back so long; no
+					   * other limit of time counts but that for connecting.
+					   * 0: it answers as it can */
 } CsRequest;
 
 /*
@@ -360,6 +366,8 @@ typedef struct CsResult
 	bool incomplete;	 /* LIST, at DONE: a folder (its entry says why in
 						 * refused) could not be listed, so what was not seen
 						 * need not be gone (L10) */
+	bool changed;		 /* WATCH: there may be something new */
+	int64 quiet_ms;		 /* WATCH: the service wants no other so long; 0 */
 	const char *session; /* CHECKPOINT of a PUT or MKDIR: what lets a later
 						  * attempt go on with it, or know what it made (a
 						  * session of an upload, an id given beforehand);
@@ -463,6 +471,8 @@ typedef struct CsProvider
 	bool incremental;			  /* lists by cursor */
 	bool feed_of_account; /* a cursor is of the whole account, whatever the
 							 * folder (L11): one serves all channels */
+	bool watches;		  /* has WATCH, which asks for no credentials, and the
+						   * option "longpoll" (a boolean) that wants it */
 	bool same_names;	  /* a folder may have several of one name: the id alone
 							 * tells them apart */
 	int put_many;		  /* files that one PUT_MANY may have; 0: it has none */

@@ -4,7 +4,8 @@
  *	  without I/O. Here: what it is, its options and its OAuth, how a
  *	  conversation goes from step to step, and the small operations (ABOUT, STAT,
  *	  MKDIR, DISCARD); the others are in dropbox_list.c, dropbox_get.c,
- *	  dropbox_put.c, dropbox_session.c, dropbox_many.c and dropbox_move.c.
+ *	  dropbox_put.c, dropbox_session.c, dropbox_many.c, dropbox_move.c and
+ *	  dropbox_watch.c.
  *
  * Relies on include/cloudsync/provider.h, base/ and the common library alone.
  */
@@ -207,9 +208,9 @@ open_service(const CsOption *list, CsFailure *failure)
 	service->head.url = api;
 	service->head.more_urls[0] = content;
 	service->content = content;
+	service->notify = notify;
 	service->head.http2 = true;
 	service->commit_size = DBX_MAX_COMMIT;
-	pfree(notify);
 	return &service->head;
 }
 
@@ -416,6 +417,9 @@ begin(CsService *service, const CsOp *op)
 		case CS_OP_DISCARD:
 			c->step = discard;
 			break;
+		case CS_OP_WATCH:
+			c->step = cs_dropbox_watch;
+			break;
 		case CS_OP_TOKEN:
 			c->step = cs_step_not_offered;
 			break;
@@ -509,7 +513,8 @@ next(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	MemoryContextReset(c->passing);
 #endif
 	if (c->rooting || (c->service->team_root && c->service->root == NULL &&
-					   answer == NULL && c->phase == 0))
+					   answer == NULL && c->phase == 0 &&
+					   c->op.kind != CS_OP_WATCH))
 		step = ask_root(c, answer, request, result);
 	else
 		step = c->step(c, answer, request, result);
@@ -546,6 +551,7 @@ const CsProvider cs_provider_dropbox = {
 	.max_file_size = INT64CONST(2199019061248),
 	.incremental = true,
 	.feed_of_account = false,
+	.watches = true,
 	.put_many = DBX_MAX_COMMIT,
 	.put_many_bytes = INT64CONST(8) * 1024 * 1024,
 	.stable_ids = true,

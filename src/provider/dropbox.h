@@ -25,6 +25,7 @@ typedef struct DbxService
 {
 	CsService head; /* url: of the API's host */
 	char *content;	/* host for what carries bytes */
+	char *notify;	/* host that tells of changes */
 	char *root;		/* value of Dropbox-API-Path-Root, or NULL */
 	char *member;	/* value of Dropbox-API-Select-User, or NULL */
 	bool team_root; /* it is the account's root, to be asked for */
@@ -124,6 +125,10 @@ struct CsConversation
 extern char *cs_dropbox_keep(CsConversation *c, const char *text);
 extern CsStep cs_dropbox_rpc(CsConversation *c, CsRequest *request, int phase,
 							 const char *route, const char *json);
+/* To the host that tells of changes, which must not be told who asks. */
+extern CsStep cs_dropbox_ask_notify(CsConversation *c, CsRequest *request,
+									int phase, const char *route,
+									const char *json);
 /* With bytes of the body; length 0: with none. */
 extern CsStep cs_dropbox_upload(CsConversation *c, CsRequest *request,
 								int phase, const char *route, const char *arg,
@@ -157,6 +162,8 @@ extern void cs_dropbox_small_hash(char *hash, const uint8 *sha256, int64 size);
 /* The tags of an error within each other, as "path/conflict/file". */
 extern void cs_dropbox_tags(const CsJson *error, char *tags, size_t room);
 extern bool cs_dropbox_has_tag(const CsResponse *answer, const char *tag);
+/* Does the service take the cursor for none at all? */
+extern bool cs_dropbox_bad_cursor(const CsResponse *answer);
 extern void cs_dropbox_failure(CsConversation *c, CsFailure *failure,
 							   const CsResponse *answer, const char *action,
 							   const char *path);
@@ -189,6 +196,9 @@ extern CsStep cs_dropbox_many(CsConversation *c, const CsResponse *answer,
 extern CsStep cs_dropbox_move(CsConversation *c, const CsResponse *answer,
 							  CsRequest *request, CsResult *result);
 extern CsStep cs_dropbox_trash(CsConversation *c, const CsResponse *answer,
+							   CsRequest *request, CsResult *result);
+
+extern CsStep cs_dropbox_watch(CsConversation *c, const CsResponse *answer,
 							   CsRequest *request, CsResult *result);
 
 /* dropbox_many.c, for its two halves */

@@ -287,6 +287,13 @@ is_bad_name(const CsResponse *answer)
 		   strstr(answer->text, "path") != NULL;
 }
 
+bool
+cs_dropbox_bad_cursor(const CsResponse *answer)
+{
+	return answer->error == 0 && answer->status == 400 &&
+		   answer->text != NULL && strstr(answer->text, "cursor") != NULL;
+}
+
 void
 cs_dropbox_failure(CsConversation *c, CsFailure *failure,
 				   const CsResponse *answer, const char *action,

@@ -270,8 +270,7 @@ cs_dropbox_list(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		/* of another root, or that the service takes for no cursor at all */
 		if (c->op.follow && c->op.cursor != NULL &&
 			(cs_dropbox_has_tag(answer, "invalid_root") ||
-			 (answer->status == 400 && answer->text != NULL &&
-			  strstr(answer->text, "cursor") != NULL)))
+			 cs_dropbox_bad_cursor(answer)))
 			result->failure.failure_class = CS_FAIL_RESET;
 		return CS_STEP_FAILED;
 	}

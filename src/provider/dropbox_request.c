@@ -56,10 +56,6 @@ ask(CsConversation *c, CsRequest *request, int phase, const char *host,
 	request->method = "POST";
 	request->url = psprintf("%s/2/%s", host, route);
 	header(c, request, "content-type", type);
-	if (c->service->root != NULL)
-		header(c, request, "dropbox-api-path-root", c->service->root);
-	if (c->service->member != NULL)
-		header(c, request, "dropbox-api-select-user", c->service->member);
 	request->send = CS_SEND_TEXT;
 	request->text = "";
 	request->into = CS_INTO_MEMORY;
@@ -68,11 +64,34 @@ ask(CsConversation *c, CsRequest *request, int phase, const char *host,
 	c->phase = phase;
 }
 
+/* On whose behalf, beside what the carrier adds. */
+static void
+say_for_whom(CsConversation *c, CsRequest *request)
+{
+	if (c->service->root != NULL)
+		header(c, request, "dropbox-api-path-root", c->service->root);
+	if (c->service->member != NULL)
+		header(c, request, "dropbox-api-select-user", c->service->member);
+}
+
 CsStep
 cs_dropbox_rpc(CsConversation *c, CsRequest *request, int phase,
 			   const char *route, const char *json)
 {
 	ask(c, request, phase, c->service->head.url, route, "application/json");
+	say_for_whom(c, request);
+	request->text = json;
+	request->text_len = strlen(json);
+	return CS_STEP_REQUEST;
+}
+
+CsStep
+cs_dropbox_ask_notify(CsConversation *c, CsRequest *request, int phase,
+					  const char *route, const char *json)
+{
+	ask(c, request, phase, c->service->notify, route, "application/json");
+	request->anonymous = true;
+	request->max_answer = 0;
 	request->text = json;
 	request->text_len = strlen(json);
 	return CS_STEP_REQUEST;
@@ -84,6 +103,7 @@ cs_dropbox_upload(CsConversation *c, CsRequest *request, int phase,
 {
 	ask(c, request, phase, c->service->content, route,
 		"application/octet-stream");
+	say_for_whom(c, request);
 	header(c, request, "dropbox-api-arg", arg);
 	if (length > 0)
 	{
@@ -101,6 +121,7 @@ cs_dropbox_download(CsConversation *c, CsRequest *request, int phase,
 {
 	ask(c, request, phase, c->service->content, "files/download",
 		"application/octet-stream");
+	say_for_whom(c, request);
 	header(c, request, "dropbox-api-arg", cs_dropbox_path_arg(path));
 	request->into = CS_INTO_BODY;
 	request->body_status = 200;

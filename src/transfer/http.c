@@ -144,7 +144,7 @@ start(CsHttpTask *task)
 	if (task->request.kind != CS_REQ_HTTP)
 		cs_http_refuse(task, CS_FAIL_BROKEN, NULL,
 					   "a request for files was made to a service over HTTP");
-	else if (timeout > 0 &&
+	else if (timeout > 0 && task->request.held_ms == 0 &&
 			 cs_http_now() - task->begun_at > (int64) timeout * 1000)
 		cs_http_refuse(task, CS_FAIL_RETRY_LATER, NULL,
 					   "the transfer took longer than %g s "

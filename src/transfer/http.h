@@ -32,6 +32,7 @@
 #define CS_HTTP_HEADER_BYTES 65536	 /* of all headers of an exchange */
 #define CS_HTTP_BUFFER_MIN (64 * 1024) /* of a body on its way */
 #define CS_HTTP_BUFFER_MAX (512 * 1024)
+#define CS_HTTP_HELD "held"			 /* a limit that is no setting: held_ms */
 #define CS_HTTP_TEXT_CUT (64 * 1024) /* of the text of a failure */
 
 /* The settings, as they are at the moment. Strings are never NULL. */
@@ -219,7 +220,7 @@ struct CsHttpTask
 	bool expecting; /* it was asked for */
 	CURLcode code;
 	const char *why;	/* a callback ended it: this is why, or NULL */
-	const char *limit;	/* the setting whose time was up, or NULL */
+	const char *limit;	/* the setting whose time was up, CS_HTTP_HELD, or NULL */
 	char refused[64];	/* the address that S5 forbids, or "" */
 #ifndef FRONTEND
 	MemoryContext lasting; /* the transfer's */

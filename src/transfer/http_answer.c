@@ -130,6 +130,12 @@ time_was_up(CsHttpTask *task)
 					   : settings->transfer_timeout;
 
 	task->response.error = ETIMEDOUT;
+	if (strcmp(task->limit, CS_HTTP_HELD) == 0)
+	{
+		fail(task, CS_FAIL_RETRY_LATER, "", "%s held its answer back for longer than %g s",
+			 task->origin.host, task->request.held_ms / 1000.0);
+		return;
+	}
 	fail(task, CS_FAIL_RETRY_LATER, "",
 		 first	? "%s did not answer within %g s (%s)"
 		 : slow ? "%s was slower than 1 KiB/s for %g s (%s)"

@@ -227,6 +227,15 @@ cs_http_unlist(CsHttpTask *task)
 	task->listed = false;
 }
 
+/* When its limits of time are to be looked at: one whose answer is held has one. */
+static int64
+limit_at(const CsHttpTask *task, int64 now)
+{
+	int64 end = task->launched_at + task->request.held_ms * 1000 + 1;
+
+	return task->request.held_ms > 0 && end > now ? end : now + WATCH_EVERY;
+}
+
 /* A task in curl's hands that sleeps stays there; curl waits for it, paused. */
 void
 cs_http_sleep(CsHttpTask *task, int64 until)
@@ -255,6 +264,7 @@ cs_http_fly(CsHttpTask *task)
 	task->wake_at = 0;
 	dlist_push_tail(&http->flying, &task->node);
 	task->listed = true;
+	http->watch_at = Min(http->watch_at, limit_at(task, task->launched_at));
 	return true;
 }
 
@@ -373,6 +383,15 @@ give_up(CsHttpTask *task, const char *limit)
 	cs_http_ready(task);
 }
 
+/* One whose answer is held back has that limit alone, once it is connected. */
+static const char *
+held_too_long(CsHttpTask *task, int64 now)
+{
+	if (task->connected && now - task->launched_at > task->request.held_ms * 1000)
+		return CS_HTTP_HELD;
+	return NULL;
+}
+
 /* Is the time of a request in curl's hands up? */
 static const char *
 time_is_up(CsHttpTask *task, int64 now)
@@ -380,6 +399,8 @@ time_is_up(CsHttpTask *task, int64 now)
 	const CsHttpSettings *settings = &task->http->settings;
 	int64 window = (int64) settings->low_speed_time * 1000;
 
+	if (task->request.held_ms > 0)
+		return held_too_long(task, now);
 	if (settings->transfer_timeout > 0 &&
 		now - task->begun_at > (int64) settings->transfer_timeout * 1000)
 		return "cloudsync.transfer_timeout";
@@ -409,7 +430,7 @@ watch(CsHttp *http, int64 now)
 {
 	dlist_mutable_iter iter;
 
-	http->watch_at = now + WATCH_EVERY;
+	http->watch_at = PG_INT64_MAX;
 	dlist_foreach_modify(iter, &http->flying)
 	{
 		CsHttpTask *task = dlist_container(CsHttpTask, node, iter.cur);
@@ -417,6 +438,8 @@ watch(CsHttp *http, int64 now)
 
 		if (limit != NULL)
 			give_up(task, limit);
+		else
+			http->watch_at = Min(http->watch_at, limit_at(task, now));
 	}
 }
 

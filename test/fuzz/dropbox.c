@@ -87,6 +87,9 @@ static const char *const words[] = {
 	"Unknown API function: \"files/upload_session/append_batch\"",
 	"Error in call to API function: cursor",
 	"null",
+	"{\"changes\":true,\"backoff\":60}",
+	"{\"changes\":false,\"backoff\":-1}",
+	"{\"changes\":1,\"backoff\":99999999999999}",
 	"{}",
 	"[",
 	"{\"entries\":",
@@ -104,6 +107,8 @@ static const char *const headers[] = {"dropbox-api-result", "content-type",
 static const char *
 healthy(const CsRequest *request)
 {
+	if (strstr(request->url, "longpoll") != NULL)
+		return "{\"changes\":true}";
 	if (strstr(request->url, "list_folder") != NULL)
 		return PAGE(ENTRY("id:2", "g", "/d/f.txt/g", "r2", "5", HASH_A), "false");
 	if (strstr(request->url, "start_batch") != NULL)
@@ -128,6 +133,10 @@ check(const CsOp *op, const CsRequest *request, bool recorded)
 	bool puts = op->kind == CS_OP_PUT || op->kind == CS_OP_PUT_MANY;
 
 	MUST(strcmp(request->method, "POST") == 0);
+	/* without a token, and nothing else of its own */
+	MUST((strstr(request->url, "longpoll") != NULL) == request->anonymous);
+	MUST(request->anonymous == (op->kind == CS_OP_WATCH));
+	MUST(request->anonymous == (request->held_ms > 0));
 	if (strstr(request->url, "/files/upload") != NULL)
 		MUST(puts);
 	if (strstr(request->url, "/files/upload_session/finish") != NULL ||

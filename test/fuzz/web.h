@@ -101,8 +101,9 @@ random_op(Watch *watch)
 	int more = byte(watch->input);
 
 	memset(op, 0, sizeof(*op));
-	op->kind = kind % (CS_OP_DISCARD + 1);
+	op->kind = kind % (CS_OP_WATCH + 1);
 	if (op->kind == CS_OP_TOKEN ||
+		(op->kind == CS_OP_WATCH && !watch->way->provider->watches) ||
 		(op->kind == CS_OP_PUT_MANY && watch->way->provider->put_many == 0))
 		op->kind = CS_OP_PUT;
 	op->path = kind & 0x80	 ? "/"
@@ -129,6 +130,7 @@ random_op(Watch *watch)
 	{
 		op->follow = more & 64;
 		op->cursor = op->follow && more & 128 ? target.cursor : NULL;
+		op->wait_s = flags;
 	}
 	op->checksum = op->has_sha256 && more & 128 ? target.checksum : NULL;
 	watch->recorded = op->has_sha256;

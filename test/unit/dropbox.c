@@ -502,6 +502,59 @@ test_trash(void)
 	PLAY("the root", &folder, "FAILED broken");
 }
 
+#define POLL                                                                   \
+	"NOT files/list_folder/longpoll {\"cursor\":\"c1\",\"timeout\":480} held "    \
+	"580 = "
+#define POLL_WAIT(s)                                                           \
+	"NOT files/list_folder/longpoll {\"cursor\":\"c1\",\"timeout\":480} held "    \
+	"580 wait " s " = "
+
+static void
+test_watch(void)
+{
+	CsOp op = {.kind = CS_OP_WATCH, .path = "/a", .cursor = "c1", .wait_s = 480};
+	CsOp none = {.kind = CS_OP_WATCH, .path = "/a"};
+	CsOp quoted = {.kind = CS_OP_WATCH, .path = "/a", .cursor = "a\"\xc3\xa9", .wait_s = 1};
+
+	FRESH;
+	PLAY("something changed", &op, POLL "200 {\"changes\":true}", "DONE changed quiet 0");
+	PLAY("nothing changed", &op, POLL "200 {\"changes\":false}", "DONE quiet 0");
+	PLAY("and be quiet", &op, POLL "200 {\"changes\":true,\"backoff\":60}", "DONE changed quiet 60");
+	PLAY("for a day", &op, POLL "200 {\"changes\":false,\"backoff\":86400}", "DONE quiet 3600");
+	PLAY("for less than nothing", &op, POLL "200 {\"changes\":false,\"backoff\":-5}", "DONE quiet 0");
+	PLAY("a quiet that is no number", &op, POLL "200 {\"changes\":false,\"backoff\":{}}", "DONE quiet 0");
+	PLAY("fields that nobody knows", &op,
+		 POLL "200 {\"changes\":true,\"novel\":{\".tag\":\"x\"},\"backoff\":null}", "DONE changed quiet 0");
+	PLAY("changes of another type", &op, POLL "200 {\"changes\":\"true\"}", "FAILED retry later");
+	PLAY("of no changes", &op, POLL "200 {\"backoff\":5}", "FAILED retry later");
+	PLAY("no JSON", &op, POLL "200 t:<html>", "FAILED retry later");
+	PLAY("no answer at all", &op, POLL "200", "FAILED retry later");
+	PLAY("a cursor that is refused", &op, POLL "409 " ERROR(TAG("reset")), "FAILED reset");
+	PLAY("one that is none", &op,
+		 POLL "400 t:Error in call to API function \"files/list_folder/longpoll\": request body: cursor: x",
+		 "FAILED reset");
+	PLAY("another 400", &op, POLL "400 t:Error in call to API function: timeout", "FAILED broken");
+	PLAY("another error", &op, POLL "409 " ERROR(TAG("novel")), "FAILED retry later");
+	PLAY("too many", &op, POLL "429 " ERROR("{\"reason\":" TAG("too_many_requests") ",\"retry_after\":7}"),
+		 POLL_WAIT("7") "200 {\"changes\":false}", "DONE quiet 0");
+	PLAY("far too many", &op, POLL "429 w:300", "FAILED retry later");
+	tap_ok(last_failure.retry_after_ms == 300000, "and the wait is told");
+	PLAY("the service is down", &op, POLL "503", "FAILED retry later");
+	PLAY("or broken", &op, POLL "500", "FAILED retry later");
+	PLAY("not there", &op, POLL "404", "FAILED broken");
+	PLAY("lost", &op, POLL "lost", "FAILED retry later");
+	PLAY("broken off", &op, POLL "broke", "FAILED retry later");
+	PLAY("refused", &op, POLL "refused", "FAILED retry later");
+	PLAY("no cursor", &none, "FAILED broken");
+	PLAY("a cursor with anything in it, and the least wait", &quoted,
+		 "NOT files/list_folder/longpoll {\"cursor\":\"a\\\"\\u00e9\",\"timeout\":30} held 130 = "
+		 "200 {\"changes\":false}", "DONE quiet 0");
+	open_with("path_root", "root");
+	PLAY("the team's root is not asked for", &op, POLL "200 {\"changes\":false}", "DONE quiet 0");
+	open_with("select_user", "dbmid:A");
+	PLAY("and nobody is named", &op, POLL "200 {\"changes\":false}", "DONE quiet 0");
+}
+
 static void
 test_rest(void)
 {
@@ -527,6 +580,7 @@ main(void)
 	test_get();
 	test_move();
 	test_trash();
+	test_watch();
 	test_rest();
 	return tap_done();
 }

@@ -4,11 +4,13 @@
  *		  API files/get_metadata {"path":"/a"}
  *	  to the API's host: route and body; CON: to the host for contents, with its
  *	  argument, "body 0+5" if bytes of the body go with it, "bytes=5-" for a
- *	  range. "root ..." if it names a path root, "wait 2" if it is to be made
+ *	  range; NOT: to the one that tells of changes, without a token, "held 130" the
+ *	  seconds that its answer may take. "root ..." if it names a path root, "wait 2" if it is to be made
  *	  seconds later. Its own words:
  *		  c:a the content hash of h:a, r:{...} the rest is metadata in a header,
  *		  t:... a text, {...} JSON
- *	  DONE of a listing ends in its cursor, of many files tells of each its version
+ *	  DONE of a listing ends in its cursor, of watching says "changed" and "quiet 5"
+ *	  (seconds that the service wants no other), of many files tells of each its version
  *	  ("?": not verified, "=": adopted) or why not.
  *
  * #a stands for the content hash of a small body whose SHA-256 is h:a.
@@ -69,6 +71,7 @@ with_hashes(const char *text, bool to_letters)
 
 #define API_URL "https://api.dropboxapi.com/2/"
 #define CON_URL "https://content.dropboxapi.com/2/"
+#define NOT_URL "https://notify.dropboxapi.com/2/"
 
 static const char *
 say_dropbox_request(const CsRequest *request)
@@ -76,16 +79,21 @@ say_dropbox_request(const CsRequest *request)
 	const char *arg = header_of(request, "dropbox-api-arg");
 	const char *type = header_of(request, "content-type");
 	StringInfoData text;
-	bool api = strncmp(request->url, API_URL, strlen(API_URL)) == 0;
+	bool notify = strncmp(request->url, NOT_URL, strlen(NOT_URL)) == 0;
+	bool api = notify || strncmp(request->url, API_URL, strlen(API_URL)) == 0;
 
 	initStringInfo(&text);
 	if (strcmp(request->method, "POST") != 0 || type == NULL ||
 		strcmp(type, api ? "application/json" : "application/octet-stream") !=
 			0 ||
-		(arg == NULL) != api || request->anonymous ||
+		(arg == NULL) != api || request->anonymous != notify ||
+		(request->held_ms > 0) != notify ||
 		(!api && request->send == CS_SEND_TEXT && request->text_len != 0))
 		appendStringInfoString(&text, "WRONG ");
-	if (api)
+	if (notify)
+		appendStringInfo(&text, "NOT %s %s held %d", request->url + strlen(NOT_URL),
+						 request->text, (int) (request->held_ms / 1000));
+	else if (api)
 		appendStringInfo(&text, "API %s %s", request->url + strlen(API_URL),
 						 request->text);
 	else if (strncmp(request->url, CON_URL, strlen(CON_URL)) == 0)
@@ -135,6 +143,9 @@ say_puts(const CsResult *result, int n)
 static const char *
 say_dropbox_done(const CsOp *op, const CsResult *result)
 {
+	if (op->kind == CS_OP_WATCH)
+		return psprintf("DONE%s quiet %d", result->changed ? " changed" : "",
+						(int) (result->quiet_ms / 1000));
 	if (result->puts != NULL)
 		return say_puts(result, op->n_puts);
 	if (result->cursor != NULL)

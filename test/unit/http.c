@@ -281,6 +281,27 @@ test_times(void)
 	settings.transfer_timeout = 60000;
 }
 
+/* An answer that the service holds back, as it said it would. */
+static void
+test_held(void)
+{
+	CsRequest held = {.held_ms = 5000};
+
+	settings.response_timeout = settings.low_speed_time = 200;
+	settings.transfer_timeout = 200;
+	open_task(NULL);
+	request(&held, "GET", "/held");
+	tap_ok(answer->status == 200 && strcmp(answer->text, "told") == 0,
+		   "it has its own limit of time alone");
+	held.held_ms = 300;
+	open_task(NULL);
+	request(&held, "GET", "/silent");
+	fails(CS_FAIL_RETRY_LATER, "held its answer back for longer than 0.3 s",
+		  "which is kept to");
+	settings.response_timeout = settings.low_speed_time = 5000;
+	settings.transfer_timeout = 60000;
+}
+
 static void
 test_pauses(void)
 {
@@ -432,6 +453,7 @@ main(void)
 	test_take();
 	test_faults();
 	test_times();
+	test_held();
 	test_pauses();
 	test_many();
 	test_known_hashes();

@@ -298,6 +298,11 @@ serve_one(int fd)
 		say_text(fd, "what do you mean?\r\n\r\n");
 	else if (strcmp(seen.path, "/chunks") == 0)
 		say_text(fd, "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nx");
+	else if (strcmp(seen.path, "/held") == 0)
+	{
+		poll(NULL, 0, 700);
+		reply(fd, 200, "", "told");
+	}
 	else if (strcmp(seen.path, "/later") == 0)
 		reply(fd, 429, "Retry-After: 1\r\n", "");
 	else if (strcmp(seen.path, "/never") == 0)
