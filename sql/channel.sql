@@ -562,7 +562,7 @@ BEGIN
         WHERE d.document_id = cloudsync_recollect.document_id AND d.tenant = cloudsync.tenant() AND cloudsync.sees(d.tenant);
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('document %s does not exist', cloudsync_recollect.document_id),
+            MESSAGE = format('document %s does not exist', coalesce(cloudsync_recollect.document_id::text, 'NULL')),
             HINT = 'To see those there are: SELECT document_id, name, state FROM cloudsync.document;';
     END IF;
     IF doc.state = 'forgotten' THEN

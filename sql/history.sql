@@ -243,6 +243,7 @@ DECLARE
     run cloudsync.run := cloudsync.find_run(cloudsync_retry.run_id);
     new_run_id bigint;
     gone text;
+    remedy text;
 BEGIN
     IF run.state NOT IN ('failed', 'partial', 'cancelled') THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -259,7 +260,15 @@ BEGIN
             WHEN run.kind = 'refresh' AND NOT h.auto_collect THEN format('auto sync of channel "%s" is off', h.name)
             WHEN run.dossiers_id IS NOT NULL AND d.dossiers_id IS NULL THEN 'the table of its dossier is no longer tracked'
             WHEN run.kind = 'push' AND p.connection_id IS NULL THEN format('connection "%s" has no push settings', c.name)
-        END INTO gone
+        END,
+        CASE
+            WHEN c.state = 'disconnected' OR h.deleted_at IS NOT NULL THEN NULL
+            WHEN EXISTS (SELECT FROM cloudsync.document o WHERE o.document_id = run.document_id AND o.state = 'forgotten')
+                THEN 'What was forgotten cannot be brought back.'
+            WHEN run.kind = 'refresh' THEN format('Switch it on first: SELECT cloudsync_set_auto_sync(%L, true);', h.name)
+            WHEN d.dossiers_id IS NOT NULL THEN format('Give it some first: SELECT cloudsync_set_push(%L);', c.name)
+        END
+        INTO gone, remedy
         FROM cloudsync.connection c
         LEFT JOIN cloudsync.channel h ON h.channel_id = run.channel_id
         LEFT JOIN cloudsync.dossier_table d ON d.dossiers_id = run.dossiers_id
@@ -269,7 +278,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('run %s cannot be repeated', run.run_id),
             DETAIL = format('%s%s.', upper(left(gone, 1)), substr(gone, 2)),
-            HINT = 'Set it up again, then ask for a new run.';
+            HINT = coalesce(remedy, 'Set it up again, then ask for a new run.');
     END IF;
     INSERT INTO cloudsync.run AS r (tenant, kind, connection_id, channel_id, dossiers_id, dossier, document_id, origin, requested_by)
         VALUES (run.tenant, run.kind, run.connection_id, run.channel_id, run.dossiers_id, run.dossier, run.document_id,

@@ -95,7 +95,7 @@ BEGIN
         WHERE d.document_id = readable_document.document_id AND cloudsync.sees_document(d.tenant, d.recipient);
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('document %s does not exist', readable_document.document_id),
+            MESSAGE = format('document %s does not exist', coalesce(readable_document.document_id::text, 'NULL')),
             HINT = 'To see those there are: SELECT document_id, name, state FROM cloudsync.document;';
     END IF;
     IF result.content_id IS NULL THEN
@@ -140,10 +140,10 @@ BEGIN
             MESSAGE = 'from_byte must not be negative, and length must be between 0 and 256 MiB',
             HINT = format('For example, its first mebibyte: SELECT cloudsync_read(%s, 0, 1048576);', doc.document_id);
     END IF;
-    until_byte := least(from_byte + cloudsync_read.length, doc.size);
-    IF until_byte <= from_byte THEN
+    IF from_byte >= doc.size OR cloudsync_read.length = 0 THEN
         RETURN '';
     END IF;
+    until_byte := least(from_byte + cloudsync_read.length, doc.size);
     RETURN (SELECT string_agg(substring(c.bytes
                         FROM greatest(from_byte - c.seq * chunk_size, 0)::integer + 1
                         FOR (least(until_byte - c.seq * chunk_size, chunk_size) - greatest(from_byte - c.seq * chunk_size, 0))::integer),
@@ -265,7 +265,7 @@ DECLARE
     doc constant cloudsync.document := cloudsync.lock_document(file_document.document_id);
     wanted constant text := coalesce(file_document.dossier, doc.dossier);
 BEGIN
-    IF btrim(file_document.dossier) = '' THEN
+    IF file_document.dossier !~ '\S' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a dossier''s key must not be empty',
             HINT = 'Leave it out to enter the document without a dossier.';
     END IF;
@@ -350,7 +350,7 @@ COMMENT ON FUNCTION @extschema@.cloudsync_reject_document(bigint, text) IS
 CREATE FUNCTION cloudsync.check_reason(reason text, function_name text, document_id bigint) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF coalesce(btrim(check_reason.reason), '') = '' THEN
+    IF coalesce(check_reason.reason, '') !~ '\S' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a reason is required',
             HINT = format('For example: SELECT %s(%s, ''sent by mistake'');', function_name, document_id);
     END IF;

@@ -17,11 +17,16 @@ CREATE TABLE cloudsync.recipient (
 CREATE FUNCTION cloudsync.check_recipient(tenant text, recipient text) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF coalesce(check_recipient.recipient, '') !~ '\S' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a recipient must be named',
+            HINT = 'To see those there are: SELECT name, email FROM cloudsync.recipients;';
+    END IF;
     IF NOT EXISTS (SELECT FROM cloudsync.recipient r
                    WHERE r.tenant = check_recipient.tenant AND r.name = check_recipient.recipient) THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('recipient "%s" does not exist', check_recipient.recipient),
-            HINT = format('Add a user of the application: SELECT cloudsync_add_recipient(%L); or somebody outside: SELECT cloudsync_add_recipient(%L, external => true);',
+            HINT = format('To see those there are: SELECT name, email FROM cloudsync.recipients; to add a user of the application: '
+                          'SELECT cloudsync_add_recipient(%L); or somebody outside: SELECT cloudsync_add_recipient(%L, external => true);',
                           check_recipient.recipient, check_recipient.recipient);
     END IF;
 END;
@@ -35,7 +40,7 @@ DECLARE
     old cloudsync.recipient;
     result bigint;
 BEGIN
-    IF coalesce(btrim(cloudsync_add_recipient.name), '') = '' THEN
+    IF coalesce(cloudsync_add_recipient.name, '') !~ '\S' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a recipient needs a name',
             HINT = 'For example: SELECT cloudsync_add_recipient(''alice'');';
     END IF;

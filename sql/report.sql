@@ -30,11 +30,12 @@ END;
 CREATE FUNCTION cloudsync.html_bytes(value numeric) RETURNS text
     LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT CASE WHEN v = 0 THEN '0' WHEN n < 1 THEN format('%s bytes', trim_scale(round(v)))
+    SELECT CASE WHEN v = 0 THEN '0' WHEN n < 1 THEN format(CASE round(v) WHEN 1 THEN '%s byte' ELSE '%s bytes' END, trim_scale(round(v)))
                 ELSE format('%s %s', trim_scale(round(w, CASE WHEN w < 10 THEN 1 ELSE 0 END)),
                             (ARRAY['kB', 'MB', 'GB', 'TB', 'PB', 'EB'])[n]) END
     FROM (SELECT coalesce(html_bytes.value, 0)) t (v),
-         LATERAL (SELECT CASE WHEN v < 1024 THEN 0 ELSE least(6, floor(log(1024, v)))::integer END) u (n),
+         -- what would be rounded to 1024 is one of the next unit
+         LATERAL (SELECT CASE WHEN v < 1023.5 THEN 0 ELSE least(6, floor(log(1024, v * 1024 / 1023.5)))::integer END) u (n),
          LATERAL (SELECT v / power(1024::numeric, n)) d (w);
 END;
 CREATE FUNCTION cloudsync.html_share(part numeric, whole numeric) RETURNS text
@@ -239,7 +240,7 @@ BEGIN ATOMIC
     SELECT cloudsync.report_table('failures', 'Failures by cause', 'Runs that failed, or failed with some of their files, by what they said',
         ARRAY['Cause', '*Runs', 'Of them in part', '*Connections', 'Last'],
         (SELECT string_agg(format('<tr><th scope="row" class="long">%s</th><td class="text"><span class="bar"><svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
-                '<rect class="failed" width="%s" height="8"/></svg></span>%s</td><td>%s</td><td class="text">%s</td><td>%s</td></tr>',
+                '<rect class="failed" width="%s" height="8"/></svg></span>%s</td><td>%s</td><td class="text name">%s</td><td>%s</td></tr>',
                 cloudsync.html_name(t.cause), greatest(round(100 * t.n / t.most, 1), 2), cloudsync.html_count(t.n), cloudsync.html_count(t.in_part),
                 (SELECT string_agg(cloudsync.html_name(u.name), ', ') FROM unnest(t.connections[1:3]) u (name))
                     || CASE WHEN cardinality(t.connections) > 3 THEN format(' and %s more', cardinality(t.connections) - 3) ELSE '' END,
@@ -264,7 +265,7 @@ BEGIN ATOMIC
     )
     SELECT cloudsync.report_table('slowest', 'Slowest runs', 'The ten runs that took longest, from their start to their end',
         ARRAY['Run', '*What', '*Connection', 'Began', 'Took', 'Files', 'Bytes', '*Ended'],
-        (SELECT string_agg(format('<tr><th scope="row">%s</th><td class="text long">%s</td><td class="text">%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td class="text">%s</td></tr>',
+        (SELECT string_agg(format('<tr><th scope="row">%s</th><td class="text long">%s</td><td class="text name">%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td class="text">%s</td></tr>',
                 s.run_id, CASE s.kind WHEN 'push' THEN 'push of dossier ' || cloudsync.html_name(s.dossier)
                                ELSE 'collection of channel ' || cloudsync.html_name(h.name) END,
                 cloudsync.html_name(c.name), to_char(s.started_at AT TIME ZONE report_slowest.zone, 'FMDD Mon HH24:MI'),
@@ -399,7 +400,8 @@ th:first-child,.text,th[scope=row]{text-align:left}
 th:first-child{padding-left:0}
 td:last-child,th:last-child{padding-right:0}
 tbody th{font-weight:500}
-.long{white-space:normal;min-width:14rem;overflow-wrap:anywhere}
+.long,.name{white-space:normal;min-width:14rem;overflow-wrap:anywhere}
+.name{min-width:10rem}
 small{display:block;color:var(--soft);font-weight:400;font-size:.8125rem}
 .bar{display:inline-block;width:clamp(3rem,9vw,8rem);margin-right:.6rem;vertical-align:.06rem}
 .bar svg{display:block;width:100%;height:.5rem}

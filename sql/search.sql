@@ -96,7 +96,8 @@ $$;
 CREATE FUNCTION cloudsync.query_of(query text) RETURNS tsquery
     LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
 DECLARE
-    typed constant text := cloudsync.plain_punctuation(query_of.query);
+    -- a dash means "not" only right before what is not wanted: lines and lists have others
+    typed constant text := regexp_replace(cloudsync.plain_punctuation(query_of.query), '--+|-(?=[\s!#-/:-@\[-`{-~]|$)', ' ', 'g');
     result tsquery := websearch_to_tsquery('cloudsync.query_words', typed);
 BEGIN
     IF numnode(result) = 0 THEN
@@ -170,11 +171,16 @@ CREATE FUNCTION @extschema@.cloudsync_search(query text, max_rows integer DEFAUL
 $$
 #variable_conflict use_column
 DECLARE
-    looked_for constant tsquery := cloudsync.query_of(cloudsync_search.query);
+    looked_for constant tsquery := cloudsync.query_of(left(cloudsync_search.query, 10000));
     every_tenant constant boolean := cloudsync.sees_all();
     own text := '';
     whole_inbox constant boolean := cloudsync.acting_has_role('cloudsync_operator');
 BEGIN
+    IF length(cloudsync_search.query) > 10000 THEN
+        RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded', MESSAGE = 'the query is too long',
+            DETAIL = format('It has %s characters, and may have 10000.', length(cloudsync_search.query)),
+            HINT = 'Look for a few words of it.';
+    END IF;
     IF cloudsync_search.max_rows < 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'max_rows must not be negative',

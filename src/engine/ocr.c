@@ -20,6 +20,7 @@
 #include "utils/memutils.h"
 
 #include "cloudsync/compat.h"
+#include "cloudsync/crash.h"
 #include "cloudsync/db.h"
 #include "cloudsync/settings.h"
 #include "reading.h"
@@ -173,7 +174,8 @@ sandbox_stands(const CsOcr *ocr)
 	if (ocr->sandbox == CS_SANDBOX_BWRAP)
 		return cs_ocr_sandbox != CS_OCR_SANDBOX_OFF;
 	return PgReloadTime <= ocr->sandbox_at &&
-		   !TimestampDifferenceExceeds(ocr->sandbox_at, GetCurrentTimestamp(), SANDBOX_MS);
+		   !TimestampDifferenceExceeds(ocr->sandbox_at, GetCurrentTimestamp(),
+									   CS_FAULT("ocr.sandbox_old") ? 0 : SANDBOX_MS);
 }
 
 /*

@@ -20,6 +20,7 @@
 
 #define SCAN_STEP 100	/* documents in one transaction */
 #define QUEUE_MAX 1000	/* known to be waiting */
+#define MISSING_MAX 64	/* missing programs looked for in one step */
 #define GIVEN_UP "its reading ended the server's process three times"
 
 /* A document as the scan finds it. */
@@ -93,6 +94,7 @@ find_documents(CsOcr *ocr, Found *all)
 	add(&args, INT4OID, Int32GetDatum(SCAN_STEP), false);
 	add(&args, INT4OID, Int32GetDatum(CS_DOCUMENT_HEAD), false);
 	add_time(&args, GetCurrentTimestamp());
+	add(&args, INT4OID, Int32GetDatum(MISSING_MAX), false);
 	n = execute(
 		"WITH RECURSIVE missing AS ("
 		"(SELECT d.ocr_waits_for, d.document_id, d.ocr_next_try_at FROM cloudsync.document d "
@@ -105,7 +107,7 @@ find_documents(CsOcr *ocr, Found *all)
 		"AND (d.ocr_next_try_at IS NULL OR d.ocr_next_try_at <= $4) AND d.document_id <> ALL ($1) "
 		"ORDER BY d.ocr_next_try_at NULLS FIRST, d.document_id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED), "
 		"due AS (SELECT o.document_id FROM open o UNION ALL SELECT m.document_id FROM missing m "
-		"WHERE (m.ocr_next_try_at IS NULL OR m.ocr_next_try_at <= $4) AND m.document_id <> ALL ($1)) "
+		"WHERE (m.ocr_next_try_at IS NULL OR m.ocr_next_try_at <= $4) AND m.document_id <> ALL ($1) LIMIT $5) "
 		"SELECT d.document_id, d.content_id, d.size, d.ocr_attempts, d.media_type, "
 		"pg_catalog.substr(k.bytes, 1, $3) FROM due JOIN cloudsync.document d USING (document_id) "
 		"LEFT JOIN cloudsync.chunk k ON k.content_id = d.content_id AND k.seq = 0 ORDER BY d.document_id",
@@ -268,7 +270,7 @@ settle_all(Found *all, int n)
 bool
 cs_ocr_scan(CsOcr *ocr)
 {
-	Found *all = palloc(sizeof(Found) * (SCAN_STEP + 64));
+	Found *all = palloc(sizeof(Found) * (SCAN_STEP + MISSING_MAX));
 	int n;
 	int direct = 0;
 

@@ -65,8 +65,19 @@ SELECT cloudsync_retry(4);
 SELECT cloudsync_retry(2);
 SELECT cloudsync_retry(8);
 SELECT kind, dossier, origin, requested_by = current_user AS by_me, state FROM cloudsync.run WHERE run_id = 9;
+-- what stands in the way, and what to type then
 UPDATE cloudsync.run SET dossiers_id = 2 WHERE run_id = 5;
 SELECT cloudsync_retry(5);
+BEGIN;
+SET LOCAL client_min_messages = error;
+UPDATE cloudsync.run SET dossiers_id = 1 WHERE run_id = 5;
+DELETE FROM cloudsync.push_setting;
+SELECT cloudsync_retry(5);
+ROLLBACK;
+SELECT cloudsync_add_recipient('Ann') AS recipient, cloudsync_create_channel('Archive', 'Post', '{/in}', 'Ann', 'B', auto_collect => false) AS channel;
+INSERT INTO cloudsync.run (run_id, kind, connection_id, channel_id, origin, requested_by, state, started_at, finished_at) VALUES (99, 'refresh', 1, 1, 'manual', 'alice', 'failed', now(), now());
+SELECT cloudsync_retry(99);
+DELETE FROM cloudsync.run WHERE run_id = 99;
 
 -- how the dossiers stand
 UPDATE cloudsync.push_setting SET auto_sync = false;

@@ -58,6 +58,8 @@ SET ROLE regress_inbox_ann;
 SELECT array_agg(document_id ORDER BY document_id) FROM cloudsync.inbox;
 SELECT convert_from(cloudsync_content(2), 'UTF8');
 SELECT cloudsync_content(1);
+SELECT cloudsync_content(NULL);
+SELECT cloudsync_read(2, 7, 4), cloudsync_read(2, 8, 4), cloudsync_read(2, 9223372036854775807, 4), cloudsync_read(2, 0, 0);
 -- a reader reads
 SELECT cloudsync_file_document(2);
 SELECT cloudsync_assign_document(2, 'bob');
@@ -90,6 +92,7 @@ SELECT cloudsync_file_document(4);
 SELECT cloudsync_file_document(4, NULL::bigint);
 SELECT cloudsync_file_document(4, 'later');
 SELECT cloudsync_file_document(5, ' ');
+SELECT cloudsync_file_document(5, E'\t\n');
 SELECT cloudsync_file_document(4711, 'x');
 SELECT cloudsync_file_document(NULL, 'x');
 SELECT document_id, state, dossier, decided_by FROM cloudsync.document WHERE state <> 'waiting' ORDER BY 1;
@@ -98,6 +101,7 @@ SELECT array_agg(document_id ORDER BY document_id) FROM cloudsync.inbox;
 -- rejected, for a reason
 SELECT cloudsync_reject_document(5, '');
 SELECT cloudsync_reject_document(5, NULL);
+SELECT cloudsync_reject_document(5, E'\n');
 SELECT cloudsync_reject_document(5, 'not ours');
 SELECT cloudsync_reject_document(5, 'not ours');
 SELECT said($$cloudsync_reject_document(5, 'other')$$);
@@ -107,6 +111,7 @@ SELECT said($$cloudsync_file_document(5, 'K')$$);
 -- assigned: within the inbox, and back into it
 SELECT cloudsync_assign_document(6, 'nobody');
 SELECT cloudsync_assign_document(6, NULL);
+SELECT cloudsync_assign_document(6, ' ');
 SELECT cloudsync_assign_document(6, 'eve');
 SELECT cloudsync_assign_document(6, 'eve');
 SELECT cloudsync_assign_document(5, 'regress_inbox_ann');

@@ -69,7 +69,14 @@ SELECT count(*) FROM cloudsync_search('');
 SELECT count(*) FROM cloudsync_search('  " - ');
 SELECT count(*) FROM cloudsync_search(NULL);
 SELECT count(*) FROM cloudsync_search('''; & | ! (( :* \');
-SELECT count(*) FROM cloudsync_search(repeat('x', 100000));
+SELECT count(*) FROM cloudsync_search(repeat('x', 10000));
+SELECT count(*) FROM cloudsync_search(repeat('x', 10001));
+SELECT count(*) FROM unnest(ARRAY[repeat('w ', 5000), repeat('"', 10000), repeat('-"', 5000), repeat('-""', 3000), repeat('( ', 5000)]) q, cloudsync_search(q);
+-- dashes that are no "not": of a line, a list, a pause
+SELECT document_id FROM cloudsync_search(repeat('-', 60) || ' facture - annuler') ORDER BY 1;
+SELECT document_id FROM cloudsync_search(repeat('- ', 60) || 'facture – annuler-') ORDER BY 1;
+SELECT document_id FROM cloudsync_search('--facture -/-annuler') ORDER BY 1;
+SELECT document_id FROM cloudsync_search('facture -"annuler"') ORDER BY 1;
 SELECT count(*) FROM cloudsync_search('facture', 0);
 SELECT count(*) > 1 AS default_rows FROM cloudsync_search('facture', NULL);
 SELECT count(*) FROM cloudsync_search('facture', -1);

@@ -32,11 +32,18 @@ CREATE FUNCTION ended(kind text, connection integer, state text, at timestamptz,
 SELECT ended('push', 1, 'succeeded', now() - interval '1 day', '10 s', now(), 3, 5000) FROM generate_series(1, 5);
 SELECT ended('push', 1, 'succeeded', now() - interval '1 day', '2 hours', now() - interval '2 days', 1, 1000000);
 SELECT ended('push', 1, 'failed', now() - interval '2 days', '3 s', NULL, 0, 0, 'could not write "/CloudSync/' || g || '/<script>"') FROM generate_series(1, 4) g;
-SELECT ended('push', 2, 'partial', now() - interval '2 days', '3 s', NULL, 1, 0, 'the storage is full') FROM generate_series(1, 2) g;
+SELECT ended('push', 2, 'partial', now() - interval '2 days', '3 s', NULL, 1, 0, 'the storage is <b>full') FROM generate_series(1, 2) g;
 SELECT ended('collect', 2, 'succeeded', now() - interval '3 days', '1 min', NULL, 7, 2097152);
 SELECT ended('push', 1, 'succeeded', now() - interval '40 days', '1 s');
 SELECT ended('push', 1, 'succeeded', now(), '1 s', NULL, 3, 5000) AS shared \gset
 UPDATE cloudsync.run SET shared_run_id = 1 WHERE run_id = :shared;
+-- one that shared another's failure, however late it came
+SELECT ended('push', 1, 'failed', now() - interval '2 days', '5 hours', NULL, 0, 0, 'the storage is <b>full') AS shared \gset
+UPDATE cloudsync.run SET shared_run_id = 7 WHERE run_id = :shared;
+SELECT cloudsync_connect('local', 'gone', options => '{"path": "d"}');
+SELECT cloudsync_disconnect('gone');
+SET cloudsync.tenant = '<acme>';
+SELECT cloudsync_connect('local', 'theirs', options => '{"path": "a"}');
 SQL
 
 # The words of the page, as a reader hears them: script by the parsers, on what is
@@ -128,14 +135,31 @@ like($words, qr/^dt Pushes\ndd 12\ndd 6 failed wholly or in part$/m, 'pushes, as
 like($words, qr/^dt Sent\ndd 1001 kB\ndd in 18 files$/m, 'bytes sent');
 like($words, qr/^dt Collections\ndd 1\ndd none failed/m, 'collections');
 like($words, qr/^dt Received\ndd 2 MB\ndd in 7 documents$/m, 'bytes received');
-like($words, qr/^h2 Failures by cause\n(?:.*\n)*?th could not write …\ntd 4\ntd 0\n(?:.*\n){2}th the storage is full\ntd 2\ntd 2\n/m, 'causes, the most frequent first, names and numbers aside');
+like($words, qr/^h2 Failures by cause\n(?:.*\n)*?th could not write …\ntd 4\ntd 0\n(?:.*\n){2}th the storage is <b>full\ntd 2\ntd 2\n/m, 'causes, the most frequent first, names and numbers aside');
 like($words, qr/^h2 Slowest runs\n(?:.*\n)*?th 6\ntd push of dossier <svg\/onload=1>\n.*\ntd .*\ntd 2:00:00\ntd 1\ntd 977 kB\ntd succeeded\n/m, 'the slowest first');
 like($words, qr/^th <\/title><script>alert\(1\)<\/script> local\ntd active\ntd 10\ntd 16\ntd 1001 kB\ntd 83\.3 %\n/m, 'each connection');
 like($words, qr/^th idle local\ntd active\ntd 0\n(?:.*\n){7}td –$/m, '... the idle one too');
+like($words, qr/^th "onload='x' \S+ local\ntd active\n(?:.*\n){8}td \Q@{[sql("$zone SELECT to_char(finished_at, 'FMDD Mon HH24:MI') FROM cloudsync.run WHERE kind = 'collect'")]}\E$/m,
+	'... with its last success, whatever failed since');
+like($words, qr/^th theirs local, <acme>$/m, '... and whose it is');
+unlike($words, qr/^th gone local/m, 'one that was disconnected, and did nothing, is not there');
 my @day = map { sql("$zone SELECT to_char(now() - interval '$_ days', 'FMDD Mon YYYY')") } 0 .. 3;
 like($words, qr/^th $day[1]\ntd 6\ntd 0\ntd 0\ntd 0\nth $day[2]\ntd 0\ntd 2\ntd 4\ntd 0$/m, 'by day, the latest first');
 my $late = sql("BEGIN; SELECT left(ended('push', 3, 'succeeded', date_trunc('day', now() AT TIME ZONE 'Pacific/Auckland') AT TIME ZONE 'Pacific/Auckland' - interval '1 s', '1 s')::text, 0); $zone SELECT cloudsync_report('2 days'); ROLLBACK");
 like(look('a second before midnight', $late), qr/^th $day[1]\ntd 7\n/m, '... is the day that ends in the session\'s time zone');
+
+# Many causes and connections, and time zones of people's own making.
+my $many = sql("SET TimeZone = '<+05>-05'; BEGIN; \\o /dev/null
+SELECT ended('push', c, 'failed', now(), '1 s', NULL, 0, 0, 'cause ' || chr(96 + g)) FROM generate_series(1, 14) g, unnest(ARRAY[1, 2, 3, 5]) c WHERE g = 1 OR c = 1;
+\\o\nSELECT cloudsync_report('1 day'); ROLLBACK");
+$words = look('many causes', $many);
+is(() = $words =~ /^th cause \w$/mg, 12, 'the twelve causes that are most frequent');
+like($words, qr/^th cause a\ntd 4\ntd 0\ntd (?!.*theirs).* and 1 more\n/m, '... with three connections by name');
+like($many, qr/time zone <b>&lt;\+05&gt;-05<\/b>/, 'a time zone is text too');
+is(sql(q{SELECT string_agg(cloudsync.html_share(part, 100000), ', ' ORDER BY part) FROM unnest(ARRAY[0, 1, 99, 99990, 99999, 100000]) part}),
+	'0 %, 0.1 %, 0.1 %, 99.9 %, 99.9 %, 100 %', 'of all alone it says 100 %, of none alone 0 %');
+is(sql(q{SELECT string_agg(cloudsync.html_bytes(n), ', ' ORDER BY n) FROM unnest(ARRAY[0, 1, 2, 1023, 1024, 10240, 1048575, 1073741824]::bigint[]) n}),
+	'0, 1 byte, 2 bytes, 1023 bytes, 1 kB, 10 kB, 1 MB, 1 GB', 'bytes as people read them');
 
 # Longer and shorter, nothing at all, and what cannot be.
 like(look('a year', sql("SELECT cloudsync_report('1 year')")), qr/^h2 Pushes by week$/m, 'a year is by week');
@@ -228,7 +252,9 @@ if (-x '/usr/bin/chromium')
 $node->safe_psql($db, q{CREATE ROLE other LOGIN IN ROLE cloudsync_reader, cloudsync_app; CREATE ROLE nobody LOGIN});
 my $tenant = $node->safe_psql($db, q{SET cloudsync.tenant = '<acme>'; SELECT cloudsync_report()}, extra_params => [ '-U', 'other' ]);
 $words = look('a tenant', $tenant);
-unlike($tenant, qr/alert|onload|storage is full/, '... sees nothing of others');
+unlike($tenant, qr/alert|onload|storage is/, '... sees nothing of others');
+like($words, qr/^dt Pushes\ndd 0\n.*\ndt Sent\ndd 0\n.*\ndt Collections\ndd 0\n.*\ndt Received\ndd 0\n/m, '... nor counts it');
+like($words, qr/^th theirs local, <acme>\ntd active\ntd 0\n/m, '... but its own');
 like($tenant, qr/for <b><bdi>&lt;acme&gt;<\/bdi><\/b>/, '... and for whom it is');
 foreach my $what ('cloudsync_report()', 'cloudsync_metrics()')
 {
