@@ -143,7 +143,7 @@ typedef struct CsOp
 	const char
 		*session; /* PUT, MKDIR, DISCARD: of an attempt cut off (CsResult);
 				   * MOVE, TRASH without an id: of the PUT that made it */
-	bool session_is_stale; /* PUT: a secret session was begun with other bytes:
+	bool session_is_stale; /* PUT: the session was begun with other bytes:
 							* an id in it counts, what was sent does not */
 
 	/* PUT, MOVE, TRASH: checksum of an earlier attempt's intent, or NULL */

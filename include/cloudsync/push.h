@@ -358,7 +358,7 @@ extern void cs_push_write_hash(CsPushJob *push, CsPushFile *file);
 /*
  * session.c, outside of transactions: an upload's session as it is stored of a
  * file, and as it was; NULL: none, or there are no keys for it. palloc'd. stale
- * (may be NULL): a secret one is of another content than row's.
+ * (may be NULL): it is of another content than row's.
  */
 extern char *cs_session_seal(const CsPushJob *push, const CsPlanFile *plan,
 							 const char *session);

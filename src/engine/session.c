@@ -1,7 +1,8 @@
 /*
  * session.c
  *	  What lets a later attempt go on with an upload (CsResult.session), as it is
- *	  stored. One whose address alone lets anybody write ("secret:" begins it) is
+ *	  stored: with the version of the content that it was begun with, since what
+ *	  was sent of another is of no use. One whose address alone lets anybody write ("secret:" begins it) is
  *	  encrypted by the keyring, bound to the file that it is of; where there is
  *	  no key, it is not kept, and the upload begins anew.
  *
@@ -17,6 +18,7 @@
 
 #define SECRET "secret:"
 #define SEALED "sealed:"
+#define PLAIN "plain:" /* without it: stored before versions were */
 
 static bool
 begins_with(const char *text, const char *with)
@@ -76,8 +78,10 @@ cs_session_seal(const CsPushJob *push, const CsPlanFile *plan, const char *sessi
 	CsKeyring *ring;
 	char *sealed;
 
-	if (session == NULL || !begins_with(session, SECRET))
-		return session != NULL ? pstrdup(session) : NULL;
+	if (session == NULL)
+		return NULL;
+	if (!begins_with(session, SECRET))
+		return psprintf(PLAIN "%s\n%s", version_of(plan->row), session);
 	ring = keyring();
 	if (ring == NULL)
 		return NULL;
@@ -132,25 +136,37 @@ unseal(const CsKeyring *ring, const char *bound, const char *sealed)
 	return text;
 }
 
+static char *
+open_sealed(const CsPushJob *push, const CsRecord *record, const char *sealed)
+{
+	CsKeyring *ring = keyring();
+	char *text;
+
+	if (ring == NULL)
+		return NULL;
+	text = unseal(ring, bound_to(push, record->source_id, record->file_key), sealed);
+	cs_keyring_forget(ring);
+	pfree(ring);
+	return text;
+}
+
 /* See push.h. */
 char *
 cs_session_open(const CsPushJob *push, const CsRecord *record,
 				const CsFileRow *row, bool *stale)
 {
 	const char *session = record->intent_session;
-	CsKeyring *ring;
 	char *text;
 	char *end;
 
-	if (session == NULL || !begins_with(session, SEALED))
-		return session != NULL ? pstrdup(session) : NULL;
-	ring = keyring();
-	if (ring == NULL)
+	if (session == NULL)
 		return NULL;
-	text = unseal(ring, bound_to(push, record->source_id, record->file_key),
-				  session + strlen(SEALED));
-	cs_keyring_forget(ring);
-	pfree(ring);
+	if (begins_with(session, SEALED))
+		text = open_sealed(push, record, session + strlen(SEALED));
+	else if (begins_with(session, PLAIN))
+		text = pstrdup(session + strlen(PLAIN));
+	else
+		return pstrdup(session);
 	end = text != NULL ? strchr(text, '\n') : NULL;
 	if (end == NULL)
 		return NULL;

@@ -146,6 +146,15 @@ static const CsOAuth oauth = {
 	.revoke_by_access = true,
 };
 
+/* Can it be a namespace's number? */
+static bool
+is_namespace(const char *value)
+{
+	size_t len = strlen(value);
+
+	return len > 0 && len <= 20 && strspn(value, "0123456789") == len;
+}
+
 /* The value of Dropbox-API-Path-Root. False: the option says nothing known. */
 static bool
 read_root(DbxService *service, const char *value)
@@ -157,7 +166,7 @@ read_root(DbxService *service, const char *value)
 		service->team_root = true;
 		return true;
 	}
-	if (strlen(value) > 20 || strspn(value, "0123456789") != strlen(value))
+	if (!is_namespace(value))
 		return false;
 	service->root =
 		psprintf("{\".tag\":\"namespace_id\",\"namespace_id\":\"%s\"}", value);
@@ -467,7 +476,7 @@ ask_root(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	if (answer->error != 0 || answer->status != 200)
 		return cs_dropbox_failed(c, result, answer, "look at", "/");
 	id = cs_json_text(cs_dropbox_json(answer), "root_info/root_namespace_id");
-	if (id == NULL || strspn(id, "0123456789") != strlen(id))
+	if (id == NULL || !is_namespace(id))
 		return cs_dropbox_nonsense(result, "/");
 	c->rooting = false;
 	if (c->service->root == NULL)

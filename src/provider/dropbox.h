@@ -20,6 +20,7 @@
 #define DBX_MAX_BREAKS 8 /* of one transfer, gone on with each time */
 #define DBX_MAX_BUSY 5	 /* times a request is put off */
 #define DBX_HASH_LENGTH 64
+#define DBX_MAX_SESSION 1000 /* characters of an upload session's id */
 
 typedef struct DbxService
 {
@@ -64,6 +65,7 @@ struct CsConversation
 	CsOp op;
 	int phase;		/* of the operation's own enum */
 	bool rooting;	/* asking for the account's root first */
+	char *root;		/* that it began with: the same to its end */
 	CsRequest last; /* the request being made, to be made again */
 	int n_headers;
 	int busy; /* times it was put off */
@@ -103,6 +105,7 @@ struct CsConversation
 	int64 chunk;		/* bytes of the one being sent */
 	bool ended;			/* no more bytes come */
 	bool tried_session; /* of an earlier attempt */
+	bool body_known;	/* all of it was hashed before anything is sent */
 	int sessions;		/* begun */
 
 	/* PUT_MANY */

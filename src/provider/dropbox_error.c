@@ -268,11 +268,15 @@ cs_dropbox_entry_failure(CsFailure *failure, const CsJson *error,
 					   path);
 }
 
-/* The account's root has changed: the next attempt asks what it is now. */
+/*
+ * The account's root has changed: the next attempt asks what it is now, unless
+ * another has done so already.
+ */
 static void
 forget_root(CsConversation *c)
 {
-	if (!c->service->team_root || c->service->root == NULL)
+	if (!c->service->team_root || c->service->root == NULL || c->root == NULL ||
+		strcmp(c->service->root, c->root) != 0)
 		return;
 	pfree(c->service->root);
 	c->service->root = NULL;

@@ -68,8 +68,11 @@ ask(CsConversation *c, CsRequest *request, int phase, const char *host,
 static void
 say_for_whom(CsConversation *c, CsRequest *request)
 {
-	if (c->service->root != NULL)
-		header(c, request, "dropbox-api-path-root", c->service->root);
+	/* another may learn meanwhile that the account's root is another one */
+	if (c->root == NULL)
+		c->root = cs_dropbox_keep(c, c->service->root);
+	if (c->root != NULL)
+		header(c, request, "dropbox-api-path-root", c->root);
 	if (c->service->member != NULL)
 		header(c, request, "dropbox-api-select-user", c->service->member);
 }

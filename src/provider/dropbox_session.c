@@ -14,7 +14,6 @@
 
 #define MAX_SESSIONS 3
 #define SESSION_MARK "s:"
-#define MAX_SESSION_ID 1024
 
 enum
 {
@@ -84,8 +83,9 @@ go_on(CsConversation *c, CsRequest *request, CsResult *result)
 	const char *session = c->op.session;
 
 	if (c->session == NULL && !c->tried_session && session != NULL &&
+		!c->op.session_is_stale &&
 		strncmp(session, SESSION_MARK, strlen(SESSION_MARK)) == 0 &&
-		strlen(session) <= MAX_SESSION_ID)
+		strlen(session) <= DBX_MAX_SESSION + strlen(SESSION_MARK))
 	{
 		c->tried_session = true;
 		c->session = cs_dropbox_keep(c, session + strlen(SESSION_MARK));
@@ -127,10 +127,10 @@ looked(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	if (entry.kind == CS_ENTRY_FILE && c->op.known_version != NULL &&
 		strcmp(entry.version, c->op.known_version) == 0)
 		return go_on(c, request, result);
-	if (entry.kind == CS_ENTRY_FILE && c->hashed == 0 &&
+	if (entry.kind == CS_ENTRY_FILE && !c->body_known &&
 		(c->op.size < 0 || entry.size == c->op.size))
 		return cs_dropbox_hash(c, request, SES_BODY_HASHED, 0, c->op.size);
-	if (c->hashed > 0 && cs_dropbox_is_body(c, &entry))
+	if (c->body_known && cs_dropbox_is_body(c, &entry))
 		return cs_dropbox_put_done(c, result, metadata, true);
 	if (entry.kind == CS_ENTRY_FILE && cs_dropbox_is_intended(c, &entry))
 	{
@@ -229,7 +229,7 @@ started(CsConversation *c, const CsResponse *answer, CsResult *result)
 	if (answer->error != 0 || answer->status != 200)
 		return cs_dropbox_failed(c, result, answer, "write", c->op.path);
 	id = cs_json_text(cs_dropbox_json(answer), "session_id");
-	if (id == NULL || strlen(id) > MAX_SESSION_ID - 10)
+	if (id == NULL || strlen(id) > DBX_MAX_SESSION)
 		return cs_dropbox_nonsense(result, c->op.path);
 	c->session = cs_dropbox_keep(c, id);
 	c->session_text = cs_dropbox_keep(c, psprintf(SESSION_MARK "%s", id));
@@ -395,6 +395,7 @@ hashed(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	{
 		take_hash(c, answer, answer->size);
 		c->size = answer->size;
+		c->body_known = true;
 		return cs_dropbox_look(c, request, SES_LOOKED, c->op.path);
 	}
 	if (answer->size != c->offset - c->hashed)

@@ -47,7 +47,8 @@ cs_dropbox_store_started(CsConversation *c, const CsResponse *answer,
 
 		if (file->settled || file->stored || file->session != NULL)
 			continue;
-		if (id == NULL || id->kind != CS_JSON_STRING)
+		if (id == NULL || id->kind != CS_JSON_STRING ||
+			strlen(id->text) > DBX_MAX_SESSION)
 			return cs_dropbox_many_nonsense(c, result);
 		file->session = cs_dropbox_keep(c, id->text);
 		id = id->next;
@@ -215,7 +216,7 @@ cs_dropbox_store_one_sent(CsConversation *c, const CsResponse *answer,
 	if (answer->error != 0 || answer->status != 200)
 		return cs_dropbox_many_failed(c, answer, result);
 	id = cs_json_text(cs_dropbox_json(answer), "session_id");
-	if (id == NULL)
+	if (id == NULL || strlen(id) > DBX_MAX_SESSION)
 		return cs_dropbox_many_nonsense(c, result);
 	c->breaks = 0;
 	c->many[c->first].session = cs_dropbox_keep(c, id);

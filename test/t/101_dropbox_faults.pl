@@ -93,7 +93,23 @@ under('damaged upload', 1, { route => 'files/upload', kind => 'flip_body' });
 under('server error', 0, { route => $finish, kind => 'internal', times => 2 });
 under('a web page', 0, { route => $finish, kind => 'html' });
 under('half an answer', 0, { route => $finish, kind => 'reset', at => 'answer' });
-under('a lost session', 1, { route => $finish, kind => 'entry_failure', entries => [1], error => 'lookup_failed' }) if 0;
+under('a lost session', 1, { route => $append, kind => 'entry_failure', entries => [1], error => 'not_found' });
+under('a session lost at the commit', 0, { route => $finish, kind => 'entry_failure', entries => [1],
+		error => { '.tag' => 'lookup_failed', lookup_failed => { '.tag' => 'not_found' } } });
+
+# An upload that broke off is not gone on with when the bytes are others since: no
+# mixture of both ever has the file's name.
+dossier();
+sql(qq{INSERT INTO app.dossier_file (dossier_id, name, content) VALUES ($dossier, 'large', convert_to(repeat('0123456789abcdef', 1280 * 1024), 'UTF8'))});
+$cloud->fault({ service => 'dropbox', route => 'files/upload_session/append_v2', nth => 2, kind => 'status', status => 400, body => 'Error in call', content_type => 'text/plain' });
+wait_for($node, 'SELECT finished_at IS NOT NULL FROM cloudsync.history WHERE run_id = ' . sql("SELECT cloudsync_push_dossier('$dossier', 'Box')"));
+$cloud->clear;
+is(sql(q{SELECT count(*) FROM cloudsync.pushed_file WHERE intent_session IS NOT NULL AND size IS NULL}), '1', 'an upload breaks off in the middle');
+sql(qq{UPDATE app.dossier_file SET content = convert_to(repeat('fedcba9876543210', 1280 * 1024), 'UTF8') WHERE dossier_id = $dossier AND name = 'large'});
+my $mark = $cloud->mark;
+until_well('other bytes');
+is($cloud->count({ service => 'dropbox', route => 'files/upload_session/finish', since => $mark }), 1, 'other bytes: one commit makes it whole');
+is_same('other bytes');
 
 # --- what was pushed is moved, renamed, brought to the trash -----------------------------------
 

@@ -226,6 +226,13 @@ test_session(void)
 		 "CON files/upload_session/finish {\"cursor\":{\"session_id\":\"u1\","
 		 "\"offset\":5},\"commit\":{" ADD "}} = " THERE("r1", "#a"),
 		 "DONE verified /d/f r1 5");
+	/* of unknown length, and in the end empty */
+	unknown.fresh_folder = false;
+	PLAY("nothing of it where something is", &unknown, LOOK("/d/f") THERE("r9", "#c"),
+		 "BODY 0 = b:0 h:0 c:0", LOOK("/d/f") THERE("r9", "#c"), "FAILED conflict");
+	PLAY("nothing of it where nothing is", &unknown, LOOK("/d/f") "200 " F("f", "/d/f", "id:1", "r9", "0", "#0"),
+		 "BODY 0 = b:0 h:0 c:0", LOOK("/d/f") "200 " F("f", "/d/f", "id:1", "r9", "0", "#0"),
+		 "DONE adopted verified /d/f r9 0");
 	PLAY("somebody's is there", &looks, LOOK("/d/f") THERE("r9", "#c"),
 		 "FAILED conflict");
 	PLAY("as large as ours", &looks, LOOK("/d/f") "200 " BIG("r9", "#c"),
@@ -273,6 +280,10 @@ test_session_resume(void)
 	PLAY("more than there is", &op, LOOK("/d/f") NOT_FOUND,
 		 APPEND("u0", "0") " = " OFFSET("99999999"), STARTED,
 		 "CHECKPOINT -1 - s:u1", CHUNK1("u1") " = bodyfail", "FAILED changed");
+	op.session_is_stale = true;
+	PLAY("begun with other bytes", &op, LOOK("/d/f") NOT_FOUND, STARTED,
+		 "CHECKPOINT -1 - s:u1", CHUNK1("u1") " = bodyfail", "FAILED changed");
+	op.session_is_stale = false;
 	op.has_intended = true;
 	op.intended_size = 41943040;
 	op.intended_checksum = hash_of_letter('b');
