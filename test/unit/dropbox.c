@@ -1,7 +1,7 @@
 /* sources: src/provider/dropbox*.c src/provider/op.c src/base/[a-z]*.c */
 /*
  * The Dropbox provider: its options, and its conversations replayed
- * (dropbox_play.h), but for uploads in sessions and many files (dropbox_more.c).
+ * (dropbox_play.h), but for uploads (dropbox_put.c, dropbox_many.c) and a space of a team's (dropbox_root.c).
  */
 #include "postgres_fe.h"
 
@@ -180,89 +180,6 @@ test_stat(void)
 		 "API files/get_metadata {\"path\":\"id:1\"} for dbmid:AAH_-1 = 401 " ERROR(
 			 TAG("invalid_select_user")),
 		 "FAILED needs consent");
-}
-
-#define TEAM_ROOT(n) " root {\".tag\":\"root\",\"root\":\"" n "\"}"
-
-static void
-test_root(void)
-{
-	CsOp op = {.kind = CS_OP_STAT, .path = "/a"};
-	CsOp list = {.kind = CS_OP_LIST,
-				 .path = "/a",
-				 .recursive = true,
-				 .follow = true,
-				 .cursor = "c1"};
-
-	open_with("path_root", "root");
-	PLAY("the team's space", &op,
-		 ACCOUNT "200 {\"root_info\":{\"root_namespace_id\":\"7\"}}",
-		 "API files/get_metadata {\"path\":\"/a\"}" TEAM_ROOT(
-			 "7") " = " NOT_FOUND,
-		 "FAILED gone");
-	PLAY("asked for once", &op,
-		 "API files/get_metadata {\"path\":\"/a\"}" TEAM_ROOT(
-			 "7") " = 422 " ERROR(TAG("invalid_root")),
-		 "FAILED retry later");
-	PLAY("and again if it has changed", &list,
-		 ACCOUNT "200 {\"root_info\":{\"root_namespace_id\":\"8\"}}",
-		 "API files/list_folder/continue {\"cursor\":\"c1\"}" TEAM_ROOT(
-			 "8") " = 422 " ERROR(TAG("invalid_root")),
-		 "FAILED reset");
-	open_with("path_root", "root");
-	PLAY("a root that is none", &op, ACCOUNT "200 {\"root_info\":{\"root_namespace_id\":\"\"}}",
-		 "FAILED retry later");
-	PLAY("nor is this", &op, ACCOUNT "200 {\"root_info\":{\"root_namespace_id\":\"123456789012345678901\"}}",
-		 "FAILED retry later");
-}
-
-/* What a conversation says next to an answer, or to none (line NULL). */
-static void
-says(CsConversation *c, const char *line, const char *wanted, const char *what)
-{
-	static CsRequest request;
-	CsResponse answer;
-	CsResult result;
-	CsStep step;
-
-	if (line != NULL)
-		fill_response(&answer, &request, line);
-	step = script.provider->next(c, line != NULL ? &answer : NULL, &request,
-								 &result);
-	tap_is(say(step, NULL, &request, &result), wanted, what);
-}
-
-/* Of two at once, one finds that the root has changed: the other goes nowhere else. */
-static void
-test_root_of_two(void)
-{
-	CsOp list = {.kind = CS_OP_LIST, .path = "/a", .recursive = true};
-	CsOp stat = {.kind = CS_OP_STAT, .path = "/a"};
-	CsConversation *one;
-	CsConversation *two;
-	CsConversation *three;
-	const char *next = "API files/list_folder/continue {\"cursor\":\"c1\"}" TEAM_ROOT("7");
-
-	open_with("path_root", "root");
-	one = script.provider->begin(service, &list);
-	two = script.provider->begin(service, &stat);
-	says(one, NULL, "API users/get_current_account null", "the root is asked for");
-	says(one, "200 {\"root_info\":{\"root_namespace_id\":\"7\"}}",
-		 "API files/list_folder {\"path\":\"/a\",\"recursive\":true,\"limit\":2000,"
-		 "\"include_deleted\":false,\"include_mounted_folders\":true,"
-		 "\"include_non_downloadable_files\":true}" TEAM_ROOT("7"),
-		 "... and paths begin there");
-	says(two, NULL, "API files/get_metadata {\"path\":\"/a\"}" TEAM_ROOT("7"), "another asks there too");
-	says(two, "422 " ERROR(TAG("invalid_root")), "FAILED retry later", "... and hears that it is the root no more");
-	says(one, "200 {\"entries\":[],\"cursor\":\"c1\",\"has_more\":true}", next,
-		 "what was begun there goes on there, not in the member's own folder");
-	three = script.provider->begin(service, &stat);
-	says(three, NULL, "API users/get_current_account null", "what begins now asks where the root is");
-	says(three, "200 {\"root_info\":{\"root_namespace_id\":\"8\"}}",
-		 "API files/get_metadata {\"path\":\"/a\"}" TEAM_ROOT("8"), "... and goes there");
-	says(one, "422 " ERROR(TAG("invalid_root")), "FAILED retry later", "what was begun elsewhere ends");
-	three = script.provider->begin(service, &stat);
-	says(three, NULL, "API files/get_metadata {\"path\":\"/a\"}" TEAM_ROOT("8"), "... without forgetting the new one");
 }
 
 #define MKDIR                                                                  \
@@ -627,8 +544,6 @@ main(void)
 	test_about();
 	test_busy();
 	test_stat();
-	test_root();
-	test_root_of_two();
 	test_mkdir();
 	test_list();
 	test_changes();
