@@ -388,7 +388,7 @@ BEGIN
     UPDATE cloudsync.run r SET cancel_requested = true
         WHERE r.document_id = doc.document_id AND r.state = 'running';
     PERFORM cloudsync.decide_document(doc, 'forget', 'forgotten', doc.dossier, cloudsync_forget.reason);
-    PERFORM cloudsync.wake(false);
+    PERFORM cloudsync.wake(true); -- who reads or collects it now has its bytes
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_forget(bigint, text) IS

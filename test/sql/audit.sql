@@ -22,6 +22,11 @@ INSERT INTO cloudsync.role_tenant VALUES ('regress_audit_acme', 'other');
 UPDATE cloudsync.role_tenant SET tenant = 'acme' WHERE role = 'regress_audit_acme';
 INSERT INTO cloudsync.role_tenant VALUES ('somebody', 'x');
 DELETE FROM cloudsync.role_tenant WHERE role = 'somebody';
+-- behind a statement that begins as a dump's do
+SET SESSION AUTHORIZATION regress_audit_admin;
+COPY (SELECT 'a dump') TO STDOUT \; INSERT INTO cloudsync.role_tenant VALUES ('hidden', 'x') \; DELETE FROM cloudsync.role_tenant WHERE role = 'hidden';
+RESET SESSION AUTHORIZATION;
+SET ROLE regress_audit_admin;
 SELECT actor, action, subject, before, after FROM cloudsync.audit ORDER BY audit_id;
 RESET ROLE;
 

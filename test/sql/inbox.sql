@@ -79,6 +79,8 @@ UPDATE cloudsync.document SET ocr_state = 'pending' WHERE document_id IN (1, 11)
 SET LOCAL ROLE regress_inbox_acme;
 SELECT regexp_matches(cloudsync_metrics(), '^cloudsync_(?:inbox|unread)_documents.*$', 'gn');
 ROLLBACK;
+-- a label may hold anything
+SELECT cloudsync.metric_label(E'a\nb "c\\d"'), cloudsync.metric_label(NULL);
 
 -- filed: with a key of any kind, once, by whoever came first
 SET ROLE regress_inbox_op;

@@ -181,7 +181,7 @@ ok(until_programs(0), 'and ended');
 put('forget.bin' => $hang);
 ok(until_programs(1), 'another one reads');
 like(sql(q{SELECT query FROM pg_stat_activity WHERE backend_type = 'cloudsync ocr'}), qr/^reading document \d+, 0 pages so far$/, 'the activity says what');
-sql(q{SELECT cloudsync_forget(document_id, 'wrong') FROM cloudsync.document WHERE name = 'forget.bin'; SELECT cloudsync.wake(true)});
+sql(q{SELECT cloudsync_forget(document_id, 'wrong') FROM cloudsync.document WHERE name = 'forget.bin'});
 ok(until_programs(0), 'nobody wants it any more');
 put('suspend.bin' => $hang);
 ok(until_programs(1), 'it reads');
@@ -207,7 +207,7 @@ ok($gone, 'a hard stop takes its programs along, though nobody is left to end th
 $node->start;
 ok($node->poll_query_until('postgres', q{SELECT ocr_attempts = 2 FROM cloudsync.document WHERE name = 'suspend.bin'}),
 	'which counts, and it is read again');
-sql(q{SELECT cloudsync_forget(document_id, 'enough') FROM cloudsync.document WHERE name = 'suspend.bin'; SELECT cloudsync.wake(true)});
+sql(q{SELECT cloudsync_forget(document_id, 'enough') FROM cloudsync.document WHERE name = 'suspend.bin'});
 ok(until_programs(0), 'until nobody wants it');
 
 foreach my $point (qw(ocr.before_text ocr.after_start ocr.before_commit ocr.after_settle))
@@ -216,7 +216,9 @@ foreach my $point (qw(ocr.before_text ocr.after_start ocr.before_commit ocr.afte
 	crash_at($node, $point);
 	my $offset = log_offset($node);
 	write_file("$root/In/$name", $point =~ /text/ ? 'hello' : "\0\n# $point\n$page\n");
-	crash_statement($node, q{SELECT cloudsync_collect('mail')});
+	# one that has ended its reader twice already
+	my $twice = $point =~ /start/ ? q{UPDATE cloudsync.document SET ocr_state = 'pending', ocr_attempts = 2 WHERE name = 'fds.bin'; } : '';
+	crash_statement($node, $twice . q{SELECT cloudsync_collect('mail')});
 	$node->wait_for_log(qr/was terminated by signal 9/, $offset);
 	crash_no_more($node);
 	is(outcome($name) . text($name), 'done|hello', "read after a crash at $point");
@@ -225,6 +227,8 @@ foreach my $point (qw(ocr.before_text ocr.after_start ocr.before_commit ocr.afte
 	is(sql(qq{SELECT count(*), count(w.*), max(d.ocr_attempts) <= 1 + $crashes FROM cloudsync.document d JOIN cloudsync.page p USING (document_id)
 		JOIN cloudsync.words w USING (document_id) WHERE d.name = '$name'}), '1|1|t', 'once, by no more attempts than there were crashes and one');
 }
+
+is(outcome('fds.bin'), 'failed|its reading ended the server\'s process three times', 'three times is enough; others go on');
 
 $node->safe_psql('postgres', 'CREATE DATABASE other');
 create_extension($node, 'other');
@@ -303,7 +307,7 @@ SKIP:
 		$node->start;
 	}
 	ok(wait_for($node, q{SELECT ocr_attempts = 2 FROM cloudsync.document WHERE name = 'killed.bin'}), 'it is read again');
-	sql(q{SELECT cloudsync_forget(document_id, 'enough') FROM cloudsync.document WHERE name = 'killed.bin'; SELECT cloudsync.wake(true)});
+	sql(q{SELECT cloudsync_forget(document_id, 'enough') FROM cloudsync.document WHERE name = 'killed.bin'});
 	ok(until_programs(0), '... until nobody wants it');
 
 	write_file("$dir/broken", '');

@@ -67,6 +67,7 @@ sql('SELECT cloudsync_suspend()');
 my $run = ended('push', 399);
 is(step('push', 'now()', '400 days'), '0|t 3', 'after 399 days it is there');
 is(step('push', "now() + interval '2 days'", '400 days'), '3|f 2', 'two days later it goes with its two files');
+is(step('push', "now() + interval '2 days'", '400 days', '500, 2000, now(), 0'), '0|t 3', 'behind the last of them there is none, and it is done');
 is(step('refresh', "now() + interval '2 days'", '400 days'), '0|t 3', 'each kind by itself');
 is(step('push', "now() + interval '2 days'", '400 days', "500, 1, '-infinity', 0"), '1|f 3', 'not more files a step than that, and then not the run');
 ended('push', 500, 7);
