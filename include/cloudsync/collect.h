@@ -128,8 +128,10 @@ typedef struct CsCollect
 	int folder; /* the one being listed */
 	CsFolderStep folder_step;
 	CsTransfer *list;
+	int stored; /* entries of the page at hand that are stored already */
 	CsTransfer *list_ahead; /* of the folder that is looked at, to save a wait, */
 	char *ahead_path;		/* which is supposed to be here */
+	bool looked;  /* the folder was looked at just now */
 	char *sought; /* where the folder sought was found */
 	int folders_failed;
 	HTAB *seen;		  /* items that this folder's listing showed; NULL: not

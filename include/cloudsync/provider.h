@@ -118,6 +118,7 @@ typedef struct CsOp
 				  * its beginning on is missed by following its cursor. One
 				  * that is refused is failure RESET; that its folder is not
 				  * there any more is GONE */
+	bool seen;	  /* LIST: a STAT has just shown that folder to be there */
 	bool visible; /* MKDIR: it is to be seen before anything is in it (P4) */
 	const char *cursor;		   /* LIST: where to go on; NULL: from the start */
 	int wait_s;				   /* WATCH: as far as the service takes it */

@@ -8,8 +8,9 @@
  *	  not show (L10).
  *
  * Here a folder goes from step to step; what is stored of it is in
- * collect_folder.c, what goes on meanwhile in collect_beside.c; what pages show
- * and tell is written by the files that listing.h names.
+ * collect_folder.c, of a page in collect_page.c, what goes on meanwhile in
+ * collect_beside.c; what pages show and tell is written by the files that
+ * listing.h names.
  */
 #include "postgres.h"
 
@@ -161,6 +162,7 @@ fill_op(CsCollect *c, CsFolder *folder, CsOp *op)
 			break;
 		default: /* LIST */
 			op->follow = provider_of(c)->incremental && !(IS_FED(c) && has_feed(c));
+			op->seen = c->looked;
 			cs_seen_begin(c);
 			break;
 	}
@@ -193,7 +195,9 @@ begin_step(CsCollect *c)
 		(c->folder_step == CS_FOLDER_ENTER && !next_entered(c)))
 		return false;
 	fill_op(c, folder, &op);
+	c->looked = false;
 	c->list = cs_list_start(c, &op);
+	c->stored = 0;
 	c->job.phase = "list";
 	strlcpy(c->job.file, op.path, sizeof(c->job.file));
 	return true;
@@ -219,72 +223,6 @@ seek_in_page(CsCollect *c, const CsResult *result)
 			c->sought == NULL)
 			c->sought = keep(c, entry->path);
 	}
-}
-
-/* Of a feed that begins with all of the account, what is in the folder. */
-static void
-store_inside(CsCollect *c, const CsResult *result, TimestampTz now)
-{
-	CsEntry *inside;
-	int n = 0;
-
-	if (!IS_FED(c))
-	{
-		cs_items_store(c, result->entries, result->n_entries, now);
-		return;
-	}
-	inside = palloc(Max(result->n_entries, 1) * sizeof(CsEntry));
-	for (int i = 0; i < result->n_entries; i++)
-	{
-		const CsEntry *entry = &result->entries[i];
-		const char *below;
-
-		/* its folder was not told yet: all is listed again, by the folder */
-		if (entry->path == NULL)
-		{
-			c->unplaced |= !entry->gone;
-			continue;
-		}
-		below = cs_path_below(entry->path, c->folders[c->folder].current);
-		/* what no path can name is told only by listings of the folder */
-		if (entry->refused != NULL && strncmp(entry->path, "//", 2) == 0)
-			below = "?";
-		if (entry->gone || below == NULL || below[0] == '\0' ||
-			(!c->recursive && strchr(below, '/') != NULL))
-			continue;
-		inside[n++] = *entry;
-	}
-	cs_items_store(c, inside, n, now);
-}
-
-/* Stores a page; nothing of what it shows is collected before it is stored. */
-static void
-take_page(CsCollect *c, const CsResult *result, TimestampTz now)
-{
-	CsFolder *folder = &c->folders[c->folder];
-	Args args = {0};
-
-	if (c->folder_step == CS_FOLDER_SEEK)
-	{
-		seek_in_page(c, result);
-		return;
-	}
-	cs_begin("storing a page of a listing");
-	if (c->folder_step != CS_FOLDER_FOLLOW)
-		store_inside(c, result, now);
-	else
-	{
-		folder->look |= cs_tree_change(c, result->entries, result->n_entries, now);
-		add_this_folder(&args, c);
-		add(&args, TEXTOID, cs_utf8_or_null(result->cursor), result->cursor == NULL);
-		add(&args, BOOLOID, BoolGetDatum(folder->look), false);
-		execute("UPDATE cloudsync.channel_folder SET cursor = COALESCE($3, cursor), look = look OR $4 "
-				"WHERE " THIS_FOLDER,
-				&args);
-	}
-	cs_commit();
-	c->shown = true;
-	CS_CRASH_POINT("collect.after_page");
 }
 
 /* It was looked at, or found elsewhere: its items are where it is now. */
@@ -437,6 +375,7 @@ step_done(CsCollect *c, const CsResult *result)
 			{
 				found_at(c, &result->entry);
 				seen_folder(c, false);
+				c->looked = true;
 				return;
 			}
 			snprintf(failure.message, sizeof(failure.message),
@@ -537,6 +476,20 @@ step_failed(CsCollect *c, const CsFailure *failure)
 	next_folder(c);
 }
 
+/* A page has come; the next one is asked for once all of it is stored. */
+static void
+take_page(CsCollect *c, TimestampTz now)
+{
+	if (c->folder_step == CS_FOLDER_SEEK)
+		seek_in_page(c, &c->list->result);
+	else if (!cs_page_store(c, &c->list->result, now))
+	{
+		c->job.wake_at = now; /* the next piece, after other work */
+		return;
+	}
+	cs_transfer_continue(c->list);
+}
+
 /* One step further; false: it waits. */
 static bool
 advance(CsCollect *c, TimestampTz now)
@@ -555,8 +508,7 @@ advance(CsCollect *c, TimestampTz now)
 	switch (c->list->state)
 	{
 		case CS_TRANSFER_PAGE:
-			take_page(c, &c->list->result, now);
-			cs_transfer_continue(c->list);
+			take_page(c, now);
 			return false;
 		case CS_TRANSFER_DONE:
 			step_done(c, &c->list->result);

@@ -1,9 +1,9 @@
 /*
  * listing.h
  *	  What the parts of a collection's listing share: collect_list.c goes from
- *	  step to step, collect_items.c writes what pages show, collect_seen.c finds
- *	  what a full listing did not show, collect_tree.c, collect_feed.c and
- *	  collect_change.c apply changes.
+ *	  step to step, collect_page.c stores a page, collect_items.c writes what it
+ *	  shows, collect_seen.c finds what a full listing did not show,
+ *	  collect_tree.c, collect_feed.c and collect_change.c apply changes.
  */
 #ifndef CLOUDSYNC_LISTING_H
 #define CLOUDSYNC_LISTING_H
@@ -20,6 +20,12 @@
  */
 extern void cs_items_store(CsCollect *c, const CsEntry *entries, int n_entries,
 						   TimestampTz now);
+
+/*
+ * collect_page.c: the page of c->list, or a piece of it, in a transaction of its
+ * own; true when all of it is stored.
+ */
+extern bool cs_page_store(CsCollect *c, const CsResult *result, TimestampTz now);
 
 /* collect_seen.c: what a full listing shows is noted from cs_seen_begin on. */
 extern void cs_seen_begin(CsCollect *c);

@@ -266,9 +266,12 @@ folder_done(CsConversation *c)
 
 /* What is to be listed has an id: is it a folder, and not in the trash? */
 static CsStep
-check(CsConversation *c, CsRequest *request, const char *id)
+check(CsConversation *c, CsRequest *request, CsResult *result, const char *id)
 {
-	return gd_ask_file(c, request, LIST_FOLDER, id);
+	if (!c->op.seen)
+		return gd_ask_file(c, request, LIST_FOLDER, id);
+	add_folder(c, c->op.path, id);
+	return next_folder(c, request, result);
 }
 
 static CsStep
@@ -281,7 +284,7 @@ found_way(CsConversation *c, CsRequest *request, CsResult *result, GdSub sub)
 	if (sub != GD_OK)
 		return gd_give_failure(c, result);
 	if (strcmp(c->op.path, "/") != 0)
-		return check(c, request, c->way.id);
+		return check(c, request, result, c->way.id);
 	add_folder(c, "/", c->way.id);
 	return next_folder(c, request, result);
 }
@@ -293,7 +296,7 @@ begin(CsConversation *c, CsRequest *request, CsResult *result)
 	{
 		if (!gd_id_ok(c->op.id))
 			return gd_fail(result, CS_FAIL_GONE, c->op.path, "is not there");
-		return check(c, request, c->op.id);
+		return check(c, request, result, c->op.id);
 	}
 	c->phase = LIST_WAY;
 	return found_way(c, request, result,

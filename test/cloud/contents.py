@@ -7,6 +7,7 @@ import bisect
 import calendar
 import datetime
 import functools
+import functools
 import re
 
 from blobs import PLACES, Blob
@@ -166,9 +167,13 @@ def parse_time(text, zone_required=False):
     return at
 
 
+@functools.lru_cache(maxsize=65536)
+def second(at):
+    return datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def stamp(at, digits=3):
     """Seconds to RFC 3339 in UTC, with that many digits after the point."""
     scale = 10 ** digits
     units = int(at * scale + 0.5)
-    whole = datetime.datetime.fromtimestamp(units // scale, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-    return "%s%sZ" % (whole, ".%0*d" % (digits, units % scale) if digits else "")
+    return "%s%sZ" % (second(units // scale), ".%0*d" % (digits, units % scale) if digits else "")

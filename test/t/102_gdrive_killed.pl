@@ -71,6 +71,33 @@ for my $point (qw(collect.after_claim collect.after_page collect.after_chunk col
 		"$n|$n|$n", "$point: each document is here once, whole");
 }
 
+# A page of 1,000 is stored piece by piece; what its first piece shows is received before
+# all of it is, and so before the next page is asked for.
+sub piece_by_piece
+{
+	my $offset = log_offset($node);
+	act(bulk => path => '/Many', count => 1001, size => 20, quiet => \1);
+	sql(q{SELECT cloudsync_create_channel('Box', 'Many', '{/Many}', 'ann', 'post', auto_collect => false, include => '{*0.*}')});
+	crash_at($node, 'collect.after_piece');
+	crash_statement($node, q{SELECT cloudsync_collect('Many')});
+	ok($node->wait_for_log(qr/crash point collect.after_piece\b/, $offset), 'collect.after_piece: killed');
+	my $pieces = "FROM cloudsync.item i JOIN cloudsync.channel h USING (channel_id) WHERE h.name = 'Many'";
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 64 $pieces"), '... when the first piece of a page was stored');
+	crash_no_more($node);
+	my $mark = $cloud->mark;
+	idle('collect.after_piece');
+	is(sql("SELECT count(*), count(DISTINCT path), count(*) FILTER (WHERE state = 'collected') $pieces"), '1001|1001|101', '... each is listed once');
+	is(sql("SELECT count(*), count(DISTINCT d.name), bool_and(d.sha256 = sha256(cloudsync_content(document_id)))
+		FROM cloudsync.document d JOIN cloudsync.channel h USING (channel_id) WHERE h.name = 'Many'"), '101|101|t', '... and each that is wanted collected once, whole');
+	my @asked = $cloud->requests({ service => 'google', host => 'api', since => $mark });
+	my ($first) = map { $_->{n} } grep { $_->{route} eq 'files.media' } @asked;
+	my $last = (map { $_->{n} } grep { $_->{route} eq 'files.list' } @asked)[-1];
+	cmp_ok($first, '<', $last, 'documents are received before a page is stored whole') or diag(join ' ', map { $_->{route} } @asked);
+	return;
+}
+
+piece_by_piece();
+
 # --- an upload session -----------------------------------------------------------------------------
 
 # A worker is killed when the first of two pieces is there; what is to be done then,
