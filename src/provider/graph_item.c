@@ -32,12 +32,17 @@ static char *
 read_checksum(const char *text)
 {
 	uint8 bytes[20];
+	char *encoded;
+	char *checksum;
 
 	if (text == NULL || strlen(text) == 28)
 		return text != NULL ? psprintf("q:%s", text) : NULL;
 	if (!read_hex(text, bytes, sizeof(bytes)))
 		return NULL;
-	return psprintf("q:%s", cs_base64(bytes, sizeof(bytes)));
+	encoded = cs_base64(bytes, sizeof(bytes));
+	checksum = psprintf("q:%s", encoded);
+	pfree(encoded);
+	return checksum;
 }
 
 /* "program person"; NULL: no program is said, and a person may have used any. */
