@@ -54,6 +54,11 @@ extern char *cs_url_shown(const char *url);
  * or more), which may be secret?
  */
 extern bool cs_url_tells(const char *url, const char *text);
+/*
+ * The same of an address that is a secret as a whole: any word behind its host,
+ * of twelve characters or more.
+ */
+extern bool cs_url_leaks(const char *url, const char *text);
 /* Do two absolute URLs have the same scheme, host and port? */
 extern bool cs_url_same_origin(const char *a, const char *b);
 

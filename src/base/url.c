@@ -315,6 +315,40 @@ cs_url_shown(const char *url)
 	return shown.data;
 }
 
+/* Does the text repeat the len bytes at word, as they are or decoded? */
+static bool
+tells_word(const char *word, size_t len, const char *text)
+{
+	char *value = pnstrdup(word, len);
+	char *decoded = cs_url_decode(word, len);
+	bool found = strstr(text, value) != NULL ||
+				 (decoded != NULL && decoded[0] != '\0' &&
+				  strstr(text, decoded) != NULL);
+
+	pfree(value);
+	free_text(decoded);
+	return found;
+}
+
+bool
+cs_url_leaks(const char *url, const char *text)
+{
+	const char *host = strstr(url, "://");
+	const char *at = host != NULL ? strchr(host + 3, '/') : NULL;
+
+	while (at != NULL && *at != '\0')
+	{
+		size_t len;
+
+		at += strspn(at, "/?&=;#");
+		len = strcspn(at, "/?&=;#");
+		if (len >= 12 && tells_word(at, len, text))
+			return true;
+		at += len;
+	}
+	return false;
+}
+
 bool
 cs_url_tells(const char *url, const char *text)
 {
@@ -323,9 +357,6 @@ cs_url_tells(const char *url, const char *text)
 	while (at != NULL && *at != '\0' && *at != '#')
 	{
 		size_t len;
-		char *value;
-		char *decoded;
-		bool found;
 
 		at++;
 		len = strcspn(at, "&;=#");
@@ -334,13 +365,7 @@ cs_url_tells(const char *url, const char *text)
 			at += len + 1;
 			len = strcspn(at, "&;#");
 		}
-		value = pnstrdup(at, len);
-		decoded = cs_url_decode(at, len);
-		found = len >= 4 &&
-				(strstr(text, value) != NULL ||
-				 (decoded != NULL && decoded[0] != '\0' &&
-				  strstr(text, decoded) != NULL));
-		if (found)
+		if (len >= 4 && tells_word(at, len, text))
 			return true;
 		at += len;
 	}

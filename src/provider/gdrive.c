@@ -423,11 +423,18 @@ static CsStep
 next(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	 CsResult *result)
 {
+	CsStep step;
+
 	memset(request, 0, sizeof(*request));
 	memset(result, 0, sizeof(*result));
 	result->used_bytes = -1;
 	result->quota_bytes = -1;
-	return c->step(c, answer, request, result);
+	step = c->step(c, answer, request, result);
+	/* whoever has an upload's address may write to it, so no words repeat it */
+	if (step == CS_STEP_FAILED && c->address != NULL &&
+		cs_url_leaks(c->address, result->failure.detail))
+		result->failure.detail[0] = '\0';
+	return step;
 }
 
 static CsStep

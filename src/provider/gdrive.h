@@ -42,6 +42,7 @@
 #define GD_MAX_PAGE (16 * 1024 * 1024) /* its bytes */
 #define GD_MAX_NAME 1000			   /* bytes of a name as shown */
 #define GD_MAX_DEPTH 120			   /* levels; Drive has 100 */
+#define GD_MAX_EMPTY 1000			   /* pages one after the other without a file */
 #define GD_STRINGS 12				   /* of one request */
 #define GD_KEY 16
 
@@ -154,6 +155,7 @@ struct CsConversation
 	/* the request being made, and its answer */
 	char *strings[GD_STRINGS];
 	int n_strings;
+	char *address; /* the last that the service named: a secret; or NULL */
 	int n_headers;
 	const CsJson *tree; /* until the next answer */
 
@@ -181,6 +183,9 @@ struct CsConversation
 	int n_visited;
 	int visited_room;
 	char *page_token; /* of the folder being listed, or of the feed */
+	char *before;	  /* a token of before, to notice circles by */
+	int pages;
+	int empty_pages;
 	char *new_token;  /* of the feed, where the next listing begins */
 	CsEntry *entries;
 	int n_entries;
@@ -210,6 +215,7 @@ struct CsConversation
 	char *upload; /* its address */
 	int64 offset;
 	int64 piece; /* bytes being sent from there */
+	int64 sent_to; /* it can have no more than that; -1: not known */
 	int breaks;
 	bool looked_again;
 
@@ -223,6 +229,7 @@ struct CsConversation
 
 	/* MOVE, TRASH */
 	char *to_parent;
+	bool asked_root;
 };
 
 /* --- gdrive_request.c ------------------------------------------------------ */
@@ -261,6 +268,12 @@ extern void gd_remember(GdService *service, const char *path, size_t len,
 						const char *id);
 extern void gd_forget(GdService *service, const char *path); /* and above */
 extern void gd_forget_all(GdService *service);
+/*
+ * Is the next page's token one of before? Counts pages of a listing, a page's
+ * files, and begins anew without a token.
+ */
+extern bool gd_goes_in_circles(CsConversation *c, const char *token,
+							   const CsJson *files);
 /* The id under which somebody is making a folder just now, or NULL. */
 extern const char *gd_making(const GdService *service, const char *parent,
 							 const char *name);
@@ -292,6 +305,7 @@ extern bool gd_is_folder(const GdFile *file);
 extern bool gd_is_native(const GdFile *file);
 extern char *gd_name(const GdFile *file, const char *format);
 extern char *gd_version(const GdFile *file, const char *format);
+/* NULL: it tells of none. size -1: nor of a size. */
 extern const char *gd_md5_of_version(const char *version, int64 *size);
 /* The file as an entry at a path, or in a folder; strings palloc'd. */
 extern void gd_entry_at(const GdService *service, const GdFile *file,

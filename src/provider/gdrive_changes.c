@@ -101,6 +101,9 @@ take_page(CsConversation *c, const CsResponse *answer, CsResult *result)
 	if (next == NULL && new == NULL)
 		return gd_fail(result, CS_FAIL_BROKEN, c->op.path,
 					   "was given no token to follow it by");
+	if (next != NULL && gd_goes_in_circles(c, next, changes))
+		return gd_fail(result, CS_FAIL_RETRY_LATER, c->op.path,
+					   "is followed without end by the service");
 	if (c->page_token != NULL)
 		pfree(c->page_token);
 	c->page_token = next != NULL ? pstrdup(next) : NULL;

@@ -277,17 +277,21 @@ gd_version(const GdFile *file, const char *format)
 					file->revision != NULL ? file->revision : "");
 }
 
-/* See gdrive.h. NULL: it tells of none. 32 digits, then the rest. */
+/* See gdrive.h. 32 digits, then the rest. */
 const char *
 gd_md5_of_version(const char *version, int64 *size)
 {
+	size_t digits =
+		version != NULL ? strspn(version, "0123456789abcdef") : 0;
 	long long bytes;
 
-	if (version == NULL || strspn(version, "0123456789abcdef") != 32 ||
-		version[32] != ':' || sscanf(version + 33, "%lld:", &bytes) != 1)
+	*size = -1;
+	if ((digits != 32 && digits != 0) || version == NULL ||
+		version[digits] != ':' ||
+		sscanf(version + digits + 1, "%lld:", &bytes) != 1)
 		return NULL;
 	*size = bytes;
-	return version;
+	return digits == 32 ? version : NULL;
 }
 
 /* What is not the path's. */

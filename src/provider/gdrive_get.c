@@ -16,7 +16,8 @@
 #include "cloudsync/path.h"
 #include "gdrive.h"
 
-#define MAX_BREAKS 8
+#define MAX_BREAKS 8 /* with less than that in between */
+#define GD_PROGRESS (1024 * 1024)
 #define MAX_HOPS 4 /* of a link */
 
 enum
@@ -143,9 +144,9 @@ got_all(CsConversation *c, CsRequest *request, CsResult *result)
 	int64 size;
 	const char *md5 = gd_md5_of_version(version, &size);
 
-	if (md5 == NULL)
+	if (md5 == NULL && (size < 0 || c->got == size))
 		return done(c, result, version, false);
-	if (c->got == size && c->checksum != NULL &&
+	if (md5 != NULL && c->got == size && c->checksum != NULL &&
 		strncmp(md5, c->checksum, 32) == 0)
 		return done(c, result, version, true);
 	/* changed since, or damaged on the way? */
@@ -266,13 +267,42 @@ is_web_page(const CsResponse *answer)
 	return type != NULL && pg_strncasecmp(type, "text/html", 9) == 0;
 }
 
+/* Does what came of a range begin where we stopped? */
+static bool
+goes_on(const CsConversation *c, const CsResponse *answer)
+{
+	const char *range = cs_http_header(answer, "content-range");
+	long long from;
+
+	return range == NULL ||
+		   (sscanf(range, "bytes %lld-", &from) == 1 && from == c->got);
+}
+
+/* All of it came instead of a range, more than is kept of such an answer. */
+static bool
+is_too_long(const CsResponse *answer)
+{
+	return answer->size == 0 && answer->failure != NULL &&
+		   answer->failure->failure_class == CS_FAIL_BROKEN;
+}
+
+/* It broke off: from there on; where that is not to be had, from the first. */
+static CsStep
+go_on_reading(CsConversation *c, CsRequest *request, int64 size, bool from_there)
+{
+	c->breaks = size >= GD_PROGRESS ? 1 : c->breaks + 1;
+	c->got = from_there ? c->got + size : 0;
+	return read_it(c, request);
+}
+
 /* The bytes have come, as far as they came. */
 static CsStep
 was_read(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		 CsResult *result)
 {
-	bool good = answer->error == 0 && (answer->status == 200 ||
-									   (answer->status == 206 && c->got > 0));
+	bool there = c->got == 0 || goes_on(c, answer);
+	bool good = answer->error == 0 && there &&
+				answer->status == (c->got > 0 ? 206 : 200);
 
 	if (answer->body_failure != NULL)
 		return gd_failed(result, answer, "read", c->op.path);
@@ -293,13 +323,14 @@ was_read(CsConversation *c, const CsResponse *answer, CsRequest *request,
 						  : NULL;
 		return got_all(c, request, result);
 	}
-	if (answer->error != 0 && answer->sent && answer->size > 0 &&
-		c->format == NULL && c->breaks < MAX_BREAKS)
-	{
-		c->breaks++;
-		c->got += answer->size;
-		return read_it(c, request);
-	}
+	if (answer->error != 0 && answer->sent && c->format == NULL &&
+		(answer->size > 0 || c->got > 0) && c->breaks < MAX_BREAKS)
+		return go_on_reading(c, request, answer->size,
+							 there && !is_too_long(answer));
+	/* a range was asked for, and all comes, or another one */
+	if (answer->error == 0 && c->got > 0 && answer->status / 100 == 2 &&
+		c->breaks < MAX_BREAKS)
+		return go_on_reading(c, request, 0, false);
 	/* all had come before the break */
 	if (answer->error == 0 && answer->status == 416 && c->got > 0)
 		return got_all(c, request, result);

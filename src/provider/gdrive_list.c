@@ -232,7 +232,9 @@ ask_page(CsConversation *c, CsRequest *request)
 					 GD_PAGE, gd_fields() + strlen("fields="), folder->id);
 	if (service->drive_id != NULL)
 		appendStringInfo(&path, "&corpora=drive&driveId=%s", service->drive_id);
-	if (c->page_token != NULL)
+	if (c->page_token == NULL)
+		(void) gd_goes_in_circles(c, NULL, NULL);
+	else
 	{
 		char *encoded = cs_url_encode(c->page_token);
 
@@ -286,6 +288,9 @@ found_way(CsConversation *c, CsRequest *request, CsResult *result, GdSub sub)
 	if (strcmp(c->op.path, "/") != 0)
 		return check(c, request, result, c->way.id);
 	add_folder(c, "/", c->way.id);
+	/* a shortcut leads to it by its own id */
+	if (c->service->root_id[0] != '\0')
+		(void) visit(c, c->service->root_id);
 	return next_folder(c, request, result);
 }
 
@@ -330,12 +335,20 @@ take_page(CsConversation *c, const CsResponse *answer)
 	{
 		GdFile file;
 
-		if (gd_file_read(each, &file) && !file.trashed)
+		/* what cannot be told apart is no evidence of what is gone */
+		if (!gd_file_read(each, &file))
+			c->incomplete = true;
+		else if (!file.trashed)
 			gd_page_add(c, &file, c->folders[c->next_folder].path);
 	}
-	if (token != NULL)
-		c->page_token = pstrdup(token);
-	return GD_OK;
+	if (token == NULL)
+		return GD_OK;
+	c->page_token = pstrdup(token);
+	if (!gd_goes_in_circles(c, token, files))
+		return GD_OK;
+	cs_failure_set(&c->failure, CS_FAIL_RETRY_LATER, NULL,
+				   "\"%s\" is listed without end by the service", c->op.path);
+	return GD_FAIL;
 }
 
 /* The page is whole: gives it, if it has anything. */

@@ -21,6 +21,7 @@ enum
 	MOVE_LOOKED,
 	MOVE_SEEN,
 	MOVE_TO_WAY,
+	MOVE_ROOT,
 	MOVE_TO_LOOKED,
 	MOVE_SENT,
 	MOVE_CHECKED
@@ -98,6 +99,8 @@ send_move(CsConversation *c, CsRequest *request)
 	return CS_STEP_REQUEST;
 }
 
+static CsStep go_to(CsConversation *c, CsRequest *request, CsResult *result);
+
 /* The folder that it goes into is known. */
 static CsStep
 take_target(CsConversation *c, CsRequest *request, CsResult *result, GdSub sub)
@@ -110,6 +113,21 @@ take_target(CsConversation *c, CsRequest *request, CsResult *result, GdSub sub)
 					   "is not there");
 	if (sub != GD_OK)
 		return gd_give_failure(c, result);
+	/* what is in the root has its own id for a parent */
+	if (strcmp(c->way.id, "root") == 0 && c->service->root_id[0] == '\0' &&
+		!c->asked_root)
+	{
+		c->asked_root = true;
+		return gd_ask(c, request, MOVE_ROOT, "GET",
+					  gd_file_path("root", "fields=id"));
+	}
+	return go_to(c, request, result);
+}
+
+/* Its id is known, too. */
+static CsStep
+go_to(CsConversation *c, CsRequest *request, CsResult *result)
+{
 	c->to_parent =
 		pstrdup(strcmp(c->way.id, "root") == 0 && c->service->root_id[0] != '\0'
 					? c->service->root_id
@@ -119,6 +137,20 @@ take_target(CsConversation *c, CsRequest *request, CsResult *result, GdSub sub)
 	c->phase = MOVE_TO_LOOKED;
 	return gd_look(c, request, c->to_parent, cs_path_name(c->op.to_path),
 				   false);
+}
+
+/* Under a narrow scope it may not be told: then it is called "root". */
+static CsStep
+root_told(CsConversation *c, const CsResponse *answer, CsRequest *request,
+		  CsResult *result)
+{
+	const CsJson *json = gd_json(c, answer, "look at", "/");
+
+	if (json == NULL && !gd_is_gone(answer))
+		return gd_give_failure(c, result);
+	if (gd_id_ok(cs_json_text(json, "id")))
+		strlcpy(c->service->root_id, cs_json_text(json, "id"), GD_ID);
+	return go_to(c, request, result);
 }
 
 /* The subject was looked at. */
@@ -240,6 +272,8 @@ gd_move(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		case MOVE_TO_WAY:
 			return take_target(c, request, result,
 							   gd_way(c, answer, request, result));
+		case MOVE_ROOT:
+			return root_told(c, answer, request, result);
 		case MOVE_TO_LOOKED:
 			sub = gd_looked(c, answer, request);
 			if (sub == GD_ASK)

@@ -210,6 +210,8 @@ make_anew(CsConversation *c, CsRequest *request, CsResult *result)
 	c->from_session = false;
 	c->upload = NULL;
 	c->checkpointed = false;
+	/* what has the name by now is not what was sent */
+	c->sent = c->lost = false;
 	return find_way(c, request, result);
 }
 

@@ -41,10 +41,15 @@ gd_ask(CsConversation *c, CsRequest *request, int phase, const char *method,
 	request->kind = CS_REQ_HTTP;
 	request->method = method;
 	gd_keep(c, path);
-	request->url =
-		path[0] == '/'
-			? gd_keep(c, psprintf("%s%s", c->service->head.url, path))
-			: path;
+	if (path[0] == '/')
+		request->url = gd_keep(c, psprintf("%s%s", c->service->head.url, path));
+	else
+	{
+		if (c->address != NULL)
+			pfree(c->address);
+		c->address = pstrdup(path);
+		request->url = path;
+	}
 	c->phase = phase;
 	return CS_STEP_REQUEST;
 }
@@ -147,6 +152,37 @@ gd_json(CsConversation *c, const CsResponse *answer, const char *action,
 	cs_json_free(c->tree);
 	c->tree = NULL;
 	return NULL;
+}
+
+/*
+ * See gdrive.h. Compared with one of the past that is moved on after twice as
+ * many pages each time, so that any circle is noticed.
+ */
+bool
+gd_goes_in_circles(CsConversation *c, const char *token, const CsJson *files)
+{
+	bool same = token != NULL && c->before != NULL &&
+				strcmp(token, c->before) == 0;
+
+	if (token == NULL)
+		c->pages = c->empty_pages = 0;
+	else
+		c->pages++;
+	if (c->before != NULL && (c->pages & (c->pages - 1)) == 0)
+	{
+		pfree(c->before);
+		c->before = NULL;
+	}
+	if (token == NULL)
+		return false;
+	if ((c->pages & (c->pages - 1)) == 0)
+		c->before = pstrdup(token);
+	/* the log of changes may stand still for some pages */
+	if (files != NULL && files->first != NULL)
+		c->empty_pages = 0;
+	else
+		c->empty_pages += same ? GD_MAX_EMPTY / 10 : 1;
+	return (same && c->empty_pages == 0) || c->empty_pages > GD_MAX_EMPTY;
 }
 
 /* --- folders known --------------------------------------------------------------- */

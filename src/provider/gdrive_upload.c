@@ -42,6 +42,7 @@ begin(CsConversation *c, CsRequest *request)
 	StringInfoData json;
 
 	c->offset = 0;
+	c->sent_to = 0;
 	c->looked_again = false;
 	if (c->is_new)
 		gd_ask(c, request, UP_BEGUN, "POST",
@@ -75,6 +76,18 @@ restart(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	if (gd_is_gone(answer))
 		c->failure.failure_class = CS_FAIL_RETRY_LATER;
 	return gd_give_failure(c, result);
+}
+
+/* So is one that makes no sense: no later attempt would come to an end with it. */
+static CsStep
+give_up_session(CsConversation *c, CsRequest *request, CsResult *result,
+				const char *what)
+{
+	c->upload = NULL;
+	c->breaks = 0;
+	if (c->restarts++ < MAX_RESTARTS)
+		return begin(c, request);
+	return gd_fail(result, CS_FAIL_RETRY_LATER, c->op.path, what);
 }
 
 /* How much of it does the service have? */
@@ -168,6 +181,7 @@ send_piece(CsConversation *c, CsRequest *request)
 	request->send = CS_SEND_BODY;
 	request->from = c->offset;
 	request->length = c->piece;
+	c->sent_to = Max(c->sent_to, c->offset + c->piece);
 	return CS_STEP_REQUEST;
 }
 
@@ -198,23 +212,27 @@ send_next(CsConversation *c, CsRequest *request, CsResult *result)
 	return send_piece(c, request);
 }
 
-/* The first byte that the service does not have; false: it makes no sense. */
+/*
+ * The first byte that the service does not have; false: it makes no sense. It
+ * may have less than was sent, and nothing at all, but no more.
+ */
 static bool
 take_range(CsConversation *c, const CsResponse *answer)
 {
 	const char *range = cs_http_header(answer, "range");
-	long long last;
+	int64 most = c->sent_to >= 0 ? c->sent_to : PG_INT64_MAX;
+	long long last = -1;
 	int64 before = c->offset;
 
-	if (range == NULL)
-		c->offset = 0;
-	else if (sscanf(range, "bytes=0-%lld", &last) == 1 && last >= 0 &&
-			 (last < c->size || (c->size < 0 && last < c->offset + c->piece)))
-		c->offset = last + 1;
-	else
+	if (c->size >= 0)
+		most = Min(most, c->size);
+	if (range != NULL && (sscanf(range, "bytes=0-%lld", &last) != 1 ||
+						  last < 0 || last >= most))
 		return false;
+	c->offset = last + 1;
+	c->sent_to = Max(c->sent_to, c->offset);
 	c->breaks = c->offset > before ? 0 : c->breaks + 1;
-	return c->breaks <= MAX_BREAKS;
+	return true;
 }
 
 /* An answer that says where it stands. */
@@ -223,14 +241,19 @@ stands_at(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		  CsResult *result, bool resumed)
 {
 	if (!take_range(c, answer))
+		return give_up_session(c, request, result,
+							   "does not get on: the service says that it has "
+							   "what was not sent");
+	if (c->breaks > MAX_BREAKS)
 		return gd_fail(result, CS_FAIL_RETRY_LATER, c->op.path,
 					   "does not get on: the service keeps nothing of what is "
 					   "sent");
 	if (c->offset == c->size)
 	{
 		if (++c->breaks > MAX_BREAKS)
-			return gd_fail(result, CS_FAIL_RETRY_LATER, c->op.path,
-						   "was sent, and the service does not finish it");
+			return give_up_session(c, request, result,
+								   "was sent, and the service does not finish "
+								   "it");
 		return ask_status(c, request);
 	}
 	/* what another attempt sent has not been read by this one */
@@ -331,6 +354,7 @@ gd_upload(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		case UP_START:
 			c->sent = false;
 			c->breaks = 0;
+			c->sent_to = -1;
 			if (c->upload != NULL &&
 				cs_url_same_origin(c->upload, c->service->head.url))
 				return ask_status(c, request);
@@ -345,7 +369,10 @@ gd_upload(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		case UP_HASHED_BEFORE:
 			if (answer->error != 0)
 				return gd_failed(result, answer, "read", c->op.path);
-			c->hashed = answer->size;
+			if (answer->size < c->offset)
+				return give_up_session(c, request, result,
+									   "is shorter than what was sent of it");
+			c->hashed = Max(c->hashed, answer->size);
 			return send_next(c, request, result);
 		case UP_HASHED:
 			if (answer->error != 0)

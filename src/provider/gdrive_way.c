@@ -110,6 +110,7 @@ gd_look(CsConversation *c, CsRequest *request, const char *parent,
 	look->query = cs_url_encode(query.data);
 	look->folders = folders;
 	pfree(query.data);
+	(void) gd_goes_in_circles(c, NULL, NULL);
 	return ask_page(c, request, NULL);
 }
 
@@ -168,6 +169,14 @@ gd_looked(CsConversation *c, const CsResponse *answer, CsRequest *request)
 	for (const CsJson *file = files != NULL ? files->first : NULL; file != NULL;
 		 file = file->next)
 		consider(&c->look, file);
+	if (token != NULL && gd_goes_in_circles(c, token, files))
+	{
+		cs_failure_set(&c->failure, CS_FAIL_RETRY_LATER, NULL,
+					   "could not look for \"%s\": the service searches without "
+					   "end",
+					   c->op.path);
+		return GD_FAIL;
+	}
 	if (token != NULL)
 	{
 		ask_page(c, request, token);

@@ -391,6 +391,8 @@ static CsStep
 next(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	 CsResult *result)
 {
+	CsStep step;
+
 	memset(request, 0, sizeof(*request));
 	memset(result, 0, sizeof(*result));
 	result->used_bytes = -1;
@@ -411,7 +413,12 @@ next(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		c->pages = 0;
 		answer = NULL;
 	}
-	return c->step(c, answer, request, result);
+	step = c->step(c, answer, request, result);
+	/* what a pre-authenticated address was answered may repeat it */
+	if (step == CS_STEP_FAILED && c->address != NULL &&
+		cs_url_leaks(c->address, result->failure.detail))
+		result->failure.detail[0] = '\0';
+	return step;
 }
 
 static CsStep

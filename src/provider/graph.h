@@ -167,6 +167,7 @@ struct CsConversation
 	int drive_phase;
 	char *strings[GR_STRINGS]; /* of the request being made */
 	int n_strings;
+	char *address; /* the last pre-authenticated one: a secret; or NULL */
 	const CsJson *json; /* of the last answer read */
 
 	GrItem item;	   /* as last seen, with copies of its strings */
@@ -222,6 +223,7 @@ struct CsConversation
 	char *session;	  /* to be recorded; with that in it */
 	int64 offset;
 	int64 fragment;
+	int64 sent_to; /* it can have no more than that; -1: not known */
 	bool is_last; /* the fragment being sent */
 	bool old_session;
 	bool looked_again;

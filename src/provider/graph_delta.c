@@ -275,7 +275,8 @@ gr_cursor_read(CsConversation *c)
 		at += len + 1;
 	}
 	if (!gr_is_own(service, at) ||
-		(service->drive != NULL && strcmp(service->drive, words[0]) != 0))
+		(service->drive != NULL &&
+		 strcmp(gr_drive_id(service->drive), gr_drive_id(words[0])) != 0))
 		return false;
 	if (service->drive == NULL)
 	{
@@ -304,6 +305,9 @@ failed(CsConversation *c, const CsResponse *answer, CsResult *result)
 	bool refused = answer->error == 0 && answer->status == 410;
 
 	gr_failed(result, answer, "list", c->op.path);
+	/* no word on any folder: seen for a moment when one was deleted */
+	if (!refused && result->failure.failure_class == CS_FAIL_GONE)
+		result->failure.failure_class = CS_FAIL_RETRY_LATER;
 	if (!refused && result->failure.failure_class != CS_FAIL_RESET)
 		return CS_STEP_FAILED;
 	/* of a listing in full there is no cursor that could be dropped */

@@ -15,7 +15,8 @@
 #include "cloudsync/path.h"
 #include "graph.h"
 
-#define MAX_TRIES 5
+#define MAX_TRIES 5 /* with less than that in between */
+#define PROGRESS (1024 * 1024)
 
 enum
 {
@@ -33,15 +34,16 @@ fail(CsConversation *c, CsResult *result, CsFailureClass failure_class,
 	return gr_fail(result, failure_class, c->op.path, what);
 }
 
-/* Graph is asked where the bytes are; a service may also give them at once. */
+/*
+ * Graph is asked where the bytes are; a service may also give them at once. What
+ * came so far is kept: whether the rest is of the same version, its hash says.
+ */
 static CsStep
 ask_link(CsConversation *c, CsRequest *request)
 {
 	bool by_id;
 
 	c->link = NULL;
-	c->got = 0;
-	c->total = -1;
 	c->fresh_link = true;
 	gr_ask(c, request, GET_LINK, "GET",
 		   c->op.id != NULL
@@ -50,6 +52,15 @@ ask_link(CsConversation *c, CsRequest *request)
 	request->into = CS_INTO_BODY;
 	request->body_status = 200;
 	return CS_STEP_REQUEST;
+}
+
+/* All of it again. */
+static CsStep
+begin_anew(CsConversation *c, CsRequest *request)
+{
+	c->got = 0;
+	c->total = -1;
+	return ask_link(c, request);
 }
 
 static CsStep
@@ -190,7 +201,8 @@ broke_off(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	bool resumed = c->phase == GET_RESUMED;
 
 	gr_failure(&result->failure, answer, "read", c->op.path);
-	if (answer->body_failure != NULL || ++c->breaks > MAX_TRIES ||
+	c->breaks = answer->size >= PROGRESS ? 1 : c->breaks + 1;
+	if (answer->body_failure != NULL || c->breaks > MAX_TRIES ||
 		(cs_failure_is_connections(result->failure.failure_class) &&
 		 answer->size == 0))
 		return CS_STEP_FAILED;
@@ -199,13 +211,13 @@ broke_off(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	{
 		if (c->phase != GET_LINK && answer->size <= 0 && !resumed)
 			return CS_STEP_FAILED;
-		return ask_link(c, request);
+		return begin_anew(c, request);
 	}
 	c->got += answer->size;
 	return download(c, request);
 }
 
-/* The address is not good any more, or there are no ranges: all of it again. */
+/* The address is not good any more, or there are no ranges. */
 static CsStep
 refused(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		CsResult *result)
@@ -215,10 +227,14 @@ refused(CsConversation *c, const CsResponse *answer, CsRequest *request,
 
 	if (stale && !c->fresh_link)
 		return ask_link(c, request);
-	if (c->phase == GET_RESUMED && ++c->breaks <= MAX_TRIES &&
-		(stale || answer->status == 200 || answer->status == 206 ||
-		 answer->status == 416))
-		return ask_link(c, request);
+	if (c->phase == GET_RESUMED && ++c->breaks <= MAX_TRIES)
+	{
+		if (stale)
+			return ask_link(c, request);
+		if (answer->status == 200 || answer->status == 206 ||
+			answer->status == 416)
+			return begin_anew(c, request);
+	}
 	gr_failed(result, answer, "read", c->op.path);
 	/* the bytes' host knows neither what is there nor who we are */
 	if (c->phase != GET_LINK &&

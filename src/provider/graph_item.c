@@ -232,6 +232,7 @@ gr_item_path(const GrItem *item)
 	if (item->is_root)
 		return pstrdup("/");
 	if (item->parent_path == NULL || item->name == NULL ||
+		cs_path_problem(item->parent_path, CS_PATH_CONTROLS) != NULL ||
 		cs_path_name_problem(item->name, CS_PATH_CONTROLS) != NULL)
 		return NULL;
 	return cs_path_join(item->parent_path, item->name);

@@ -148,8 +148,13 @@ add_child(CsConversation *c, const GrItem *item)
 	char *path;
 	bool good;
 
-	if (item->deleted || item->name == NULL)
+	if (item->deleted)
 		return;
+	if (item->name == NULL)
+	{
+		c->incomplete = true;
+		return;
+	}
 	good = cs_path_name_problem(item->name, CS_PATH_CONTROLS) == NULL;
 	path = good ? cs_path_join(c->folder, item->name)
 				: psprintf("%s//%s", c->folder, item->name);
@@ -221,8 +226,12 @@ answered(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	{
 		GrItem item;
 
+		/* what cannot be told apart is no evidence of what is gone */
 		if (!gr_read_item(each, &item))
+		{
+			c->incomplete = true;
 			continue;
+		}
 		add_child(c, &item);
 		gr_item_free(&item);
 	}

@@ -176,9 +176,17 @@ CsStep
 gr_ask_anonymous(CsConversation *c, CsRequest *request, int phase,
 				 const char *method, const char *url)
 {
+	char *address = pstrdup(url);
+
 	c->phase = phase;
 	begin_request(c, request, method, pstrdup(url));
 	request->anonymous = true;
+	if (c->address != NULL)
+	{
+		OPENSSL_cleanse(c->address, strlen(c->address));
+		pfree(c->address);
+	}
+	c->address = address;
 	return CS_STEP_REQUEST;
 }
 

@@ -93,9 +93,12 @@ refused(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		CsResult *result)
 {
 	gr_failure(&c->failure, answer, "write", c->op.path);
+	/* whatever its code is: its tag has changed */
+	if (answer->error == 0 && answer->status == 412)
+		return gr_put_look(c, request, result);
 	switch (c->failure.failure_class)
 	{
-		case CS_FAIL_CONFLICT: /* the name is taken, or its tag has changed */
+		case CS_FAIL_CONFLICT: /* the name is taken */
 			c->name_taken += answer->status == 409;
 			return gr_put_look(c, request, result);
 		case CS_FAIL_GONE:

@@ -85,6 +85,7 @@ create(CsConversation *c, CsRequest *request, CsResult *result)
 			  ? gr_id_url(c, c->item.id, "createUploadSession", NULL)
 			  : gr_url(c, c->op.path, "createUploadSession", NULL, &by_id);
 	c->offset = 0;
+	c->sent_to = 0;
 	c->looked_again = false;
 	return gr_ask_json(c, request, PUT_SESSION_BEGUN, "POST", url, json.data);
 }
@@ -131,6 +132,7 @@ gr_session_begin(CsConversation *c, CsRequest *request, CsResult *result)
 	c->upload_url = pstrdup(url);
 	c->session = pstrdup(c->op.session);
 	c->old_session = true;
+	c->sent_to = -1;
 	return ask_position(c, request);
 }
 
@@ -140,6 +142,8 @@ not_begun(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		  CsResult *result)
 {
 	gr_failure(&c->failure, answer, "write", c->op.path);
+	if (answer->error == 0 && answer->status == 412)
+		return gr_put_look(c, request, result);
 	/* most often it never came to be; if it did, the next is told so */
 	if (gr_lost(answer) && !c->begin_lost)
 	{
@@ -201,6 +205,7 @@ send_part(CsConversation *c, CsRequest *request)
 	request->send = CS_SEND_BODY;
 	request->from = c->offset;
 	request->length = c->fragment;
+	c->sent_to = Max(c->sent_to, c->offset + c->fragment);
 	return CS_STEP_REQUEST;
 }
 
@@ -275,6 +280,16 @@ session_gone(CsConversation *c, CsRequest *request, CsResult *result)
 	return gr_put_look(c, request, result);
 }
 
+/* It is ended, and what is at the target looked at. */
+static CsStep
+end_session(CsConversation *c, CsRequest *request)
+{
+	c->looked_again = false;
+	gr_ask_anonymous(c, request, PUT_SESSION_REPLACED, "DELETE", c->upload_url);
+	c->upload_url = NULL;
+	return CS_STEP_REQUEST;
+}
+
 static CsStep
 position(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		 CsResult *result)
@@ -290,9 +305,11 @@ position(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		return gr_put_give_up(c, request, result);
 	}
 	from = expected(gr_json(c, answer));
-	if (from < 0 || from >= c->size)
-		return session_gone(c, request, result);
+	/* it is there, and nobody can go on with it: it would hold the name */
+	if (from < 0 || from >= c->size || (c->sent_to >= 0 && from > c->sent_to))
+		return end_session(c, request);
 	c->offset = from;
+	c->sent_to = Max(c->sent_to, from);
 	return next_part(c, request);
 }
 
@@ -316,11 +333,7 @@ part_refused(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	{
 		case 409: /* the name was taken meanwhile */
 		case 412:
-			c->looked_again = false;
-			gr_ask_anonymous(c, request, PUT_SESSION_REPLACED, "DELETE",
-							 c->upload_url);
-			c->upload_url = NULL;
-			return CS_STEP_REQUEST;
+			return end_session(c, request);
 		case 404:
 		case 416:
 			return interrupted(c, answer, request, result);
@@ -350,7 +363,7 @@ part_sent(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	if (gr_good(answer))
 	{
 		from = answer->status == 202 ? expected(gr_json(c, answer)) : -1;
-		if (from <= c->offset || from >= c->size)
+		if (from <= c->offset || from >= c->size || from > c->sent_to)
 			return interrupted(c, answer, request, result);
 		c->offset = from;
 		return next_part(c, request);

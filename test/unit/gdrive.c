@@ -1,7 +1,8 @@
 /* sources: src/provider/gdrive*.c src/provider/op.c src/base/[a-z]*.c */
 /*
  * The Google Drive provider: its options, and its conversations replayed
- * (gdrive_play.h) but for PUT, MOVE and TRASH (gdrive_more.c).
+ * (gdrive_play.h) but for PUT, MOVE and TRASH (gdrive_more.c) and
+ * GET (gdrive_get.c).
  */
 #include "postgres_fe.h"
 
@@ -224,6 +225,12 @@ test_stat(void)
 			"1", "e") "]}",
 		ALL("root") " pageToken=t 1 = " FILES(FOLDER("2", "\xC3\x89t\xC3\xA9")),
 		LOOK("2", "f") " = " NOTHING, "FAILED gone");
+	fresh(NULL);
+	PLAY("a search without end", &op,
+		 ALL("root") " = 200 x:{\"nextPageToken\":\"t\",\"files\":[{}]}",
+		 ALL("root") " pageToken=t = 200 x:{\"nextPageToken\":\"t\","
+					 "\"files\":[{}]}",
+		 "FAILED retry later");
 	op.path = "/it's\\";
 	fresh(NULL);
 	PLAY("quotes", &op, LOOK("root", "it\\'s\\\\") " = " NOTHING,
@@ -350,14 +357,15 @@ test_mkdir_faults(void)
 		 "DONE /h/ 1");
 }
 
+#define DIR LOOK("root", "d") " = " FILES(FOLDER("D", "d"))
+
 static void
 test_list(void)
 {
 	CsOp op = op_of(CS_OP_LIST, "/d");
 
 	fresh(NULL);
-	PLAY("pages", &op, LOOK("root", "d") " = " FILES(FOLDER("D", "d")),
-		 "GET files/D = 200 d:D:d:R",
+	PLAY("pages", &op, DIR, "GET files/D = 200 d:D:d:R",
 		 ALL("D") " = 200 x:{\"nextPageToken\":\"t\",\"files\":[" FILE(
 			 "1", "a") "]}",
 		 "PAGE /d/a#1",
@@ -409,6 +417,48 @@ test_list(void)
 		 "DONE cursor 12");
 }
 
+/* Listings that are to be ended, or not to be believed. */
+static void
+test_list_ends(void)
+{
+	CsOp op = op_of(CS_OP_LIST, "/d");
+
+	op.recursive = true;
+	fresh(NULL);
+	PLAY("something without a name is no evidence", &op, DIR,
+		 "GET files/D = 200 d:D:d:R",
+		 ALL("D") " = " FILES("{\"id\":\"1\",\"mimeType\":\"text/plain\"}"),
+		 "DONE incomplete");
+	PLAY("without end", &op, "GET files/D = 200 d:D:d:R",
+		 ALL("D") " = 200 x:{\"nextPageToken\":\"t\",\"files\":[{}]}",
+		 ALL("D") " pageToken=t = 200 x:{\"nextPageToken\":\"t\",\"files\":[{}]}",
+		 "FAILED retry later");
+	PLAY("in circles, and each folder may have tokens of its own", &op,
+		 "GET files/D = 200 d:D:d:R",
+		 ALL("D") " = 200 x:{\"nextPageToken\":\"t\",\"files\":[]}",
+		 ALL("D") " pageToken=t = " FILES(FOLDER("3", "s")), "PAGE /d/s/#3",
+		 ALL("3") " = 200 x:{\"nextPageToken\":\"t\",\"files\":[{}]}",
+		 ALL("3") " pageToken=t = 200 x:{\"nextPageToken\":\"u\",\"files\":[{}]}",
+		 ALL("3") " pageToken=u = 200 x:{\"nextPageToken\":\"t\",\"files\":[{}]}",
+		 ALL("3") " pageToken=t = 200 x:{\"nextPageToken\":\"u\",\"files\":[{}]}",
+		 "FAILED retry later");
+	fresh(NULL);
+	op = op_of(CS_OP_STAT, "/");
+	PLAY("the root has an id", &op, "GET files/root = 200 d:R:MyDrive:",
+		 "DONE // R");
+	op = op_of(CS_OP_LIST, "/");
+	op.recursive = true;
+	PLAY("to which a shortcut leads", &op,
+		 ALL("root") " = " FILES(
+			 "{\"id\":\"S1\",\"name\":\"up\",\"mimeType\":\"application/"
+			 "vnd.google-apps.shortcut\",\"shortcutDetails\":{\"targetId\":"
+			 "\"R\"}}"),
+		 "GET files/R = 200 d:R:MyDrive:", "PAGE /up/#R<S1", "DONE");
+}
+
+#define STILL(token)                                                           \
+	"GET changes pageToken=" token " = 200 x:{\"nextPageToken\":\"" token "\"}"
+
 static void
 test_changes(void)
 {
@@ -434,6 +484,20 @@ test_changes(void)
 		"\"id\":\"3\",\"name\":\"t\",\"mimeType\":\"text/plain\",\"trashed\":"
 		"true}}]}",
 		"PAGE -3 cursor 14", "DONE cursor 14");
+	PLAY("stands still, and goes on", &op,
+		 STILL("12"), STILL("12"), STILL("12"), STILL("12"),
+		 "GET changes pageToken=12 = 200 x:{\"newStartPageToken\":\"12\"}",
+		 "DONE cursor 12");
+	PLAY("stands still without end", &op, STILL("12"), STILL("12"),
+		 STILL("12"), STILL("12"), STILL("12"), STILL("12"), STILL("12"),
+		 STILL("12"), STILL("12"), STILL("12"), STILL("12"),
+		 "FAILED retry later");
+	PLAY("the same again and again", &op,
+		 "GET changes pageToken=12 = 200 x:{\"nextPageToken\":\"12\",\"changes\":["
+		 "{}]}",
+		 "GET changes pageToken=12 = 200 x:{\"nextPageToken\":\"12\",\"changes\":["
+		 "{}]}",
+		 "FAILED retry later");
 	PLAY("refused", &op, "GET changes pageToken=12 = 410 e:notFound",
 		 "FAILED reset");
 	PLAY("not valid", &op, "GET changes pageToken=12 = 400 e:invalid",
@@ -450,98 +514,6 @@ test_changes(void)
 		 "DONE cursor 12");
 }
 
-#define EXPORT "GET files/F1/export mimeType=application/pdf = "
-#define LINKS(url) \
-	"GET files/F1 = 200 x:{\"exportLinks\":{\"application/pdf\":\"" url "\"}}"
-#define DOC "https://docs.google.com/feeds/download/documents/export/Export?id=1"
-
-/* What is too large for an export comes by a link. */
-static void
-test_export_links(CsOp *op)
-{
-	op->expect_version = "doc:pdf:T";
-	PLAY("a link for what is large", op, EXPORT "403 e:exportSizeLimitExceeded",
-		 LINKS(DOC), "GET elsewhere: " DOC " = 200 b:9 h:x m:c",
-		 "DONE /d/f.txt F1 doc:pdf:T");
-	PLAY("of a PDF an error says so", op, EXPORT "500", LINKS(DOC),
-		 "GET elsewhere: " DOC " = 200 b:9 h:x m:c",
-		 "DONE /d/f.txt F1 doc:pdf:T");
-	PLAY("an error it is", op, EXPORT "500", LINKS(DOC),
-		 "GET elsewhere: " DOC " = 500", "FAILED retry later");
-	PLAY("it leads on, without the token", op,
-		 EXPORT "403 e:exportSizeLimitExceeded", LINKS(DOC),
-		 "GET elsewhere: " DOC " = 307 l:https://x.googleusercontent.com/y",
-		 "GET elsewhere unnamed: https://x.googleusercontent.com/y = 200 b:9 "
-		 "h:x m:c",
-		 "DONE /d/f.txt F1 doc:pdf:T");
-	PLAY("not over plain HTTP", op, EXPORT "403 e:exportSizeLimitExceeded",
-		 LINKS(DOC),
-		 "GET elsewhere: " DOC " = 307 l:http://x.googleusercontent.com/y",
-		 "FAILED broken");
-	PLAY("in a circle", op, EXPORT "403 e:exportSizeLimitExceeded", LINKS(DOC),
-		 "GET elsewhere: " DOC " = 307 l:" DOC,
-		 "GET elsewhere: " DOC " = 307 l:" DOC,
-		 "GET elsewhere: " DOC " = 307 l:" DOC,
-		 "GET elsewhere: " DOC " = 307 l:" DOC,
-		 "GET elsewhere: " DOC " = 307 l:" DOC, "FAILED broken");
-	PLAY("somebody else's link", op, EXPORT "403 e:exportSizeLimitExceeded",
-		 LINKS("https://docs.example/"), "FAILED refused");
-	PLAY("it is gone by then", op, EXPORT "403 e:exportSizeLimitExceeded",
-		 "GET files/F1 = 404 e:notFound", "FAILED gone");
-}
-
-static void
-test_get(void)
-{
-	CsOp op = op_of(CS_OP_GET, "/d/f.txt");
-
-	op.id = "F1";
-	op.expect_version = psprintf("%s:5:r1", repeated('a', 32));
-	fresh(NULL);
-	PLAY("one request", &op, "GET files/F1 alt=media = 200 b:5 h:x m:a",
-		 "DONE verified /d/f.txt F1 a*:5:r1");
-	PLAY("broken off", &op, "GET files/F1 alt=media = broke b:2",
-		 "GET files/F1 alt=media bytes=2- = 206 b:3 h:x m:a",
-		 "DONE verified /d/f.txt F1 a*:5:r1");
-	PLAY("changed meanwhile", &op, "GET files/F1 alt=media = 200 b:5 h:x m:b",
-		 "GET files/F1 = 200 f:F1:f.txt:D:5:b:r2", "FAILED changed");
-	PLAY("damaged", &op, "GET files/F1 alt=media = 200 b:5 h:x m:b",
-		 "GET files/F1 = 200 f:F1:f.txt:D:5:a:r1",
-		 "GET files/F1 alt=media = 200 b:5 h:x m:a",
-		 "DONE verified /d/f.txt F1 a*:5:r1");
-	PLAY("damaged for good", &op, "GET files/F1 alt=media = 200 b:5 h:x m:b",
-		 "GET files/F1 = 200 f:F1:f.txt:D:5:a:r1",
-		 "GET files/F1 alt=media = 200 b:5 h:x m:b",
-		 "GET files/F1 = 200 f:F1:f.txt:D:5:a:r1", "FAILED retry later");
-	PLAY("harmful", &op,
-		 "GET files/F1 alt=media = 403 e:cannotDownloadAbusiveFile",
-		 "GET files/F1 = 200 f:F1:f.txt:D:5:b:r2", "FAILED changed");
-	PLAY("gone", &op, "GET files/F1 alt=media = 404 e:notFound", "FAILED gone");
-	PLAY("the body fails", &op, "GET files/F1 alt=media = bodyfail",
-		 "FAILED changed");
-	op.expect_version = psprintf("%s:0:r1", "d41d8cd98f00b204e9800998ecf8427e");
-	PLAY("no bytes at all", &op, "GET files/F1 alt=media = 200 b:0",
-		 "DONE verified /d/f.txt F1 d*:0:r1");
-	op.expect_version = "doc:docx:T";
-	PLAY("an export", &op,
-		 "GET files/F1/export mimeType=application/vnd.openxmlformats-"
-		 "officedocument.wordprocessingml.document = 200 b:9 h:x m:c",
-		 "DONE /d/f.txt F1 doc:docx:T");
-	PLAY("too large to be exported", &op,
-		 "GET files/F1/export mimeType=application/vnd.openxmlformats-"
-		 "officedocument.wordprocessingml.document = 403 "
-		 "e:exportSizeLimitExceeded",
-		 "GET files/F1 = 200 x:{\"exportLinks\":{}}", "FAILED refused");
-	test_export_links(&op);
-	op.id = NULL;
-	op.expect_version = NULL;
-	PLAY("by path", &op, LOOK("root", "d") " = " FILES(FOLDER("D", "d")),
-		 LOOK("D", "f.txt") " = " FILES(FILE("F", "f.txt")),
-		 "GET files/F = 200 f:F:f.txt:D:5:a:r1",
-		 "GET files/F alt=media = 200 b:5 h:x m:a",
-		 "DONE verified /d/f.txt F a*:5:r1");
-}
-
 int
 main(void)
 {
@@ -553,7 +525,7 @@ main(void)
 	test_mkdir();
 	test_mkdir_faults();
 	test_list();
+	test_list_ends();
 	test_changes();
-	test_get();
 	return tap_done();
 }

@@ -142,6 +142,14 @@ test_look(void)
 		 "BODY 0+17039360 = b:5 h:x m:a", "CHECKPOINT 5 x id:N3",
 		 NEW("N3") " = 200 b:5 h:x m:a f:N3:f.txt:D:5:a:r1",
 		 "DONE verified " P " N3 a*:5:r1");
+	op = put();
+	fresh(NULL);
+	PLAY("lost, it is in the trash, and somebody's has the name by now", &op,
+		 DIR, LOOK("D", "f.txt") " = " NOTHING, IDS, "CHECKPOINT 5 x id:N1",
+		 NEW("N1") " = 503 b:5 h:x m:a",
+		 "GET files/N1 = 200 f:N1:f.txt:D:5:a:r1:trashed",
+		 LOOK("D", "f.txt") " = " FILES(FILE("9", "f.txt")),
+		 "GET files/9 = " THERE("9", "b", "r1"), "FAILED conflict");
 }
 
 static void
@@ -210,6 +218,9 @@ large(void)
 	return op;
 }
 
+#define STATUS                                                                 \
+	"PUT up/files uploadType=resumable upload_id=U bytes */40000000"
+
 static void
 test_upload(void)
 {
@@ -253,11 +264,6 @@ test_upload(void)
 		 "GET files/N1 = 200 f:N1:f.txt:D:40000000:a:r1",
 		 "BODY 0 = b:40000000 h:y m:a",
 		 "DONE adopted verified " P " N1 a*:40000000:r1");
-	op.session_is_stale = true;
-	PLAY("of other bytes: begun anew under that id", &op,
-		 "DELETE up/files uploadType=resumable upload_id=U = 499",
-		 BEGIN("N1") " = 403 e:storageQuotaExceeded", "FAILED quota");
-	op.session_is_stale = false;
 	op.session = NULL;
 	PLAY("nothing is kept", &op, BEGIN("N2") " = 200 l:" AT,
 		 "CHECKPOINT -1 - " SECRET("id:N2", "40000000"),
@@ -267,9 +273,16 @@ test_upload(void)
 		 PIECE("0-16777215/40000000", "[0+16777216]") " = 308",
 		 PIECE("0-16777215/40000000", "[0+16777216]") " = 308",
 		 "FAILED retry later");
-	PLAY("a Range that makes no sense", &op, BEGIN("N3") " = 200 l:" AT,
+	PLAY("a Range that makes no sense: another session", &op,
+		 BEGIN("N3") " = 200 l:" AT,
 		 "CHECKPOINT -1 - " SECRET("id:N3", "40000000"),
 		 PIECE("0-16777215/40000000", "[0+16777216]") " = 308 r:0-99999999",
+		 BEGIN("N3") " = 200 l:" AT,
+		 "CHECKPOINT -1 - " SECRET("id:N3", "40000000"),
+		 PIECE("0-16777215/40000000", "[0+16777216]") " = 308 r:0-16777216",
+		 BEGIN("N3") " = 200 l:" AT,
+		 "CHECKPOINT -1 - " SECRET("id:N3", "40000000"),
+		 PIECE("0-16777215/40000000", "[0+16777216]") " = 308 r:5-9",
 		 "FAILED retry later");
 	PLAY("an address elsewhere", &op, IDS,
 		 BEGIN("N1") " = 200 l:https://evil.org/upload", "FAILED broken");
@@ -278,16 +291,74 @@ test_upload(void)
 		 PIECE("0-16777215/40000000",
 			   "[0+16777216]") " = 403 e:userRateLimitExceeded",
 		 "FAILED retry later");
+}
+
+/* Sessions of an attempt before that cannot be gone on with. */
+static void
+test_upload_before(void)
+{
+	CsOp op = large();
+
+	op.session = SECRET("id:N1", "40000000");
+	fresh(NULL);
+	op.session_is_stale = true;
+	PLAY("of other bytes: begun anew under that id", &op,
+		 "DELETE up/files uploadType=resumable upload_id=U = 499", DIR,
+		 BEGIN("N1") " = 403 e:storageQuotaExceeded", "FAILED quota");
+	op.session_is_stale = false;
+	PLAY("of an attempt before: no more than there is", &op,
+		 "PUT up/files uploadType=resumable upload_id=U bytes */40000000 = 308 "
+		 "r:0-40000000",
+		 BEGIN("N1") " = 403 e:userRateLimitExceeded", "FAILED retry later");
+	PLAY("all is there, and it is not finished: another session", &op,
+		 STATUS " = 308 r:0-39999999", STATUS " = 308 r:0-39999999",
+		 STATUS " = 308 r:0-39999999",
+		 BEGIN("N1") " = 409 e:duplicate",
+		 "GET files/N1 = 200 f:N1:f.txt:D:40000000:a:r1",
+		 "BODY 0 = b:40000000 h:y m:a",
+		 "DONE adopted verified " P " N1 a*:40000000:r1");
+	op.session = SECRET("id:N1", "40000000") "-AND-ITS-SECRET";
+	PLAY("what is said of a session does not repeat its address", &op,
+		 "PUT up/files uploadType=resumable upload_id=U-AND-ITS-SECRET bytes "
+		 "*/40000000 = 403 x:{\"error\":{\"message\":\"no U-AND-ITS-SECRET\"}}",
+		 "FAILED forbidden");
+}
+
+static void
+test_upload_unknown(void)
+{
+	CsOp op = large();
+
+	fresh(NULL);
 	op.size = -1;
-	PLAY("of unknown length", &op, "BODY 0+17039360 = b:17039360",
-		 BEGIN("N3") " = 200 l:" AT, "CHECKPOINT -1 - " SECRET("id:N3", "-1"),
-		 PIECE("0-16777215/*", "[0+16777216]") " = 308 r:0-16777215",
-		 "BODY 17039360+16777216 = b:10 h:y m:a",
-		 "CHECKPOINT 17039370 y " SECRET("id:N3", "17039370"),
+	op.session = SECRET("id:N1", "-1");
+	PLAY("of unknown length, gone on with", &op, DIR,
+		 "BODY 0+17039360 = b:17039360",
+		 "PUT up/files uploadType=resumable upload_id=U bytes */* = 308 "
+		 "r:0-16777215",
+		 "BODY 0+16777216 = b:16777216", "BODY 17039360+16777216 = b:10 h:y m:a",
+		 "CHECKPOINT 17039370 y " SECRET("id:N1", "17039370"),
 		 PIECE("16777216-17039369/17039370",
 			   "[16777216+262154]") " = 200 b:262154 h:y m:a "
-									"f:N3:f.txt:D:17039370:a:r1",
-		 "DONE verified " P " N3 a*:17039370:r1");
+									"f:N1:f.txt:D:17039370:a:r1",
+		 "DONE verified " P " N1 a*:17039370:r1");
+	PLAY("and shorter by now than what was sent", &op,
+		 "BODY 0+17039360 = b:17039360",
+		 "PUT up/files uploadType=resumable upload_id=U bytes */* = 308 "
+		 "r:0-33554431",
+		 "BODY 0+33554432 = b:17039370", BEGIN("N1") " = 503",
+		 "FAILED retry later");
+	op.session = NULL;
+	fresh(NULL);
+	PLAY("of unknown length", &op, DIR, IDS, "BODY 0+17039360 = b:17039360",
+		 BEGIN("N1") " = 200 l:" AT, "CHECKPOINT -1 - " SECRET("id:N1", "-1"),
+		 PIECE("0-16777215/*", "[0+16777216]") " = 308 r:0-16777215",
+		 "BODY 17039360+16777216 = b:10 h:y m:a",
+		 "CHECKPOINT 17039370 y " SECRET("id:N1", "17039370"),
+		 PIECE("16777216-17039369/17039370",
+			   "[16777216+262154]") " = 200 b:262154 h:y m:a "
+									"f:N1:f.txt:D:17039370:a:r1",
+		 "DONE verified " P " N1 a*:17039370:r1");
 }
 
 static void
@@ -410,6 +481,18 @@ test_move(void)
 		 "PATCH files/D addParents=E removeParents=R {\"name\":\"d\"} = "
 		 "200 d:D:d:E",
 		 "DONE /e/d/ D");
+	op.to_path = "/d2";
+	PLAY("to the root, whose id is asked for", &op,
+		 "GET files/D = 200 d:D:d:R", "GET files/root = 200 x:{\"id\":\"R\"}",
+		 LOOK("R", "d2") " = " NOTHING,
+		 "PATCH files/D {\"name\":\"d2\"} = 200 d:D:d2:R", "DONE /d2/ D");
+	PLAY("once", &op, "GET files/D = 200 d:D:d2:R", "DONE /d2/ D");
+	fresh(NULL);
+	PLAY("or cannot be had", &op, "GET files/D = 200 d:D:d:E",
+		 "GET files/root = 404 e:notFound", LOOK("root", "d2") " = " NOTHING,
+		 "PATCH files/D addParents=root removeParents=E {\"name\":\"d2\"} = "
+		 "200 d:D:d2:R",
+		 "DONE /d2/ D");
 	op.to_path = "/e/d2";
 	PLAY("and again", &op, "GET files/D = 200 d:D:d:E", TO,
 		 LOOK("E", "d2") " = " NOTHING,
@@ -454,6 +537,8 @@ main(void)
 	test_look();
 	test_replace();
 	test_upload();
+	test_upload_before();
+	test_upload_unknown();
 	test_upload_replace();
 	test_discard();
 	test_move();

@@ -183,6 +183,10 @@ test_small(void)
 	PLAY("by id, where it is now", &op,
 		 "GET /items/i1 = 200 x:" FILE_OF("i1", "a", "e1", "5", HA),
 		 "DONE /d/a q:" HA);
+	PLAY("by id, in a folder whose path is none", &op,
+		 "GET /items/i1 = 200 x:{\"id\":\"i1\",\"name\":\"a\",\"folder\":{},"
+		 "\"parentReference\":{\"path\":\"/drives/b!d/root:/d/../e\"}}",
+		 "DONE /old/");
 	op = of(CS_OP_STAT, "/d/#a b%é");
 	PLAY("names are encoded", &op,
 		 "GET /root:/d/%23a%20b%25%C3%A9 = 200 x:" FILE_OF("i1", "x", "e1", "0",
@@ -307,6 +311,12 @@ test_list(void)
 		 "GET /p3 = 200 x:{\"value\":[],\"@odata.nextLink\":\"" API "/p2\"}",
 		 "GET /p2 = 200 x:{\"value\":[],\"@odata.nextLink\":\"" API "/p3\"}",
 		 "FAILED retry later");
+	PLAY("something without an id, or a name", &op,
+		 "GET /root:/a:/children = 200 x:{\"value\":[{\"name\":\"x\"}]}",
+		 "DONE incomplete");
+	PLAY("or a name", &op,
+		 "GET /root:/a:/children = 200 x:{\"value\":[{\"id\":\"i\"}]}",
+		 "DONE incomplete");
 	PLAY("an address that is none", &op,
 		 "GET /root:/a:/children = 200 x:{\"value\":[],\"@odata.nextLink\":"
 		 "\"" API "/p2\\r\\nX-Evil: 1\"}",
@@ -369,6 +379,8 @@ test_delta(void)
 	PLAY("forgotten", &op,
 		 "GET /delta?t1 = 400 " INNER("invalidRequest", "syncStateNotFound"),
 		 "FAILED reset");
+	PLAY("not found: for a moment, and no word on a folder", &op,
+		 "GET /delta?t1 = 404 " ERROR("itemNotFound"), "FAILED retry later");
 	PLAY("goes elsewhere", &op,
 		 "GET /delta?t1 = 200 x:{\"value\":[],\"@odata.deltaLink\":"
 		 "\"https://evil.org/\"}",
@@ -386,6 +398,11 @@ test_delta(void)
 	PLAY("a cursor that is none", &op, "FAILED reset");
 	op.cursor = "b!other root1 work " API "/delta?t1";
 	PLAY("a cursor of another drive", &op, "FAILED reset");
+	OPEN("drive_id", "0AB1");
+	op.cursor = "ab1 root1 personal " API "/delta?t1";
+	PLAY("of the drive, its id written otherwise", &op,
+		 "GET /delta?t1 = 200 x:{\"value\":[]," DELTA("t2"),
+		 "DONE 0AB1 root1 personal " API "/delta?t2");
 }
 
 /* The same to list everything once. */
@@ -483,6 +500,48 @@ test_get(void)
 		 "DONE /a/x e:e1");
 }
 
+/* Downloads that break off and go on. */
+static void
+test_get_on(void)
+{
+	CsOp op = of(CS_OP_GET, "/a/x");
+
+	WORK;
+	op.id = "i1";
+	op.expect_version = "q:" HA;
+	PLAY("the address ends meanwhile: the rest comes from another", &op,
+		 "GET /items/i1/content = 302 l:https://down/SECRET",
+		 "GET -https://down/SECRET = broke b:5 n:10",
+		 "GET -https://down/SECRET bytes=5- = 401",
+		 "GET /items/i1/content = 302 l:https://down/SECRET2",
+		 "GET -https://down/SECRET2 bytes=5- = 206 g:5/10 b:5 h:a q:" HA,
+		 "DONE verified /a/x q:" HA);
+	PLAY("and was changed meanwhile", &op,
+		 "GET /items/i1/content = 302 l:https://down/SECRET",
+		 "GET -https://down/SECRET = broke b:5 n:10",
+		 "GET -https://down/SECRET bytes=5- = 404",
+		 "GET /items/i1/content = 302 l:https://down/SECRET2",
+		 "GET -https://down/SECRET2 bytes=5- = 206 g:5/12 b:7 h:b q:" HB,
+		 "GET /items/i1 = 200 x:" FILE_OF("i1", "x", "e2", "12", HB),
+		 "FAILED changed");
+	PLAY("breaks off often, and gets on", &op,
+		 "GET /items/i1/content = 302 l:https://down/SECRET",
+		 "GET -https://down/SECRET = broke b:1048576 n:6291458",
+		 "GET -https://down/SECRET bytes=1048576- = broke g:1048576/6291458 "
+		 "b:1048576",
+		 "GET -https://down/SECRET bytes=2097152- = broke g:2097152/6291458 "
+		 "b:1048576",
+		 "GET -https://down/SECRET bytes=3145728- = broke g:3145728/6291458 "
+		 "b:1048576",
+		 "GET -https://down/SECRET bytes=4194304- = broke g:4194304/6291458 "
+		 "b:1048576",
+		 "GET -https://down/SECRET bytes=5242880- = broke g:5242880/6291458 "
+		 "b:1048576",
+		 "GET -https://down/SECRET bytes=6291456- = 206 g:6291456/6291458 b:2 "
+		 "h:a q:" HA,
+		 "DONE verified /a/x q:" HA);
+}
+
 int
 main(void)
 {
@@ -496,5 +555,6 @@ main(void)
 	test_delta();
 	test_delta_once();
 	test_get();
+	test_get_on();
 	return tap_done();
 }

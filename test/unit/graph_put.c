@@ -114,6 +114,11 @@ test_ours(void)
 		 "GET /items/i1 = 200 x:" FILE_OF("i1", "a", "e1", "7", HB),
 		 OURS " = 412 " INNER("resourceModified", "entityTagDoesNotMatch"),
 		 "GET /items/i1 = 200 " OTHER, "FAILED conflict");
+	PLAY("changed between, whatever the answer's code", &op,
+		 "GET /items/i1 = 200 x:" FILE_OF("i1", "a", "e1", "7", HB),
+		 OURS " = 412 " ERROR("resourceModified"),
+		 "GET /items/i1 = 200 x:" FILE_OF("i1", "a", "e1", "7", HB),
+		 OURS " = 200 b:5 " MADE, "DONE verified /d/a q:" HA);
 	PLAY("removed, and made anew", &op,
 		 "GET /items/i1 = 404 " ERROR("itemNotFound"),
 		 LOOK " = 404 " ERROR("itemNotFound"), NEW " = 201 b:5 " MADE,
@@ -306,6 +311,8 @@ test_rewritten_later(void)
 #define P2 UP "10485760-20971519/25000000"
 #define P3 UP "20971520-24999999/25000000"
 #define EXPECTS(n) "x:{\"nextExpectedRanges\":[\"" n "-\"]}"
+#define TWO_PARTS                                                              \
+	P1 " = 202 " EXPECTS("10485760"), P2 " = 202 " EXPECTS("20971520")
 #define BIG_MADE "x:" FILE_OF("i1", "a", "e1", "25000000", HA)
 #define READ "BODY 0 = b:25000000 h:a q:" HA
 #define RECORDED "CHECKPOINT 25000000 a " HA " secret:" HEX_A " https://up/SECRET"
@@ -322,35 +329,35 @@ test_session(void)
 	op.checksum = NULL;
 	op.size = BIG;
 	PLAY("in parts", &op, READ, BEGIN_NEW BEGUN, RECORDED,
-		 P1 " = 202 " EXPECTS("10485760"), P2 " = 202 " EXPECTS("20971520"),
+		 TWO_PARTS,
 		 P3 " = 201 " BIG_MADE, "DONE verified /d/a q:" HA);
 	PLAY("a part is lost", &op, READ, BEGIN_NEW BEGUN, RECORDED, P1 " = lost",
 		 WHERE " = 200 " EXPECTS("10485760"), P2 " = 503 w:4",
 		 "FAILED retry later");
 	PLAY("overlaps", &op, READ, BEGIN_NEW BEGUN, RECORDED,
 		 P1 " = 416 " INNER("invalidRange", "fragmentOverlap"),
-		 WHERE " = 200 " EXPECTS("20971520"), P3 " = 201 " BIG_MADE,
-		 "DONE verified /d/a q:" HA);
+		 WHERE " = 200 " EXPECTS("10485760"), P2 " = 202 " EXPECTS("20971520"),
+		 P3 " = 201 " BIG_MADE, "DONE verified /d/a q:" HA);
 	PLAY("the session is lost", &op, READ, BEGIN_NEW BEGUN, RECORDED,
 		 P1 " = 404 " INNER("itemNotFound", "uploadSessionNotFound"),
 		 WHERE " = 404", BEGIN_NEW BEGUN, RECORDED,
-		 P1 " = 202 " EXPECTS("10485760"), P2 " = 202 " EXPECTS("20971520"),
+		 TWO_PARTS,
 		 P3 " = 201 " BIG_MADE, "DONE verified /d/a q:" HA);
 	PLAY("its address is over", &op, READ, BEGIN_NEW BEGUN, RECORDED,
 		 P1 " = 401", BEGIN_NEW " = 429", "FAILED retry later");
 	PLAY("the last answer is lost, and it is there", &op, READ,
-		 BEGIN_NEW BEGUN, RECORDED, P1 " = 202 " EXPECTS("20971520"),
+		 BEGIN_NEW BEGUN, RECORDED, TWO_PARTS,
 		 P3 " = 500", WHERE " = 404", LOOK " = 200 " BIG_MADE,
 		 "DONE verified /d/a q:" HA);
 	PLAY("the last answer is lost, and it is not", &op, READ, BEGIN_NEW BEGUN,
-		 RECORDED, P1 " = 202 " EXPECTS("20971520"), P3 " = 500",
+		 RECORDED, TWO_PARTS, P3 " = 500",
 		 WHERE " = 404", LOOK " = 404 " ERROR("itemNotFound"),
 		 "FAILED retry now");
 	PLAY("asks for what is there", &op, READ, BEGIN_NEW BEGUN, RECORDED,
-		 P1 " = 202 " EXPECTS("20971520"), P3 " = 202 x:{}", WHERE " = 404",
+		 TWO_PARTS, P3 " = 202 x:{}", WHERE " = 404",
 		 LOOK " = 200 " BIG_MADE, "DONE verified /d/a q:" HA);
 	PLAY("the name was taken meanwhile", &op, READ, BEGIN_NEW BEGUN, RECORDED,
-		 P1 " = 202 " EXPECTS("20971520"),
+		 TWO_PARTS,
 		 P3 " = 409 " ERROR("nameAlreadyExists"), ENDED, LOOK " = 200 " OTHER,
 		 "FAILED conflict");
 	PLAY("the body changes", &op, READ, BEGIN_NEW BEGUN, RECORDED,
@@ -366,7 +373,7 @@ test_session(void)
 	tap_ok(last_failure.retry_after_ms == 15 * 60 * 1000,
 		   "until the service ends it");
 	PLAY("the first one never came to be", &op, READ, BEGIN_NEW " = 502",
-		 BEGIN_NEW BEGUN, RECORDED, P1 " = 202 " EXPECTS("20971520"),
+		 BEGIN_NEW BEGUN, RECORDED, TWO_PARTS,
 		 P3 " = 201 " BIG_MADE, "DONE verified /d/a q:" HA);
 	PLAY("its name is held and then taken by somebody", &op, READ,
 		 BEGIN_NEW " = 409 " ERROR("nameAlreadyExists"), LOOK " = 200 " OTHER,
@@ -391,6 +398,35 @@ test_session(void)
 		 "FAILED retry later");
 }
 
+/* Sessions that are not to be believed. */
+static void
+test_session_nonsense(void)
+{
+	CsOp op = put();
+
+	WORK;
+	op.has_sha256 = false;
+	op.checksum = NULL;
+	op.size = BIG;
+	PLAY("has more than was sent: one that can be believed", &op, READ,
+		 BEGIN_NEW BEGUN, RECORDED, P1 " = 202 " EXPECTS("20971520"),
+		 WHERE " = 200 " EXPECTS("20971520"), ENDED,
+		 LOOK " = 404 " ERROR("itemNotFound"), BEGIN_NEW BEGUN, RECORDED,
+		 TWO_PARTS, P3 " = 201 " BIG_MADE, "DONE verified /d/a q:" HA);
+	PLAY("takes nothing more, and is not complete: another one", &op, READ,
+		 BEGIN_NEW BEGUN, RECORDED, TWO_PARTS, P3 " = 202 x:{}",
+		 WHERE " = 200 x:{\"nextExpectedRanges\":[]}", ENDED,
+		 LOOK " = 404 " ERROR("itemNotFound"), BEGIN_NEW " = 429",
+		 "FAILED retry later");
+	PLAY("what its host says does not repeat its address", &op, READ,
+		 BEGIN_NEW " = 200 x:{\"uploadUrl\":\"https://up/SECRET-in-the-path\"}",
+		 "CHECKPOINT 25000000 a " HA " secret:" HEX_A
+		 " https://up/SECRET-in-the-path",
+		 "PUT -https://up/SECRET-in-the-path bytes 0-10485759/25000000 = 400 "
+		 "x:{\"error\":{\"code\":\"x\",\"message\":\"no SECRET-in-the-path\"}}",
+		 "DELETE -https://up/SECRET-in-the-path = 204", "FAILED broken");
+}
+
 #define BEGIN_OURS                                                             \
 	"POST /items/i1/createUploadSession "                                      \
 	"{\"item\":{\"@microsoft.graph.conflictBehavior\":\"replace\"}}"
@@ -409,7 +445,7 @@ test_session_of_ours(void)
 	op.known_version = "q:" HB;
 	PLAY("ours is replaced, looked at before the last part", &op,
 		 "GET /items/i1 = 200 " BEFORE, READ, BEGIN_OURS BEGUN, RECORDED,
-		 P1 " = 202 " EXPECTS("10485760"), P2 " = 202 " EXPECTS("20971520"),
+		 TWO_PARTS,
 		 "GET /items/i1 = 200 " BEFORE, P3 " = 200 " BIG_MADE,
 		 "DONE verified /d/a q:" HA);
 	PLAY("an upload of which we were not told holds its name", &op,
@@ -420,7 +456,7 @@ test_session_of_ours(void)
 		   "until the service ends it");
 	PLAY("changed by somebody while it was sent", &op,
 		 "GET /items/i1 = 200 " BEFORE, READ, BEGIN_OURS BEGUN, RECORDED,
-		 P1 " = 202 " EXPECTS("20971520"), "GET /items/i1 = 200 " OTHER, ENDED,
+		 TWO_PARTS, "GET /items/i1 = 200 " OTHER, ENDED,
 		 "FAILED conflict");
 }
 
@@ -433,6 +469,7 @@ main(void)
 	test_rewritten_lost();
 	test_rewritten_later();
 	test_session();
+	test_session_nonsense();
 	test_session_of_ours();
 	return tap_done();
 }

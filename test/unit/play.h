@@ -167,6 +167,7 @@ say(CsStep step, const CsOp *op, const CsRequest *request,
 static CsHeader answer_headers[20];
 static CsFailure body_failure = {CS_FAIL_CHANGED, 0, "the value changed", ""};
 static CsFailure lost_failure = {CS_FAIL_RETRY_LATER, 0, "no answer came", ""};
+static CsFailure long_failure = {CS_FAIL_BROKEN, 0, "it is too long", ""};
 
 static inline void
 add_header(CsResponse *response, const char *name, const char *value)
@@ -238,10 +239,10 @@ take_word(CsResponse *response, char *word)
 		response->body_failure = &body_failure;
 	}
 	else if (strcmp(word, "lost") == 0 || strcmp(word, "broke") == 0 ||
-			 strcmp(word, "refused") == 0)
+			 strcmp(word, "refused") == 0 || strcmp(word, "toolong") == 0)
 	{
 		response->error = EIO;
-		response->failure = &lost_failure;
+		response->failure = word[0] == 't' ? &long_failure : &lost_failure;
 		response->sent = word[0] != 'r';
 	}
 	else
