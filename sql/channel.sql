@@ -87,6 +87,10 @@ CREATE FUNCTION cloudsync.pattern_passes(path text, include text[], exclude text
 CREATE FUNCTION cloudsync.provider_has_stable_ids(provider text) RETURNS boolean
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'cloudsync_provider_has_stable_ids';
 
+-- Whether the provider's folders can be watched (option longpoll).
+CREATE FUNCTION cloudsync.provider_watches(provider text) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'cloudsync_provider_watches';
+
 /*
  * The first planned time after now, for a channel whose last planned time was
  * planned (NULL: there was none). Whole days are counted by local dates, so

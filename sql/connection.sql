@@ -80,6 +80,9 @@ CREATE UNIQUE INDEX connection_name ON cloudsync.connection (tenant, name)
 CREATE INDEX connection_untold ON cloudsync.connection (connection_id) WHERE state IS DISTINCT FROM told_state;
 CREATE INDEX connection_token ON cloudsync.connection (token_due_at) WHERE token_due_at IS NOT NULL;
 CREATE INDEX connection_renewal ON cloudsync.connection (renewal_at) WHERE renewal_at IS NOT NULL;
+-- those whose folders are watched (watch_look.c)
+CREATE INDEX connection_watched ON cloudsync.connection (connection_id)
+    WHERE (options OPERATOR(pg_catalog.->>) 'longpoll') OPERATOR(pg_catalog.=) 'true' AND state OPERATOR(pg_catalog.=) 'active';
 CREATE INDEX connection_account ON cloudsync.connection (account_id);
 
 /*

@@ -315,7 +315,7 @@ $$
 #variable_conflict use_column
 DECLARE
     -- neither account nor tokens depend on them
-    harmless CONSTANT text[] := '{redirect_uri, export}';
+    harmless CONSTANT text[] := '{redirect_uri, export, longpoll}';
     others boolean := try_renewal.credentials IS NOT NULL
         AND NOT cloudsync.is_secret('connection', (old).connection_id, (old).tenant, try_renewal.credentials);
     new cloudsync.connection;

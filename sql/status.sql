@@ -229,6 +229,16 @@ BEGIN
                           WHERE f.channel_id = h.channel_id AND f.state IN ('failed', 'gone'))
           AND NOT EXISTS (SELECT FROM cloudsync.item i WHERE i.channel_id = h.channel_id AND i.state = 'failed');
     RETURN QUERY
+    SELECT 'info', 'watching', format('folders that are not watched, but collected as scheduled: %s, more than cloudsync.max_watches',
+               w.folders - current_setting('cloudsync.max_watches')::integer),
+           format('ALTER SYSTEM SET cloudsync.max_watches = %s; SELECT pg_reload_conf();', w.folders)
+        FROM (SELECT count(*) AS folders FROM cloudsync.connection c
+              JOIN cloudsync.channel h ON h.connection_id = c.connection_id
+              JOIN cloudsync.channel_folder f ON f.channel_id = h.channel_id
+              WHERE c.options ->> 'longpoll' = 'true' AND c.state = 'active' AND cloudsync.provider_watches(c.provider)
+                AND h.deleted_at IS NULL AND h.auto_collect AND f.cursor IS NOT NULL) w
+        WHERE cloudsync.sees_all() AND w.folders > current_setting('cloudsync.max_watches')::integer;
+    RETURN QUERY
     SELECT CASE i.state WHEN 'failed' THEN 'error' ELSE 'info' END, format('channel %s', h.name),
            CASE i.state
                WHEN 'failed' THEN format(CASE count(*) WHEN 1 THEN 'a file could not be collected, %2$s: %3$s'

@@ -41,6 +41,7 @@ int cs_response_timeout = 60000;
 int cs_low_speed_time = 60000;
 int cs_transfer_timeout = 6 * 3600 * 1000;
 int cs_max_listing = 5000000;
+int cs_max_watches = 500;
 bool cs_ocr = true;
 char *cs_ocr_command = NULL;
 char *cs_ocr_languages = NULL;
@@ -291,6 +292,11 @@ define_limit_settings(void)
 							"for no limit.",
 							NULL, &cs_max_listing, 5000000, 0, INT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("cloudsync.max_watches",
+							"Folders that are watched in each database; 0 for "
+							"none.",
+							NULL, &cs_max_watches, 500, 0, 10000, PGC_SIGHUP,
+							0, NULL, NULL, NULL);
 	DefineCustomIntVariable("cloudsync.min_free_disk",
 							"Percentage of free disk below which collecting "
 							"pauses.",

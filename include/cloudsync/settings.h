@@ -44,6 +44,7 @@ typedef enum CsOcrSandboxSetting
 	CS_OCR_SANDBOX_OFF
 } CsOcrSandboxSetting;
 
+extern int cs_max_watches;			  /* folders, of a database */
 extern bool cs_ocr;					  /* off: documents wait */
 extern char *cs_ocr_command;		  /* '': the one beside the library */
 extern char *cs_ocr_languages;		  /* "fra+eng" */

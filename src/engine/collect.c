@@ -21,6 +21,8 @@
 #include "cloudsync/path.h"
 #include "cloudsync/run.h"
 #include "cloudsync/settings.h"
+#include "cloudsync/wake.h"
+#include "cloudsync/watch.h"
 #include "listing.h"
 
 static void collect_advance(CsJob *job, TimestampTz now);
@@ -364,6 +366,14 @@ note_channel(CsCollect *c, bool ok, TimestampTz now)
 			   6, types, values, NULL, false);
 }
 
+/* What is watched hears that the run has ended, or is watched from now on. */
+static void
+tell_watcher(const CsCollect *c)
+{
+	if (cs_watch_asked(c->job.connection))
+		cs_wake_on_commit(true);
+}
+
 /* Settles the run: its state follows from what was counted and noted. */
 static void
 finish(CsCollect *c, TimestampTz now)
@@ -389,6 +399,7 @@ finish(CsCollect *c, TimestampTz now)
 						 c->folders_failed == 0),
 				 now);
 	cs_connection_note(c->job.connection, NULL, now);
+	tell_watcher(c);
 	cs_commit();
 	c->requests = 0;
 	c->job.finished = true;
@@ -505,5 +516,6 @@ collect_fail(CsJob *job, const ErrorData *error, TimestampTz now)
 			   error != NULL ? cs_error_text(error) : "cancelled", now);
 	if (error != NULL && !c->cancelled)
 		note_channel(c, false, now);
+	tell_watcher(c);
 	cs_commit();
 }

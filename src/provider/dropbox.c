@@ -52,6 +52,10 @@ static const CsProviderKey options[] = {
 	 "Member (dbmid:...) for whom it acts, where the refresh token is a whole "
 	 "team's.",
 	 false, CS_KEY_TEXT},
+	{"longpoll",
+	 "Whether folders are watched, so that documents are collected as they come; "
+	 "false if not given.",
+	 false, CS_KEY_BOOLEAN},
 	{NULL},
 };
 

@@ -19,6 +19,7 @@ PG_FUNCTION_INFO_V1(cloudsync_normal_folder);
 PG_FUNCTION_INFO_V1(cloudsync_check_pattern);
 PG_FUNCTION_INFO_V1(cloudsync_pattern_passes);
 PG_FUNCTION_INFO_V1(cloudsync_provider_has_stable_ids);
+PG_FUNCTION_INFO_V1(cloudsync_provider_watches);
 
 static char *
 utf8_from_server(const char *text)
@@ -121,4 +122,13 @@ cloudsync_provider_has_stable_ids(PG_FUNCTION_ARGS)
 		cs_provider_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
 	PG_RETURN_BOOL(provider != NULL && provider->stable_ids);
+}
+
+Datum
+cloudsync_provider_watches(PG_FUNCTION_ARGS)
+{
+	const CsProvider *provider =
+		cs_provider_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	PG_RETURN_BOOL(provider != NULL && provider->watches);
 }

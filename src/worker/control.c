@@ -292,10 +292,18 @@ problems_without_shmem(ReturnSetInfo *rsinfo)
 }
 
 static void
+put_no_slot(ReturnSetInfo *rsinfo, uint32 no_slot, CsProcessKind kind, const char *problem)
+{
+	if (no_slot & 1 << kind)
+		put_problem(rsinfo, "warning", problem,
+					psprintf("ALTER SYSTEM SET max_worker_processes = %d;  -- and restart the server", cs_more_slots()));
+}
+
+static void
 problems_with_shmem(ReturnSetInfo *rsinfo)
 {
 	CsDatabase *slot = cs_database_slot(MyDatabaseId, false);
-	bool no_reader = false;
+	uint32 no_slot = 0;
 	char problem[CS_PROBLEM_MAX] = "";
 	char action[CS_PROBLEM_MAX] = "";
 	bool scheduler = false;
@@ -307,13 +315,14 @@ problems_with_shmem(ReturnSetInfo *rsinfo)
 	{
 		scheduler = slot->scheduler != 0;
 		strlcpy(problem, slot->problem, sizeof(problem));
-		no_reader = slot->no_reader;
+		no_slot = slot->no_slot;
 		strlcpy(action, slot->action, sizeof(action));
 	}
 	LWLockRelease(cs_shared->lock);
-	if (no_reader)
-		put_problem(rsinfo, "warning", "documents wait to be read: all background worker slots are in use",
-					psprintf("ALTER SYSTEM SET max_worker_processes = %d;  -- and restart the server", cs_more_slots()));
+	put_no_slot(rsinfo, no_slot, CS_OCR, "documents wait to be read: all background worker slots are in use");
+	put_no_slot(rsinfo, no_slot, CS_WATCH,
+				"folders are not watched: all background worker slots are in use; documents are collected as "
+				"scheduled");
 	if (problem[0] != '\0')
 		put_problem(rsinfo, scheduler ? "warning" : "error", problem, action);
 	else if (!launcher)

@@ -31,6 +31,7 @@ typedef enum CsProcessKind
 	CS_SCHEDULER,
 	CS_WORKER,
 	CS_OCR,
+	CS_WATCH,
 	CS_OTHER /* asks a provider for a waiting session (ask.c) */
 } CsProcessKind;
 
@@ -54,7 +55,7 @@ typedef struct CsDatabase
 	CsLeft left;
 	int left_well; /* workers, since the scheduler read it */
 	char problem[CS_PROBLEM_MAX]; /* for the status; empty: none */
-	bool no_reader; /* no slot for a process to read documents */
+	uint32 no_slot; /* kinds of processes (bits) for which there was no slot */
 	char action[CS_PROBLEM_MAX];
 } CsDatabase;
 
@@ -111,7 +112,8 @@ extern void cs_shmem_init(void);
 extern CsDatabase *cs_database_slot(Oid database, bool create);
 /* Frees the slot of a database that has no scheduler and needs none. */
 extern void cs_database_forget(Oid database);
-extern void cs_problem_no_reader(Oid database, bool there_is_none);
+/* Beside that: whether a process of that kind waits for a background worker slot. */
+extern void cs_problem_no_slot(Oid database, CsProcessKind kind, bool there_is_none);
 /* What the status says of a database's workers; problem NULL: all is well. */
 extern void cs_problem_set(Oid database, const char *problem,
 						   const char *action);
@@ -198,7 +200,8 @@ typedef enum CsLockClass
 	CS_LOCK_SCHEDULER,		/* there is one scheduler */
 	CS_LOCK_PASS,			/* one process folds and schedules */
 	CS_LOCK_TOKEN,			/* a connection's tokens */
-	CS_LOCK_OCR				/* one process reads documents */
+	CS_LOCK_OCR,			/* one process reads documents */
+	CS_LOCK_WATCH			/* one process watches folders */
 } CsLockClass;
 
 /*
@@ -241,20 +244,29 @@ extern void cs_activity_busy(void);
  */
 extern void cs_find_wishes(const List *connections, List **runs, List **ended);
 
-/* ---- ocr.c ---- */
+/* ---- helper.c, ocr.c, watch.c ---- */
 
-/* What a scheduler knows of the process that reads documents. */
-typedef struct CsOcrKeeper
+/* What a scheduler knows of a process of which there is one, while it is needed. */
+typedef struct CsHelper
 {
 	BackgroundWorkerHandle *handle; /* NULL: none was started by us */
 	TimestampTz started_at;
 	TimestampTz start_at; /* not before */
 	int failures;
 	bool no_slot;
-} CsOcrKeeper;
+} CsHelper;
 
-/* Starts or wakes it if there is something to read; when to look again. */
-extern TimestampTz cs_ocr_keep(CsOcrKeeper *keeper, TimestampTz now);
+/*
+ * _wake: is there one, or about to be? It is woken. _start: starts one, and gives
+ * when to look again; for what, and what becomes of that while there is none.
+ */
+extern bool cs_helper_wake(CsHelper *helper, CsProcessKind kind, TimestampTz now);
+extern TimestampTz cs_helper_start(CsHelper *helper, CsProcessKind kind, const char *what_for,
+								   const char *meanwhile, TimestampTz now);
+
+/* Start or wake it if there is something to read or to watch; when to look again. */
+extern TimestampTz cs_ocr_keep(CsHelper *helper, TimestampTz now);
+extern TimestampTz cs_watch_keep(CsHelper *helper, TimestampTz now);
 
 /* ---- utility_hook.c ---- */
 extern void cs_utility_hook_install(void);
@@ -263,5 +275,6 @@ extern PGDLLEXPORT void cs_launcher_main(Datum arg);
 extern PGDLLEXPORT void cs_scheduler_main(Datum arg);
 extern PGDLLEXPORT void cs_worker_main(Datum arg);
 extern PGDLLEXPORT void cs_ocr_main(Datum arg);
+extern PGDLLEXPORT void cs_watch_main(Datum arg);
 
 #endif

@@ -21,92 +21,26 @@
 #define LINGER_MS 10000
 #define LOOK_EVERY_MS 60000
 #define OTHER_MS 250		/* another one reads: look again */
-#define SHORT_LIFE_MS 2000	/* one that ended sooner failed */
-#define LAST_DELAY_MS 60000
 #define RUNNING_LOOK_MS 60000
 
 /* ---- The scheduler's part ---- */
 
-static void
-note_no_slot(CsOcrKeeper *keeper)
-{
-	if (!keeper->no_slot)
-		ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						  errmsg("cloudsync could not start a process to read documents: all background "
-								 "worker slots are in use"),
-						  errdetail("Documents wait until there is one."),
-						  errhint("Increase max_worker_processes.")));
-	keeper->no_slot = true;
-	cs_problem_no_reader(MyDatabaseId, true);
-}
-
-/* Has the one that we started ended? One that ended at once makes us wait. */
-static void
-reap(CsOcrKeeper *keeper, TimestampTz now)
-{
-	pid_t pid;
-
-	if (keeper->handle == NULL ||
-		GetBackgroundWorkerPid(keeper->handle, &pid) != BGWH_STOPPED)
-		return;
-	pfree(keeper->handle);
-	keeper->handle = NULL;
-	if (TimestampDifferenceExceeds(keeper->started_at, now, SHORT_LIFE_MS))
-		keeper->failures = 0;
-	else
-		keeper->start_at = TimestampTzPlusMilliseconds(
-			now, Min(LAST_DELAY_MS, 500 << Min(keeper->failures++, 10)));
-}
-
-static bool
-start(CsOcrKeeper *keeper, TimestampTz now)
-{
-	CsStart what = {.database = MyDatabaseId, .report = DSM_HANDLE_INVALID};
-	BackgroundWorker worker;
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	bool ok;
-
-	cs_process_define(&worker, CS_OCR, &what, -1);
-	ok = RegisterDynamicBackgroundWorker(&worker, &keeper->handle);
-	MemoryContextSwitchTo(old);
-	if (!ok)
-		keeper->handle = NULL;
-	else
-		keeper->started_at = now;
-	return ok;
-}
-
 /* See internal.h. */
 TimestampTz
-cs_ocr_keep(CsOcrKeeper *keeper, TimestampTz now)
+cs_ocr_keep(CsHelper *helper, TimestampTz now)
 {
-	TimestampTz next;
+	TimestampTz next = cs_ocr ? cs_ocr_next() : DT_NOEND;
 
-	reap(keeper, now);
-	next = cs_ocr ? cs_ocr_next() : DT_NOEND;
 	if (next > now)
-		cs_problem_no_reader(MyDatabaseId, false);
+		cs_problem_no_slot(MyDatabaseId, CS_OCR, false);
 	if (!cs_ocr)
 		return DT_NOEND;
 	/* it also looks whether what it reads is still wanted */
-	if (keeper->handle != NULL || cs_count_processes(MyDatabaseId, CS_OCR, NULL) > 0)
-	{
-		cs_problem_no_reader(MyDatabaseId, false);
-		cs_wake_processes(MyDatabaseId, CS_OCR);
+	if (cs_helper_wake(helper, CS_OCR, now))
 		return next > now ? next : TimestampTzPlusMilliseconds(now, RUNNING_LOOK_MS);
-	}
 	if (next > now)
 		return next;
-	if (keeper->start_at > now)
-		return keeper->start_at;
-	if (!start(keeper, now))
-	{
-		note_no_slot(keeper);
-		return TimestampTzPlusMilliseconds(now, LAST_DELAY_MS);
-	}
-	cs_problem_no_reader(MyDatabaseId, false);
-	keeper->no_slot = false;
-	return TimestampTzPlusMilliseconds(now, RUNNING_LOOK_MS);
+	return cs_helper_start(helper, CS_OCR, "read documents", "Documents wait until there is one.", now);
 }
 
 /* ---- The process ---- */

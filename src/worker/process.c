@@ -33,9 +33,9 @@
 
 static const char *const titles[] = {"cloudsync launcher",
 									 "cloudsync scheduler", "cloudsync worker",
-									 "cloudsync ocr"};
+									 "cloudsync ocr", "cloudsync watch"};
 static const char *const mains[] = {"cs_launcher_main", "cs_scheduler_main",
-									"cs_worker_main", "cs_ocr_main"};
+									"cs_worker_main", "cs_ocr_main", "cs_watch_main"};
 
 const char *
 cs_process_title(CsProcessKind kind)

@@ -49,7 +49,8 @@ typedef struct Scheduler
 	TimestampTz fold_at;  /* changes wait; DT_NOEND: none known */
 	TimestampTz look_at;  /* once a minute */
 	int64 every;		  /* shortest interval of automatic pushes */
-	CsOcrKeeper ocr;
+	CsHelper ocr;
+	CsHelper watch;
 	bool no_slot;
 	bool woken; /* workers, for what nobody served */
 	bool suspended;
@@ -397,6 +398,7 @@ pass(Scheduler *scheduler, TimestampTz now, bool fold)
 		work_inline(scheduler);
 	cs_notify_send();
 	next = Min(cs_next_due(now), cs_ocr_keep(&scheduler->ocr, now));
+	next = Min(next, cs_watch_keep(&scheduler->watch, now));
 	if (scheduler->failing)
 	{
 		scheduler->fold_at = TimestampTzPlusMilliseconds(now, FAILING_MS);
@@ -431,6 +433,7 @@ may_act(Scheduler *scheduler, CsReport *report)
 							 MyDatabaseId, why)));
 		cs_wake_processes(MyDatabaseId, CS_WORKER);
 		cs_wake_processes(MyDatabaseId, CS_OCR);
+		cs_wake_processes(MyDatabaseId, CS_WATCH);
 		if (scheduler->server != NULL)
 			cs_server_leave(scheduler->server);
 		scheduler->server = NULL;

@@ -111,7 +111,7 @@ cs_database_slot(Oid database, bool create)
 		slot->left = CS_LEFT_NOT;
 		slot->left_well = 0;
 		slot->problem[0] = slot->action[0] = '\0';
-		slot->no_reader = false;
+		slot->no_slot = 0;
 		pg_atomic_write_u32(&slot->probe, 0);
 		pg_atomic_write_u32(&slot->changes, 0);
 		pg_atomic_write_u32(&slot->urgent, 0);
@@ -157,16 +157,20 @@ cs_problem_set(Oid database, const char *problem, const char *action)
 	LWLockRelease(cs_shared->lock);
 }
 
-/* Beside that: whether documents wait for a background worker slot. */
+/* See internal.h. */
 void
-cs_problem_no_reader(Oid database, bool there_is_none)
+cs_problem_no_slot(Oid database, CsProcessKind kind, bool there_is_none)
 {
 	CsDatabase *slot = cs_database_slot(database, false);
+	uint32 bit = 1 << kind;
 
-	if (slot == NULL || slot->no_reader == there_is_none)
+	if (slot == NULL || ((slot->no_slot & bit) != 0) == there_is_none)
 		return;
 	LWLockAcquire(cs_shared->lock, LW_EXCLUSIVE);
-	slot->no_reader = there_is_none;
+	if (there_is_none)
+		slot->no_slot |= bit;
+	else
+		slot->no_slot &= ~bit;
 	LWLockRelease(cs_shared->lock);
 }
 

@@ -18,6 +18,7 @@ Faults that this part knows, besides those of cloud_faults.py:
   not_found      lookup error not_found (get_metadata, download, ...)
   restricted     restricted_content (download)
   reset_cursor   409 reset (list_folder/continue, longpoll)
+  backoff        longpoll: no other for `seconds` (5)
   empty_page     list_folder, continue: no entries, has_more true
   small_page     list_folder, continue: at most `entries` (1) entries
   internal       500 with an empty body
@@ -42,6 +43,8 @@ from the team space's root.
              fields that no client knows yet)
   flag       path, flag: restricted, no_download, read_only; on
   reset_cursors  cursors given until now are refused
+  polls      how: drop (the connections of longpolls being held are reset) or end
+             (they are answered as if their time were up)
   share      path, user: a shared folder (a namespace of its own) that both have
   tree       path: all that is below, [{path, id, rev, size, sha256, content_hash,
              folder}]     read: path: {content (base64), ...}
@@ -123,6 +126,7 @@ class DropboxApi(Part):
         self.cursors_from = 0
         self.cursor_key = 0
         self.changed = asyncio.Event()
+        self.polls = {"drop": 0, "end": 0}
 
     def account(self, user):
         if user.id not in self.accounts:
@@ -505,6 +509,10 @@ class DropboxApi(Part):
         _, node = self.found(told)
         flags = set(node.flags) - {told["flag"]}
         node.flags = tuple(flags | {told["flag"]} if told.get("on", True) else flags)
+        return {}
+
+    def act_polls(self, told):
+        self.polls[told["how"]] += 1
         return {}
 
     def act_reset_cursors(self, told):

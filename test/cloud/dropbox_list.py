@@ -185,15 +185,19 @@ async def longpoll(work, argument):
     """Wakes for any change of the account, not only in the folder."""
     state = opened(work, argument["cursor"])
     end = asyncio.get_running_loop().time() + argument["timeout"]
-    while len(work.tree.events) <= state["since"]:
+    dropped, ended = work.api.polls["drop"], work.api.polls["end"]
+    told = {"changes": len(work.tree.events) > state["since"]}
+    while not told["changes"] and work.api.polls["end"] == ended:
         rest = end - asyncio.get_running_loop().time()
         if rest <= 0:
-            return {"changes": False}
+            break
         try:
             await asyncio.wait_for(work.api.changed.wait(), rest)
         except asyncio.TimeoutError:
-            return {"changes": False}
-    told = {"changes": True}
+            break
+        if work.api.polls["drop"] != dropped:
+            raise Reset
+        told["changes"] = len(work.tree.events) > state["since"]
     if work.call.fault_is("backoff"):
         told["backoff"] = int(work.call.fault.get("seconds", 5))
     return told

@@ -1,7 +1,7 @@
 # Collecting from Dropbox, end to end against the test cloud: one request for a
 # document and none for one that is known (N9b), one for a folder in which nothing
 # is new, however large it is (N10), cursors that are refused, what the customer
-# does, and downloads that break off.
+# does, downloads that break off, and folders that are watched.
 use strict;
 use warnings;
 
@@ -136,5 +136,140 @@ $cloud->act('dropbox', add => { path => "/Large/new$_.pdf", content => "new $_" 
 is(collect('ten among 100,000', undef, 'Large'), 11, 'and eleven for ten that are new');
 
 connected_folders($node, connection => 'Box', put => sub { $cloud->act('dropbox', add => { path => $_[0], content => $_[1] }) });
+
+# --- folders that are watched --------------------------------------------------------------------------------
+
+my $poll = 'files/list_folder/longpoll';
+my $nobody_watches = q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'cloudsync watch'};
+
+sub watched { return $cloud->act('dropbox', add => { path => "/Watched/$_[0].pdf", content => $_[0] }) }
+
+# Collected, once.
+sub has
+{
+	my ($name, $what) = @_;
+	ok(wait_for($node, "SELECT count(*) = 1 FROM cloudsync.document WHERE name = '$name.pdf'"), $what);
+	return;
+}
+
+# Switches watching on or off, by the option alone.
+sub set_longpoll
+{
+	my ($on) = @_;
+	my $to = $on ? q{options || '{"longpoll": true}'} : q{options - 'longpoll'};
+	sql("SELECT state FROM cloudsync_connect('dropbox', 'Watched', options => (SELECT $to FROM cloudsync.connections WHERE connection = 'Watched'))");
+	return;
+}
+
+# Waits until a poll is held that is not among the first so many requests.
+sub is_held
+{
+	my ($mark, $what) = @_;
+	my $end = time + 90;
+	select undef, undef, undef, 0.02 while !$cloud->count({ route => $poll, status => 0, since => $mark }) && time < $end;
+	is($cloud->count({ route => $poll, status => 0, since => $mark }), 1, "$what: one request is held");
+	return;
+}
+
+sql(q{SELECT cloudsync_disable('Box')});
+$cloud->act('dropbox', add => { path => '/Watched', folder => \1 });
+is(connect_dropbox('Watched'), 'active', 'connected');
+sql(q{SELECT cloudsync_create_channel('Watched', 'Watched', ARRAY['/Watched'], 'anna', 'Binder', collect_every => '1 day')});
+ok(wait_for($node, q{SELECT last_synced_at IS NOT NULL FROM cloudsync.folders WHERE channel = 'Watched'}), 'collected once');
+is(sql($nobody_watches), 't', 'nobody watches what nobody asked to be watched');
+$mark = $cloud->mark;
+set_longpoll(1);
+is_held($mark, 'asked for');
+ok(wait_for($node, q{SELECT wait_event_type = 'Extension' AND query = 'watching folders: 1, of connections: 1' AND xact_start IS NULL AND backend_xmin IS NULL
+	FROM pg_stat_activity WHERE backend_type = 'cloudsync watch'}), 'by a process that holds no transaction meanwhile');
+
+$mark = $cloud->mark;
+watched('told');
+has('told', 'what comes is collected, though the next collection is due in a day');
+is_held($mark, 'then');
+($n, $routes) = requests($mark);
+is($n, 3, 'the changes, the document, and the next poll') or diag($routes);
+is(sql(q{SELECT string_agg(DISTINCT origin, ',') FROM cloudsync.history WHERE channel = 'Watched' AND files_done > 0}), 'auto', 'by a run that nobody asked for');
+is(sql(q{SELECT next_collect_at > now() FROM cloudsync.channels WHERE channel = 'Watched'}), 't', 'the schedule is as it was');
+
+$mark = $cloud->mark;
+is(collect('by hand while it is watched', undef, 'Watched'), 1, 'a collection by hand leaves the poll alone');
+watched('by hand');
+collect('by hand what is being told', undef, 'Watched');
+has('by hand', 'a document is collected once, whoever is first');
+is_held($mark, 'after that');
+
+# cursors that are refused, to the poll and to the listing
+$cloud->fault({ service => 'dropbox', route => $poll, kind => 'reset_cursor' });
+$mark = $cloud->mark;
+watched('reset');
+has('reset', 'while a cursor is in force');
+is_held($mark, 'after a poll whose cursor was refused');
+is($cloud->count({ route => $poll, status => 409, since => $mark }), 1, 'it was');
+$cloud->act('dropbox', 'reset_cursors');
+$mark = $cloud->mark;
+watched('again');
+has('again', 'a listing whose cursor is refused begins anew');
+is_held($mark, 'after that');
+is(sql(q{SELECT count(*), count(DISTINCT name) FROM cloudsync.document WHERE channel_id = (SELECT channel_id FROM cloudsync.channels WHERE channel = 'Watched')}), '4|4', 'and nothing is collected twice');
+
+# the service wants to be left alone for a while
+$cloud->fault({ service => 'dropbox', route => $poll, kind => 'backoff', seconds => 2 });
+$mark = $cloud->mark;
+watched('backoff');
+is_held($mark, 'before the service says so');
+$mark = $cloud->mark - 1;
+watched('backoff too');
+is_held($mark + 1, 'and after it');
+my @polls = grep { $_->{route} eq $poll } $cloud->requests({ service => 'dropbox', since => $mark });
+@polls = $cloud->requests({ service => 'dropbox', route => $poll });
+cmp_ok($polls[-1]{began} - $polls[-2]{began} - $polls[-2]{ms} / 1000, '>=', 2, 'as long as it wanted');
+has('backoff too', 'nothing is lost');
+
+# a poll that breaks off: said to nobody, since the schedule is still there
+$mark = $cloud->mark;
+$cloud->act('dropbox', polls => { how => 'drop' });
+is(sql(q{SELECT c.failures || ' ' || c.state FROM cloudsync.connection c WHERE c.name = 'Watched'}), '0 active', 'the connection is as well as before');
+watched('meanwhile');
+is_held($mark, 'after one that broke off');
+has('meanwhile', 'what came meanwhile is told at once');
+
+# killed when it was told, before it had said so
+crash_at($node, 'watch.before_queue');
+my $log = log_offset($node);
+watched('killed');
+ok($node->wait_for_log(qr/crash point watch\.before_queue\b/, $log), 'the process is killed');
+$mark = $cloud->mark;
+crash_no_more($node);
+has('killed', 'the next one is told the same');
+is_held($mark, 'after that');
+
+# who ends it
+$mark = $cloud->mark;
+sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'cloudsync watch'});
+is_held($mark, 'ended by hand, it comes back');
+for my $ends ([ q{SELECT cloudsync_disable('Watched')}, q{SELECT cloudsync_enable('Watched')}, 'a connection that is disabled' ],
+	[ q{SELECT cloudsync_suspend()}, q{SELECT cloudsync_resume()}, 'a database that is suspended' ],
+	[ q{SELECT cloudsync_set_auto_sync('Watched', false)}, q{SELECT cloudsync_set_auto_sync('Watched', true)}, 'a channel that is collected by hand' ],
+	[ 'ALTER SYSTEM SET cloudsync.max_watches = 0', 'ALTER SYSTEM RESET cloudsync.max_watches', 'cloudsync.max_watches = 0' ])
+{
+	my ($end, $begin, $what) = @$ends;
+	sql($end);
+	$node->reload if $end =~ /SYSTEM/;
+	ok(wait_for($node, $nobody_watches), "$what: nobody watches");
+	is(sql(q{SELECT string_agg(problem, '; ') FROM cloudsync_status() WHERE subject = 'watching'}) // '',
+		'folders that are not watched, but collected as scheduled: 1, more than cloudsync.max_watches', 'which the status says') if $end =~ /SYSTEM/;
+	$mark = $cloud->mark;
+	sql($begin);
+	$node->reload if $end =~ /SYSTEM/;
+	is_held($mark, "$what, no more");
+}
+set_longpoll(0);
+ok(wait_for($node, $nobody_watches), 'nor when it is no longer asked for');
+$mark = $cloud->mark;
+set_longpoll(1);
+is_held($mark, 'asked for again');
+sql('DROP EXTENSION cloudsync CASCADE');
+is(sql($nobody_watches), 't', 'dropping the extension ends it');
 
 done_testing();

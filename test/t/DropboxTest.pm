@@ -45,7 +45,7 @@ sub connect_dropbox
 {
 	my ($name, %more) = @_;
 	my %all = (map({ ("${_}_endpoint" => $cloud->url('dropbox', $_)) } qw(api content notify www)), %{ $more{options} // {} });
-	my $options = "'{" . join(', ', map { qq{"$_": "$all{$_}"} } sort keys %all) . "}'";
+	my $options = "'{" . join(', ', map { qq{"$_": } . (ref $all{$_} ? 'true' : qq{"$all{$_}"}) } sort keys %all) . "}'";
 	my $url = sql("SELECT authorize_url FROM cloudsync_connect('dropbox', '$name', options => $options)");
 	my $code = $cloud->consent($url, $more{user} ? { user => $more{user} } : {})->{code};
 	return sql("SELECT cloudsync_authorize('$name', '$code')");

@@ -54,6 +54,7 @@ while changed.has_more:
     changed = box.files_list_folder_continue(changed.cursor)
     events += changed.entries
 same([(type(e).__name__, e.path_display) for e in events], [("DeletedMetadata", "/été"), ("FolderMetadata", "/Moved"), ("DeletedMetadata", "/moved/😀.txt")], "what changed")
+same(box.files_list_folder_longpoll(listed.cursor).changes, True, "a longpoll for what has changed is answered at once")
 
 session = box.files_upload_session_start(b"1234").session_id
 failed = error_of(box.files_upload_session_append_v2, b"5678", files.UploadSessionCursor(session, 2))

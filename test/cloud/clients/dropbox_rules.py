@@ -84,6 +84,15 @@ refused(rpc("files/list_folder", {"path": ""}, dict(JSON, Authorization="Bearer 
 refused(rpc("files/list_folder/longpoll", {"cursor": "x"}, JSON, "notify"), 400, "includ", "Authorization where none is to be")
 refused(rpc("files/list_folder/longpoll", {"cursor": "x", "timeout": 10}, {"Content-Type": "application/json"}, "notify"), 400,
         "not within range [30, 480]", "a longpoll that is too short")
+PLAIN = {"Content-Type": "application/json"}
+poll = "files/list_folder/longpoll"
+refused(rpc(poll, {"cursor": "x", "timeout": 481}, PLAIN, "notify"), 400, "not within range [30, 480]", "one that is too long")
+refused(rpc(poll, {"cursor": "x"}, PLAIN, "notify"), 400, "cursor", "one of a cursor that is none")
+refused(rpc(poll, {"timeout": 30}, PLAIN, "notify"), 400, "missing required field 'cursor'", "one without a cursor")
+refused(rpc(poll, {"cursor": "x", "limit": 1}, PLAIN, "notify"), 400, "unknown field 'limit'", "one with a field of its own")
+refused(rpc(poll, {"cursor": "x"}, dict(PLAIN, **{"Dropbox-API-Path-Root": '{".tag":"home"}'}), "notify"), 400,
+        "Dropbox-API-Path-Root", "one that names a root")
+refused(rpc(poll, {"cursor": "x"}, PLAIN), 400, "not served by this host", "one at the API's host")
 
 refused(content("files/upload", '{"path":"/é"}'.encode()), 400, 'HTTP header "Dropbox-API-Arg": could not decode',
         "UTF-8 in the header")
@@ -282,6 +291,13 @@ except (OSError, http.client.HTTPException):
     pass
 refused(content("files/upload_session/append_v2", {"cursor": cursor(session, 0)}, b"123456"), 409, '"correct_offset": 3',
         "a fault: a part of a part is stored")
+latest = rpc("files/list_folder/get_latest_cursor", {"path": ""})[1]["cursor"]
+content("files/upload", {"path": "/polled"}, b"polled")
+fault(service="dropbox", route=poll, kind="backoff", seconds=7)
+same(rpc(poll, {"cursor": latest}, PLAIN, "notify")[1], {"changes": True, "backoff": 7}, "a fault: no longpoll for a while")
+same(rpc(poll, {"cursor": latest}, PLAIN, "notify")[1], {"changes": True}, "what changed before it is told at once")
+fault(service="dropbox", route=poll, kind="reset_cursor")
+refused(rpc(poll, {"cursor": latest}, PLAIN, "notify"), 409, "reset", "a fault: a longpoll's cursor is refused")
 for kind, words in (("truncate", "an answer that is cut off"), ("garbage", "an answer that is no HTTP"), ("length", "a wrong length")):
     fault(service="dropbox", route="files/get_metadata", kind=kind)
     try:
