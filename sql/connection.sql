@@ -156,7 +156,7 @@ CREATE FUNCTION @extschema@.cloudsync_connect(provider text, name text, credenti
 $$
 #variable_conflict use_column
 DECLARE
-    own text := cloudsync.tenant();
+    own text;
     account_name text;
     account_no bigint;
     old cloudsync.connection;
@@ -168,6 +168,7 @@ DECLARE
     page text;
 BEGIN
     PERFORM cloudsync.hide_statement();
+    own := cloudsync.tenant();
     IF cloudsync_connect.provider IS NULL OR cloudsync_connect.name IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
             MESSAGE = 'a connection needs a provider and a name',

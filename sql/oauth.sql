@@ -66,7 +66,7 @@ CREATE FUNCTION @extschema@.cloudsync_register_app(provider text, client_id text
 $$
 #variable_conflict use_column
 DECLARE
-    own text := cloudsync.tenant();
+    own text;
     unknown text;
     redirect text;
     secret_end timestamptz;
@@ -75,6 +75,7 @@ DECLARE
     fresh boolean := false;
 BEGIN
     PERFORM cloudsync.hide_statement();
+    own := cloudsync.tenant();
     PERFORM cloudsync.check_options(cloudsync_register_app.provider, NULL, NULL);
     IF NOT EXISTS (SELECT FROM cloudsync.oauth_of(cloudsync_register_app.provider, '{}')) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -478,7 +479,7 @@ CREATE FUNCTION @extschema@.cloudsync_authorize(redirect_url text) RETURNS TABLE
 $$
 #variable_conflict use_column
 DECLARE
-    own text := cloudsync.tenant();
+    own text;
     given text := cloudsync.query_value(cloudsync_authorize.redirect_url, 'state');
     refusal text := cloudsync.query_value(cloudsync_authorize.redirect_url, 'error');
     words text := cloudsync.query_value(cloudsync_authorize.redirect_url, 'error_description');
@@ -487,6 +488,7 @@ DECLARE
     conn cloudsync.connection;
 BEGIN
     PERFORM cloudsync.hide_statement();
+    own := cloudsync.tenant();
     PERFORM cloudsync.refuse_transaction_block('cloudsync_authorize');
     IF given IS NULL OR (code IS NULL AND refusal IS NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',

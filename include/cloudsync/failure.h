@@ -46,6 +46,12 @@ extern void cs_failure_set(CsFailure *failure, CsFailureClass failure_class,
 						   const char *detail, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/*
+ * Puts "***" wherever the text holds the secret (NULL: none), or ends with a long
+ * start of it, as one does that was cut to its room.
+ */
+extern void cs_failure_hide(char *text, const char *secret);
+
 /* Does the failure stand for the whole connection, not for one file? */
 static inline int
 cs_failure_is_connections(CsFailureClass c)

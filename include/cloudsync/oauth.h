@@ -32,6 +32,7 @@ typedef struct CsOAuth
 	bool code_is_shown; /* without a redirect URI the page shows a code */
 	bool basic;			/* the client's secret goes by HTTP Basic */
 	bool revoke_by_access; /* an access token revokes itself and its kin */
+	bool revokes_all; /* all that the user consented to the application goes */
 	/*
 	 * Does a scope granted cover one that is needed? NULL: equal names.
 	 * offline_access and openid need not be covered.

@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 
 #include "address.h"
+#include "cloudsync/hex.h"
 
 typedef struct Range
 {
@@ -144,13 +145,9 @@ parse_number(const char **p, const char *end, uint64 *number)
 	}
 	for (; *p < end; (*p)++, digits++)
 	{
-		char c = **p;
-		int digit = c >= '0' && c <= '9'   ? c - '0'
-					: c >= 'a' && c <= 'f' ? c - 'a' + 10
-					: c >= 'A' && c <= 'F' ? c - 'A' + 10
-										   : 16;
+		int digit = cs_hex_digit(**p);
 
-		if (digit >= base)
+		if (digit < 0 || digit >= base)
 			break;
 		*number = *number * base + digit;
 		if (*number > PG_UINT32_MAX)

@@ -58,3 +58,31 @@ cs_failure_set(CsFailure *failure, CsFailureClass failure_class,
 	copy_text(failure->message, CS_MESSAGE_MAX, message);
 	copy_text(failure->detail, CS_DETAIL_MAX, detail != NULL ? detail : "");
 }
+
+/* See failure.h. */
+void
+cs_failure_hide(char *text, const char *secret)
+{
+	size_t len = secret != NULL ? strlen(secret) : 0;
+	char *found = text;
+
+	if (len < 3)
+		return;
+	while ((found = strstr(found, secret)) != NULL)
+	{
+		memcpy(found, "***", 3);
+		memmove(found + 3, found + len, strlen(found + len) + 1);
+		found += 3;
+	}
+	/* a text that was cut to its room may end in the middle of it */
+	for (size_t n = Min(len - 1, strlen(text)); n >= 8; n--)
+	{
+		char *tail = text + strlen(text) - n;
+
+		if (memcmp(tail, secret, n) == 0)
+		{
+			strcpy(tail, "***");
+			break;
+		}
+	}
+}

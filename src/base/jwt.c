@@ -146,6 +146,7 @@ cs_jwt_service_account(const char *file, const char *subject,
 	const char *type = cs_json_text(json, "type");
 	StringInfoData header;
 	StringInfoData claims;
+	char *jwt;
 
 	if (email == NULL || key == NULL ||
 		(type != NULL && strcmp(type, "service_account") != 0))
@@ -172,7 +173,9 @@ cs_jwt_service_account(const char *file, const char *subject,
 		add_member(&claims, "sub", subject);
 	appendStringInfo(&claims, ",\"iat\":" INT64_FORMAT ",\"exp\":" INT64_FORMAT "}",
 					 now - SKEW_SECONDS, now - SKEW_SECONDS + SERVICE_SECONDS);
-	return cs_jwt_sign(CS_JWT_RS256, header.data, claims.data, key, failure);
+	jwt = cs_jwt_sign(CS_JWT_RS256, header.data, claims.data, key, failure);
+	OPENSSL_cleanse(unconstify(char *, key), strlen(key));
+	return jwt;
 }
 
 static X509 *

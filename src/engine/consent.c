@@ -235,6 +235,20 @@ ask_about(CsConnection *connection, CsEndpoint *endpoint,
 	return drive(connection->loop, transfer, endpoint) ? transfer : NULL;
 }
 
+/* In a transaction: what was secret of requests that were used is of no use. */
+static void
+forget_used(const CsConnection *connection)
+{
+	Oid types[] = {INT8OID};
+	Datum values[] = {Int64GetDatum(connection->connection_id)};
+
+	cs_execute("DELETE FROM cloudsync.secret s USING cloudsync.consent n "
+			   "WHERE s.owner_kind OPERATOR(pg_catalog.=) 'consent' "
+			   "AND s.owner_id OPERATOR(pg_catalog.=) n.consent_id "
+			   "AND n.connection_id OPERATOR(pg_catalog.=) $1 AND n.used_at IS NOT NULL",
+			   1, types, values, NULL, false);
+}
+
 /*
  * All in one transaction: the account's name, the tokens and the state. about
  * may be NULL: the account is asked for by the worker then.
@@ -247,6 +261,12 @@ settle_consent(CsConnection *connection, const CsTokens *tokens,
 	Datum values[] = {Int64GetDatum(connection->connection_id), BoolGetDatum(about != NULL)};
 
 	cs_begin("storing tokens");
+	if (!cs_token_may_store(connection))
+	{
+		cs_commit();
+		cs_failure_set(failure, CS_FAIL_GONE, NULL, "the connection was disconnected meanwhile");
+		return false;
+	}
 	if (about != NULL && !settle(connection, about->account, about->account_name, failure))
 	{
 		cs_commit(); /* nothing was changed */
@@ -270,16 +290,20 @@ settle_consent(CsConnection *connection, const CsTokens *tokens,
 			   "token_due_at = CASE WHEN $2 THEN token_due_at ELSE pg_catalog.clock_timestamp() END "
 			   "WHERE connection_id OPERATOR(pg_catalog.=) $1 AND state OPERATOR(pg_catalog.<>) 'disconnected'",
 			   2, types, values, NULL, false);
+	forget_used(connection);
 	cs_wake_on_commit(true);
 	cs_commit();
 	cs_make_durable();
 	return true;
 }
 
-/* Tokens that are not to be used are not left behind either. */
+/*
+ * Tokens that are not to be used are not left behind either, unless another
+ * connection lives by the same consent.
+ */
 static void
 take_back(CsConnection *connection, CsEndpoint *server, const CsTokens *tokens,
-		  bool (*drive)(CsLoop *, CsTransfer *, CsEndpoint *))
+		  const char *account, bool (*drive)(CsLoop *, CsTransfer *, CsEndpoint *))
 {
 	const CsOAuth *oauth = connection->provider->oauth;
 	CsGrant grant = {.kind = CS_GRANT_REVOKE, .refresh_token = tokens->refresh_token};
@@ -288,7 +312,7 @@ take_back(CsConnection *connection, CsEndpoint *server, const CsTokens *tokens,
 	grant.url = oauth->revoke_url != NULL ? oauth->revoke_url(connection->options) : NULL;
 	if (oauth->revoke_by_access)
 		grant.access_token = tokens->access_token;
-	if (grant.url != NULL)
+	if (grant.url != NULL && !cs_revoke_harms(connection, account))
 		(void) converse(connection, server, &grant, drive, &failure);
 }
 
@@ -304,6 +328,7 @@ note_reason(CsConnection *connection, const char *why)
 	cs_execute("UPDATE cloudsync.connection SET reason = $2 WHERE connection_id OPERATOR(pg_catalog.=) $1 "
 			   "AND state IN ('pending', 'needs_consent')",
 			   2, types, values, NULL, false);
+	forget_used(connection);
 	cs_commit();
 }
 
@@ -335,7 +360,8 @@ exchange_and_settle(CsConnection *connection, CsEndpoint *server, int64 consent_
 	ok = settle_consent(connection, transfer->result.tokens,
 						about != NULL ? &about->result : NULL, failure);
 	if (!ok)
-		take_back(connection, server, transfer->result.tokens, drive);
+		take_back(connection, server, transfer->result.tokens,
+				  about != NULL ? about->result.account : NULL, drive);
 	return ok;
 }
 
@@ -372,6 +398,8 @@ cs_device_read(CsConnection *connection, CsDevice *device, CsFailure *failure)
 	memset(device, 0, sizeof(*device));
 	cs_begin("looking for a device code");
 	if (cs_execute("SELECT n.consent_id, n.client_id, n.scopes, n.poll_every, n.expires_at FROM cloudsync.consent n "
+				   "JOIN cloudsync.connection c ON c.connection_id OPERATOR(pg_catalog.=) n.connection_id "
+				   "AND c.state OPERATOR(pg_catalog.=) 'pending' "
 				   "WHERE n.connection_id OPERATOR(pg_catalog.=) $1 AND n.kind OPERATOR(pg_catalog.=) 'device' "
 				   "AND n.used_at IS NULL AND n.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() "
 				   "ORDER BY n.consent_id DESC LIMIT 1",
@@ -386,7 +414,8 @@ cs_device_read(CsConnection *connection, CsDevice *device, CsFailure *failure)
 		device->expires_at = cs_get_timestamptz(0, 5, DT_NOEND);
 	}
 	else /* nothing to be done until somebody asks again */
-		cs_execute("UPDATE cloudsync.connection SET token_due_at = NULL WHERE connection_id OPERATOR(pg_catalog.=) $1",
+		cs_execute("UPDATE cloudsync.connection SET token_due_at = NULL WHERE connection_id OPERATOR(pg_catalog.=) $1 "
+				   "AND state OPERATOR(pg_catalog.=) 'pending'",
 				   1, types, values, NULL, false);
 	cs_commit();
 	if (device->consent_id == 0)
@@ -413,7 +442,6 @@ cs_device_shown(CsConnection *connection, CsDevice *device,
 	device->interval = tokens->interval;
 	cs_secret_add(&secret, "device_code", tokens->device_code);
 	cs_begin("showing a device code");
-	cs_secret_store(&owner, &secret);
 	values[0] = Int64GetDatum(device->consent_id);
 	values[1] = CStringGetTextDatum(tokens->verification_url);
 	values[2] = CStringGetTextDatum(tokens->user_code);
@@ -421,13 +449,15 @@ cs_device_shown(CsConnection *connection, CsDevice *device,
 	values[4] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, lifetime * 1000));
 	/* who else finds it due finds the lease taken, unless this process died */
 	values[5] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, 60000));
-	cs_execute("WITH shown AS (UPDATE cloudsync.consent SET verification_url = $2, user_code = $3, "
+	/* unless the request for consent was taken back meanwhile */
+	if (cs_execute("WITH shown AS (UPDATE cloudsync.consent SET verification_url = $2, user_code = $3, "
 			   "poll_every = $4, expires_at = $5 WHERE consent_id OPERATOR(pg_catalog.=) $1 RETURNING connection_id) "
 			   "UPDATE cloudsync.connection c SET token_due_at = $6, "
 			   "reason = pg_catalog.format('open %s and enter the code %s, until %s', $2, $3, "
 			   "pg_catalog.date_trunc('second', $5)) "
 			   "FROM shown WHERE c.connection_id OPERATOR(pg_catalog.=) shown.connection_id",
-			   6, types, values, NULL, false);
+			   6, types, values, NULL, false) > 0)
+		cs_secret_store(&owner, &secret);
 	cs_commit();
 	cs_make_durable();
 	cs_secret_forget(&secret);
@@ -481,7 +511,11 @@ cs_device_done(CsConnection *connection, const CsDevice *device,
 	Datum values[] = {Int64GetDatum(connection->connection_id)};
 
 	cs_begin("storing tokens");
-	cs_token_store(connection, tokens, NULL, 0, now);
+	/* other credentials may have come meanwhile, or its end */
+	if (cs_execute("SELECT 1 FROM cloudsync.connection WHERE connection_id OPERATOR(pg_catalog.=) $1 "
+				   "AND state OPERATOR(pg_catalog.=) 'pending' FOR NO KEY UPDATE",
+				   1, types, values, NULL, false) > 0)
+		cs_token_store(connection, tokens, NULL, 0, now);
 	end_device(device);
 	cs_execute("UPDATE cloudsync.connection SET state = 'active', reason = NULL, failures = 0, retry_at = NULL, "
 			   "revision = revision OPERATOR(pg_catalog.+) 1, account_checked = false, "

@@ -312,7 +312,7 @@ store(CsConnection *connection, const CsTokens *tokens, TimestampTz now)
 				   "WHERE connection_id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
 				   1, types, values, NULL, false);
 		found = cs_get_int64(0, 1, 0);
-		if (found == revision)
+		if (found == revision && cs_token_may_store(connection))
 			cs_token_store(connection, tokens, cs_token_refresh(&keeper->secrets),
 						   keeper->certificate_end, now);
 		cs_commit();
@@ -326,7 +326,9 @@ store(CsConnection *connection, const CsTokens *tokens, TimestampTz now)
 static void
 token_came(CsConnection *connection, const CsTokens *tokens, TimestampTz now)
 {
-	char *missing = cs_token_scope_missing(connection, tokens);
+	char *missing = connection->revoke ? NULL /* good enough for that */
+									   : cs_token_scope_missing(connection, tokens);
+	int tries = connection->keeper->tries;
 	CsFailure failure = {0};
 	TimestampTz expires_at = cs_token_end(tokens, now);
 	MemoryContext old;
@@ -349,6 +351,9 @@ token_came(CsConnection *connection, const CsTokens *tokens, TimestampTz now)
 	MemoryContextSwitchTo(old);
 	cs_keeper_end(connection);
 	give_token(connection, token, expires_at, now);
+	if (connection->revoke)
+		connection->keeper->tries = tries; /* it is not revoked yet */
+	connection->keeper->access_ended = false;
 	OPENSSL_cleanse(token, strlen(token));
 	pfree(token);
 }
@@ -433,7 +438,10 @@ talk_ended(CsConnection *connection, TimestampTz now)
 				cs_keeper_forget(connection);
 			}
 			else
+			{
+				keeper->access_ended = true;
 				cs_keeper_revoke_failed(connection, &failure, now);
+			}
 			break;
 		default:
 			if (done)

@@ -46,6 +46,11 @@ extern char *cs_token_scope_missing(const CsConnection *connection,
 									const CsTokens *tokens);
 
 /*
+ * In a transaction, whose lock on the connection's row it takes: false: the
+ * connection was ended, and what comes of it now is not kept.
+ */
+extern bool cs_token_may_store(const CsConnection *connection);
+/*
  * In a transaction: stores them, encrypted, with the refresh token that holds
  * from now on (former, unless there is a new one), and what is known of the end.
  */
@@ -132,6 +137,7 @@ struct CsTokenKeeper
 	TimestampTz renew_at; /* the endpoint's token */
 	uint8 last[CS_SHA256_LENGTH]; /* digest of the token given last */
 	bool has_last;
+	bool access_ended; /* REVOKE: the stored token is no use for it */
 	int tries;
 	TimestampTz wake_at;
 };
@@ -163,6 +169,11 @@ extern void cs_keeper_revoke(CsConnection *connection, TimestampTz now);
 extern void cs_keeper_revoke_failed(CsConnection *connection,
 									const CsFailure *failure, TimestampTz now);
 extern void cs_keeper_forget(CsConnection *connection);
+/*
+ * Is there another connection that would lose its tokens with this one's? account
+ * is whose these are; NULL: the connection's own. Outside of transactions.
+ */
+extern bool cs_revoke_harms(const CsConnection *connection, const char *account);
 extern void cs_keeper_device(CsConnection *connection, TimestampTz now);
 extern void cs_keeper_device_told(CsConnection *connection,
 								  const CsTokens *tokens, TimestampTz now);

@@ -54,6 +54,8 @@ cs_keeper_revoke_failed(CsConnection *connection, const CsFailure *failure, Time
 		return;
 	}
 	cs_keeper_wait(keeper, failure, now);
+	if (failure->failure_class == CS_FAIL_RETRY_NOW)
+		keeper->wake_at = now;
 	values[0] = Int64GetDatum(connection->connection_id);
 	values[1] = TimestampTzGetDatum(keeper->wake_at);
 	cs_begin("noting a failure");
@@ -61,6 +63,43 @@ cs_keeper_revoke_failed(CsConnection *connection, const CsFailure *failure, Time
 			   "WHERE connection_id OPERATOR(pg_catalog.=) $1",
 			   2, types, values, NULL, false);
 	cs_commit();
+}
+
+#define APP_OF(connection)                                                   \
+	"(SELECT p.app_id FROM cloudsync.app p WHERE p.provider "                \
+	"OPERATOR(pg_catalog.=) " connection ".provider "                        \
+	"AND p.tenant IN (" connection ".tenant, '') "                           \
+	"ORDER BY p.tenant OPERATOR(pg_catalog.=) '' LIMIT 1) "
+
+/* See token.h. By the same application, of the same account, in whatever tenant. */
+bool
+cs_revoke_harms(const CsConnection *connection, const char *account)
+{
+	Oid types[] = {INT8OID, TEXTOID};
+	Datum values[] = {Int64GetDatum(connection->connection_id),
+					  account != NULL ? CStringGetTextDatum(account) : (Datum) 0};
+	int64 other = 0;
+
+	if (!connection->provider->oauth->revokes_all)
+		return false;
+	cs_begin("looking for connections of the same account");
+	if (cs_execute("SELECT n.connection_id FROM cloudsync.connection c "
+				   "JOIN cloudsync.account a ON a.account_id OPERATOR(pg_catalog.=) c.account_id "
+				   "JOIN cloudsync.account b ON b.provider OPERATOR(pg_catalog.=) c.provider "
+				   "AND b.known AND b.account OPERATOR(pg_catalog.=) COALESCE($2, a.account) "
+				   "JOIN cloudsync.connection n ON n.account_id OPERATOR(pg_catalog.=) b.account_id "
+				   "WHERE c.connection_id OPERATOR(pg_catalog.=) $1 AND n.connection_id OPERATOR(pg_catalog.<>) $1 "
+				   "AND n.state OPERATOR(pg_catalog.<>) 'disconnected' "
+				   "AND " APP_OF("n") " OPERATOR(pg_catalog.=) " APP_OF("c")
+				   "LIMIT 1",
+				   2, types, values, account != NULL ? "  " : " n", true) > 0)
+		other = cs_get_int64(0, 1, 0);
+	cs_commit();
+	if (other != 0)
+		ereport(LOG, (errmsg("tokens of connection " INT64_FORMAT " are not revoked: connection " INT64_FORMAT
+							 " of the same account would lose its own",
+							 connection->connection_id, other)));
+	return other != 0;
 }
 
 /* False with *failure; an access token is come by first where that is needed. */
@@ -76,7 +115,7 @@ ask_revoke(CsConnection *connection, TimestampTz now, CsFailure *failure)
 		return false;
 	grant.url = oauth->revoke_url != NULL ? oauth->revoke_url(connection->options) : NULL;
 	grant.refresh_token = cs_token_refresh(&keeper->secrets);
-	if (grant.url == NULL || grant.refresh_token == NULL)
+	if (grant.url == NULL || grant.refresh_token == NULL || cs_revoke_harms(connection, NULL))
 	{
 		cs_keeper_forget(connection);
 		return true;
@@ -84,7 +123,7 @@ ask_revoke(CsConnection *connection, TimestampTz now, CsFailure *failure)
 	if (!oauth->revoke_by_access)
 		return cs_keeper_talk(connection, CS_TALK_REVOKE, &grant, failure);
 	grant.access_token = cs_token_stored(&keeper->secrets, now, &expires_at);
-	if (grant.access_token != NULL)
+	if (grant.access_token != NULL && !keeper->access_ended)
 		return cs_keeper_talk(connection, CS_TALK_REVOKE, &grant, failure);
 	return cs_token_grant(connection, &keeper->secrets, now, &grant, failure) &&
 		   cs_keeper_talk(connection, CS_TALK_TOKEN, &grant, failure);
@@ -152,7 +191,9 @@ cs_keeper_device_failed(CsConnection *connection, const CsFailure *failure, Time
 void
 cs_keeper_device(CsConnection *connection, TimestampTz now)
 {
-	cs_keeper_ask(connection, ask_device, cs_keeper_device_failed, now);
+	/* consent may come by a code as well, at the same moment */
+	if (cs_keeper_lock(connection, now))
+		cs_keeper_ask(connection, ask_device, cs_keeper_device_failed, now);
 }
 
 void

@@ -272,6 +272,19 @@ cs_token_end(const CsTokens *tokens, TimestampTz now)
 }
 
 /* See token.h. */
+bool
+cs_token_may_store(const CsConnection *connection)
+{
+	Oid types[] = {INT8OID};
+	Datum values[] = {Int64GetDatum(connection->connection_id)};
+
+	return cs_execute("SELECT 1 FROM cloudsync.connection "
+					  "WHERE connection_id OPERATOR(pg_catalog.=) $1 "
+					  "AND (state OPERATOR(pg_catalog.<>) 'disconnected' OR revoke) FOR NO KEY UPDATE",
+					  1, types, values, NULL, false) > 0;
+}
+
+/* See token.h. */
 void
 cs_token_store(CsConnection *connection, const CsTokens *tokens,
 			   const char *former, int64 certificate_end, TimestampTz now)

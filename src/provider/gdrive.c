@@ -169,6 +169,7 @@ static const CsOAuth oauth = {
 	/* a refresh token comes only when the consent page was shown */
 	.authorize_extra = "access_type=offline&prompt=consent",
 	.covers = covers,
+	.revokes_all = true,
 };
 
 /* --- the service ----------------------------------------------------------------------- */

@@ -24,6 +24,8 @@
 #define CLIENT_JWT "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 #define DEVICE_INTERVAL 5 /* s, where the server does not say */
+#define MAX_USER_CODE 100 /* characters of what a person is shown */
+#define MAX_SHOWN_URL 1000
 
 struct CsConversation
 {
@@ -233,7 +235,7 @@ post(CsConversation *conversation, CsRequest *request)
 
 /* ---- the answer ---- */
 
-/* Can it stand in a header? */
+/* Can it stand in a header, and be shown? */
 static bool
 is_token(const char *text)
 {
@@ -286,8 +288,9 @@ take_device(CsConversation *conversation, const CsJson *json)
 	if (!cs_json_int64(json, "interval", &tokens->interval) ||
 		tokens->interval < 1 || tokens->interval > 600)
 		tokens->interval = DEVICE_INTERVAL;
-	return tokens->device_code != NULL && tokens->user_code != NULL &&
-		   url != NULL && strncmp(url, "https://", 8) == 0;
+	return tokens->device_code != NULL && is_token(tokens->user_code) &&
+		   strlen(tokens->user_code) <= MAX_USER_CODE && is_token(url) &&
+		   strlen(url) <= MAX_SHOWN_URL && strncmp(url, "https://", 8) == 0;
 }
 
 static CsStep

@@ -50,6 +50,8 @@ static const Known errors[] = {
 	{"temporarily_unavailable", LATER, "the token server is not available for the moment"},
 	{"server_error", LATER, "the token server has a fault"},
 	{"slow_down", LATER, "the token server was asked too often"},
+	/* of what an access token takes back: another one is come by */
+	{"expired_access_token", CS_FAIL_RETRY_NOW, "the access token has expired"},
 	{NULL}};
 
 /* Microsoft's numbers (AADSTSn), where they say more than the error does. */
@@ -126,19 +128,20 @@ by_number(const CsJson *json)
 
 /* ---- no secret in any text ---- */
 
+/* As it is, and as it stands in a form or in JSON that nobody parsed. */
 static void
 hide(char *text, const char *secret)
 {
-	size_t len = secret != NULL ? strlen(secret) : 0;
+	StringInfoData escaped;
 
-	if (len < 4)
+	if (secret == NULL)
 		return;
-	while ((text = strstr(text, secret)) != NULL)
-	{
-		memcpy(text, "***", 3);
-		memmove(text + 3, text + len, strlen(text + len) + 1);
-		text += 3;
-	}
+	cs_failure_hide(text, secret);
+	cs_failure_hide(text, cs_url_encode(secret));
+	initStringInfo(&escaped);
+	for (const char *c = secret; *c != '\0'; c++)
+		appendStringInfo(&escaped, *c == '/' ? "\\/" : "%c", *c);
+	cs_failure_hide(text, escaped.data);
 }
 
 static void
@@ -183,14 +186,17 @@ cs_oauth_pending(const CsGrant *grant, const CsJson *json, CsTokens *tokens)
 	return tokens->pending;
 }
 
-/* See oauth.h. 503 and the like say nothing of it. */
+/*
+ * See oauth.h. 503 and the like say nothing of it, and an access token that has
+ * expired nothing of the refresh token.
+ */
 bool
 cs_oauth_is_dead(const CsResponse *answer, const CsJson *json)
 {
 	const char *error = error_of(json);
 
 	if (answer->status == 401)
-		return true;
+		return error == NULL || strcmp(error, "expired_access_token") != 0;
 	return answer->status == 400 && error != NULL &&
 		   (strcmp(error, "invalid_token") == 0 ||
 			strcmp(error, "invalid_grant") == 0 ||

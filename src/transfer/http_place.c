@@ -107,34 +107,6 @@ cs_http_forget(char *secret)
 	pfree(secret);
 }
 
-/* Puts "***" wherever the text holds the word, or ends with a long start of it. */
-static void
-hide_word(char *text, const char *word)
-{
-	size_t len = word != NULL ? strlen(word) : 0;
-	char *found = text;
-
-	if (len < 3)
-		return;
-	while ((found = strstr(found, word)) != NULL)
-	{
-		memcpy(found, "***", 3);
-		memmove(found + 3, found + len, strlen(found + len) + 1);
-		found += 3;
-	}
-	/* a text that was cut to its room may end in the middle of it */
-	for (size_t n = Min(len - 1, strlen(text)); n >= 8; n--)
-	{
-		char *tail = text + strlen(text) - n;
-
-		if (memcmp(tail, word, n) == 0)
-		{
-			strcpy(tail, "***");
-			break;
-		}
-	}
-}
-
 /* A signature is as good as a password, for a quarter of an hour. */
 static void
 hide_signature(char *text)
@@ -159,7 +131,7 @@ cs_http_hide_secrets(const CsHttpPlace *place, CsFailure *failure)
 	int len;
 
 	for (int i = 0; i < (int) lengthof(texts); i++)
-		hide_word(texts[i], place->former);
+		cs_failure_hide(texts[i], place->former);
 	if (place->secret == NULL)
 		return;
 	len = snprintf(pair, sizeof(pair), "%s:%s", place->user ? place->user : "", place->secret);
@@ -167,9 +139,9 @@ cs_http_hide_secrets(const CsHttpPlace *place, CsFailure *failure)
 	basic[len] = '\0';
 	for (int i = 0; i < (int) lengthof(texts); i++)
 	{
-		hide_word(texts[i], (char *) basic);
-		hide_word(texts[i], place->secret);
-		hide_word(texts[i], place->session);
+		cs_failure_hide(texts[i], (char *) basic);
+		cs_failure_hide(texts[i], place->secret);
+		cs_failure_hide(texts[i], place->session);
 		hide_signature(texts[i]);
 	}
 	OPENSSL_cleanse(pair, sizeof(pair));

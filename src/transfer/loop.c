@@ -112,6 +112,17 @@ cs_transfer_free(CsTransfer *transfer)
 	MemoryContextDelete(transfer->priv->context);
 }
 
+/* What went wrong, with all or with one of many, is told without them. */
+static void
+hide_secrets(CsTransferPrivate *priv, CsResult *result)
+{
+	if (priv->transfer->state == CS_TRANSFER_FAILED)
+		cs_http_hide_secrets(priv->web.place, &result->failure);
+	if (priv->transfer->state == CS_TRANSFER_DONE && result->puts != NULL)
+		for (int i = 0; i < priv->n_puts; i++)
+			cs_http_hide_secrets(priv->web.place, &result->puts[i].failure);
+}
+
 static void
 stop(CsTransfer *transfer, CsTransferState state)
 {
@@ -120,8 +131,8 @@ stop(CsTransfer *transfer, CsTransferState state)
 	if (transfer->state == CS_TRANSFER_RUNNING)
 		priv->loop->n_running--;
 	transfer->state = state;
-	if (state == CS_TRANSFER_FAILED && priv->over_http && priv->web.place != NULL)
-		cs_http_hide_secrets(priv->web.place, &transfer->result.failure);
+	if (priv->over_http && priv->web.place != NULL)
+		hide_secrets(priv, &transfer->result);
 	dlist_delete(&priv->node);
 	dlist_push_tail(&priv->loop->stopped, &priv->node);
 }
@@ -227,6 +238,7 @@ cs_transfer_start(CsLoop *loop, const CsProvider *provider,
 	transfer->priv = priv;
 	transfer->owner = owner;
 	transfer->state = CS_TRANSFER_RUNNING;
+	priv->n_puts = op->n_puts;
 	if (op->kind == CS_OP_LIST)
 		priv->listing = pstrdup(op->path);
 	priv->conversation = provider->begin(endpoint->service, op);

@@ -49,6 +49,7 @@ typedef struct CsTransferPrivate
 	CsRequest request;
 	bool asking; /* a request is being carried out */
 	bool resting;
+	int n_puts;	   /* PUT_MANY: of so many files */
 	char *listing; /* LIST: of what folder; else NULL */
 	int64 listed;  /* entries, pages and requests, so far */
 	int64 untold;  /* bytes of answers since the last of them */

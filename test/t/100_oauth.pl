@@ -242,6 +242,8 @@ sub shown_code
 	$given = $cloud->consent($url);
 	is(sql("SELECT cloudsync_authorize('Box', " . quoted($given->{code}) . ')'), 'active', 'the code that was shown is taken');
 	like(facts('Box'), qr/anna\@example.com/, 'and the account is known');
+	# the token that is at hand has ended unseen: another one takes the consent back
+	$cloud->act('dropbox', 'expire_tokens');
 	sql(q{SELECT cloudsync_disconnect('Box')});
 	ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM cloudsync.secret WHERE owner_id = $id AND owner_kind = 'token'"), 'its tokens go');
 	is($cloud->act('dropbox', tokens => {})->{refresh}, 0, 'and are revoked');
@@ -251,6 +253,8 @@ sub shown_code
 # What the cloud gave out, and what it was told, has the word CloudSecret in it.
 sub nothing_told
 {
+	sql(q{CREATE FUNCTION public.register(secret text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM cloudsync_register_app('gdrive', 'web', secret); END $$});
+	refused(q{SET cloudsync.require_tenant = on; SELECT public.register('GOCSPX-CloudSecret9')}, qr/no tenant is set/, 'an application that forgets its tenant is refused');
 	my $log = slurp_file($node->logfile);
 	unlike($log, qr/CloudSecret/, 'no secret is in the log');
 	unlike($log, qr/PRIVATE KEY/, 'nor a key');

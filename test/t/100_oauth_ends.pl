@@ -154,12 +154,22 @@ sub former
 	is(connect_drive("'{}'", redirect_uri => 'https://app.example.com/other'), 'pending', '... when the credentials are forgotten');
 	$session->finish;
 	is(secrets(), '', '... and is not stored');
+
+	# ... or when the connection was ended
+	connect_drive(grant('anna@example.com'), redirect_uri => 'https://app.example.com/other');
+	is(whose(), 'anna@example.com', 'connected once more');
+	$cloud->act('google', 'expire_tokens');
+	$fault = $cloud->fault({ service => 'google', route => 'token', kind => 'stall', at => 'before', seconds => 2 });
+	$session = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', q{SELECT * FROM cloudsync_check('Drive')} ], '>', \$out, '2>', \$err);
+	ok(wait_until(sub { $cloud->committed($fault) > 0 }), 'a token is on its way');
+	sql(q{SELECT cloudsync_disconnect('Drive', revoke => false)});
+	$session->finish;
+	is(secrets(), '', '... when the connection is ended, and is not stored');
 	return;
 }
 
 sub crashes
 {
-	sql(q{SELECT cloudsync_disconnect('Drive')});
 	sql("SELECT cloudsync_register_app('gdrive', '$web', 'GOCSPX-CloudSecret1', '{\"redirect_uri\": \"https://app.example.com/cloudsync/done\"}')");
 	foreach my $point ('consent.after_use', 'consent.after_exchange')
 	{
@@ -175,6 +185,42 @@ sub crashes
 		is(authorize($given->{redirect}), "$point|active", '... another is');
 		is(sql("SELECT account FROM cloudsync_check('$point')"), 'bert@example.org', '... and works');
 	}
+	is(sql(q{SELECT count(*) FROM cloudsync.secret s JOIN cloudsync.consent n ON s.owner_id = n.consent_id WHERE s.owner_kind = 'consent' AND n.used_at IS NOT NULL AND n.connection_id IN (SELECT connection_id FROM cloudsync.connections WHERE state = 'active')}),
+		'0', 'a verifier is forgotten when it was used');
+	return;
+}
+
+# Google takes back all that a user consented to the application: another
+# connection of the same account keeps its own.
+sub shared_consent
+{
+	my ($one, $two) = ('consent.after_use', 'consent.after_exchange');
+	my $works = sub { $cloud->act('google', 'expire_tokens'); return sql("SELECT account FROM cloudsync_check('$two')"); };
+	my $id = sql("SELECT connection_id FROM cloudsync.connections WHERE connection = '$one'");
+	sql("SELECT cloudsync_disconnect('$one')");
+	ok(wait_for($node, "SELECT count(*) = 0 FROM cloudsync.secret WHERE owner_id = $id AND owner_kind IN ('token', 'connection')"), 'of two connections of an account one is ended');
+	is($works->(), 'bert@example.org', '... and the other goes on');
+
+	sql("SELECT cloudsync_connect('gdrive', 'Anna', @{[grant('anna@example.com')]}, @{[options()]})");
+	ok(wait_for($node, q{SELECT account IS NOT NULL FROM cloudsync.connections WHERE connection = 'Anna'}), 'one of another account');
+	sql("SELECT cloudsync_connect('gdrive', 'Anna', '{}', @{[options()]})");
+	my $given = $cloud->consent((ask('gdrive', 'Anna', options()))[2], { user => 'bert@example.org' });
+	refused('SELECT * FROM cloudsync_authorize(' . quoted($given->{redirect}) . ')', qr/belongs to account "anna\@example.com.*of "bert/s, '... is not renewed by the first one');
+	is($works->(), 'bert@example.org', '... which goes on');
+
+	# consent that comes when the connection was ended is given back
+	sql("SELECT cloudsync_disconnect('$two')");
+	$given = $cloud->consent((ask('gdrive', 'Anna', options()))[2], { user => 'anna@example.com' });
+	my $fault = $cloud->fault({ service => 'google', route => 'token', kind => 'stall', at => 'before', seconds => 2 });
+	my ($out, $err);
+	my $session = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'SELECT * FROM cloudsync_authorize(' . quoted($given->{redirect}) . ')' ], '>', \$out, '2>', \$err);
+	ok(wait_until(sub { $cloud->committed($fault) > 0 }), 'consent is on its way');
+	$id = sql(q{SELECT connection_id FROM cloudsync.connections WHERE connection = 'Anna'});
+	sql(q{SELECT cloudsync_disconnect('Anna')});
+	$session->finish;
+	like($err, qr/disconnected meanwhile/, '... when the connection is ended');
+	is(sql("SELECT count(*) FROM cloudsync.secret WHERE owner_id = $id AND owner_kind IN ('token', 'connection')"), '0', '... and is not stored');
+	is($cloud->act('google', tokens => { user => 'anna@example.com' })->{refresh}, 0, '... but given back');
 	return;
 }
 
@@ -205,7 +251,17 @@ sub devices
 		'no code is left');
 	ask('onedrive', 'late', microsoft());
 	ok(wait_for($node, q{SELECT reason ~ 'enter the code' AND reason !~ '} . $code{late} . q{' FROM cloudsync.connections WHERE connection = 'late'}), 'connecting again gives another code');
-	sql(q{SELECT cloudsync_disconnect('late')}); # nobody asks for it any more
+	# consent that comes when the connection was ended; its lock is held meanwhile
+	($code{late}) = facts('late') =~ /enter the code (\S+),/;
+	my $id = sql(q{SELECT connection_id FROM cloudsync.connections WHERE connection = 'late'});
+	my $talks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $id AND objsubid = 17238"; # CS_LOCK_TOKEN
+	$cloud->act('graph', device_consent => { user_code => $code{late}, user => 'anna@contoso.example' });
+	$fault = $cloud->fault({ service => 'graph', route => '/token/', kind => 'stall', at => 'commit', seconds => 2 });
+	ok(wait_until(sub { $cloud->committed($fault) > 0 }), 'consent is on its way');
+	is(sql($talks), '1', '... nobody else asks for tokens of it');
+	sql(q{SELECT cloudsync_disconnect('late')});
+	ok(wait_for($node, $talks, '0'), '... and comes when the connection is ended');
+	is(sql("SELECT count(*) FROM cloudsync.secret WHERE owner_id = $id AND owner_kind IN ('token', 'connection')"), '0', '... and is not stored');
 	return;
 }
 
@@ -248,6 +304,7 @@ renewals();
 countdown();
 former();
 crashes();
+shared_consent();
 devices();
 two_databases();
 

@@ -142,6 +142,14 @@ answers(void)
 		   "in Google's words, and every 5 seconds");
 	tap_ok(told(begun(&start), 200, "{\"device_code\":\"d\",\"user_code\":\"AB\",\"verification_uri\":\"javascript:1\"}") == CS_STEP_FAILED,
 		   "but not with an address that is none");
+	tap_ok(told(begun(&start), 200, "{\"device_code\":\"d\",\"user_code\":\"A\\u001b[2J\",\"verification_uri\":\"https://m.example/d\"}") == CS_STEP_FAILED,
+		   "nor with a code that plays with a terminal");
+	tap_ok(told(begun(&start), 200, "{\"device_code\":\"d\",\"user_code\":\"AB\",\"verification_uri\":\"https://m.example/\\n\"}") == CS_STEP_FAILED,
+		   "nor with such an address");
+	tap_ok(told(begun(&start), 200, psprintf("{\"device_code\":\"d\",\"user_code\":\"%0101d\",\"verification_uri\":\"https://m.example/d\"}", 7)) == CS_STEP_FAILED,
+		   "nor with a code that nobody types");
+	tap_ok(told(begun(&start), 200, psprintf("{\"device_code\":\"d\",\"user_code\":\"AB\",\"verification_uri\":\"https://m.example/%01000d\"}", 7)) == CS_STEP_FAILED,
+		   "nor with an address without end");
 	tap_ok(told(begun(&device), 400, "{\"error\":\"authorization_pending\"}") == CS_STEP_DONE && result.tokens->pending &&
 			   !result.tokens->slow_down,
 		   "nobody has consented yet");
@@ -150,6 +158,8 @@ answers(void)
 	tap_ok(told(begun(&revoke), 200, "{}") == CS_STEP_DONE, "what is revoked is done");
 	tap_ok(told(begun(&revoke), 400, "{\"error\":\"invalid_token\"}") == CS_STEP_DONE, "and what was dead already");
 	tap_ok(told(begun(&revoke), 401, "{\"error\":{\".tag\":\"invalid_access_token\"}}") == CS_STEP_DONE, "in Dropbox's words too");
+	tap_ok(told(begun(&revoke), 401, "{\"error\":{\".tag\":\"expired_access_token\"}}") == CS_STEP_FAILED && result.failure.failure_class == CS_FAIL_RETRY_NOW,
+		   "but an access token that has expired takes nothing back");
 	tap_ok(told(begun(&revoke), 503, "") == CS_STEP_FAILED && result.failure.failure_class == CS_FAIL_RETRY_LATER, "but not without an answer");
 }
 
@@ -256,6 +266,12 @@ secrets(void)
 		told(begun(&grant), statuses[i], text);
 		tap_ok(strpbrk(result.failure.detail, "31") == NULL, "nor in what is no JSON (%d)", statuses[i]);
 	}
+	grant.refresh_token = "1//0Refr+sh/Token";
+	told(begun(&grant), 500, "1//0Refr+sh/Token and 1%2F%2F0Refr%2Bsh%2FToken and 1\\/\\/0Refr+sh\\/Token");
+	tap_is(result.failure.detail, "*** and *** and ***", "nor as it stands in a form, or in JSON");
+	grant.refresh_token = psprintf("1.%01500d", 7);
+	told(begun(&grant), 500, psprintf("bad token: %s", grant.refresh_token));
+	tap_is(result.failure.detail, "bad token: ***", "nor the start of one that the text is too short for");
 }
 
 int
