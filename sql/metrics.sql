@@ -266,7 +266,11 @@ BEGIN
              WHERE cloudsync.sees(d.tenant))),
         cloudsync.metric('cloudsync_unread_documents', 'gauge', 'Documents that wait for their text to be read.',
             (SELECT array_agg(format('cloudsync_unread_documents{tenant=%s} %s', cloudsync.metric_label(d.tenant), d.n) ORDER BY d.tenant)
-             FROM (SELECT w.tenant, count(*) AS n FROM cloudsync.document w WHERE w.ocr_state = 'pending' GROUP BY w.tenant) d
+             FROM (SELECT u.tenant, count(*) AS n
+                   -- by both indexes of what is not read
+                   FROM (SELECT w.tenant FROM cloudsync.document w WHERE w.ocr_state = 'pending' AND w.ocr_waits_for IS NULL
+                         UNION ALL SELECT w.tenant FROM cloudsync.document w WHERE w.ocr_state = 'pending' AND w.ocr_waits_for IS NOT NULL) u
+                   GROUP BY u.tenant) d
              WHERE cloudsync.sees(d.tenant))));
     IF cloudsync.sees_all() THEN
         result := result || cloudsync.metric('cloudsync_processes', 'gauge', 'Processes of cloudsync in this database.',

@@ -95,6 +95,14 @@ BEGIN ATOMIC
                      ELSE to_char(day, 'FMDD Mon YYYY') END;
 END;
 
+-- A time, to the minute where it is clear of which year it is.
+CREATE FUNCTION cloudsync.report_time(at timestamptz, zone text) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT to_char(report_time.at AT TIME ZONE report_time.zone,
+                   CASE WHEN report_time.at > statement_timestamp() - interval '300 days' THEN 'FMDD Mon HH24:MI' ELSE 'FMDD Mon YYYY' END);
+END;
+
 /*
  * One chart: stacked bars, a bar a bucket, with its legend, its summary in words,
  * and its figures as a table. counts[series][bucket]. The picture is stretched to
@@ -167,7 +175,7 @@ BEGIN
         position := CASE WHEN n = 1 THEN 1 ELSE 1 + round(k * (n - 1) / (least(n, 5) - 1)::numeric) END;
         labels := labels || format('<span%s style="left:%s%%">%s</span>', CASE WHEN k % 2 = 1 AND n >= 5 THEN ' class="minor"' ELSE '' END,
             round((position - 0.5) * 100 / n, 2),
-            CASE step WHEN 'month' THEN to_char(buckets[position], 'Mon YYYY') ELSE to_char(buckets[position], 'FMDD Mon') END);
+            to_char(buckets[position], CASE WHEN step = 'month' OR (step = 'week' AND n > 54) THEN 'Mon YYYY' ELSE 'FMDD Mon' END));
     END LOOP;
     FOR s IN 1..cardinality(series) LOOP
         legend := legend || format('<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="%s" width="12" height="12" rx="2"/></svg>%s <b>%s</b></li>',
@@ -244,7 +252,7 @@ BEGIN ATOMIC
                 cloudsync.html_name(t.cause), greatest(round(100 * t.n / t.most, 1), 2), cloudsync.html_count(t.n), cloudsync.html_count(t.in_part),
                 (SELECT string_agg(cloudsync.html_name(u.name), ', ') FROM unnest(t.connections[1:3]) u (name))
                     || CASE WHEN cardinality(t.connections) > 3 THEN format(' and %s more', cardinality(t.connections) - 3) ELSE '' END,
-                to_char(t.last_at AT TIME ZONE report_failures.zone, 'FMDD Mon HH24:MI')), '' ORDER BY t.n DESC, t.cause)
+                cloudsync.report_time(t.last_at, report_failures.zone)), '' ORDER BY t.n DESC, t.cause)
          FROM (SELECT c.*, max(c.n) OVER () AS most FROM causes c ORDER BY c.n DESC, c.cause LIMIT 12) t),
         'No run failed in this time.');
 END;
@@ -268,7 +276,7 @@ BEGIN ATOMIC
         (SELECT string_agg(format('<tr><th scope="row">%s</th><td class="text long">%s</td><td class="text name">%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td class="text">%s</td></tr>',
                 s.run_id, CASE s.kind WHEN 'push' THEN 'push of dossier ' || cloudsync.html_name(s.dossier)
                                ELSE 'collection of channel ' || cloudsync.html_name(h.name) END,
-                cloudsync.html_name(c.name), to_char(s.started_at AT TIME ZONE report_slowest.zone, 'FMDD Mon HH24:MI'),
+                cloudsync.html_name(c.name), cloudsync.report_time(s.started_at, report_slowest.zone),
                 cloudsync.short_time(s.seconds), cloudsync.html_count(s.files_done), cloudsync.html_bytes(s.bytes), s.state),
                 '' ORDER BY s.seconds DESC, s.run_id)
          FROM slowest s JOIN cloudsync.connection c ON c.connection_id = s.connection_id
@@ -301,7 +309,7 @@ BEGIN ATOMIC
                 cloudsync.html_count(d.pushes), cloudsync.html_count(d.files), cloudsync.html_bytes(d.sent),
                 cloudsync.html_share(d.on_time, d.on_time + d.late), cloudsync.html_count(d.collections), cloudsync.html_count(d.documents),
                 cloudsync.html_bytes(d.received), cloudsync.html_count(d.failures),
-                coalesce(to_char(d.last_at AT TIME ZONE report_connections.zone, 'FMDD Mon HH24:MI'), '–')), '' ORDER BY c.tenant, c.name, c.connection_id)
+                coalesce(cloudsync.report_time(d.last_at, report_connections.zone), '–')), '' ORDER BY c.tenant, c.name, c.connection_id)
          FROM cloudsync.connection c LEFT JOIN done d ON d.connection_id = c.connection_id
          WHERE c.connection_id = ANY (report_connections.connections) AND (c.state <> 'disconnected' OR d.connection_id IS NOT NULL)),
         'There is no connection.');
