@@ -336,13 +336,13 @@ BEGIN ATOMIC
     FROM done d, LATERAL (VALUES
         (1, CASE WHEN d.late > 0 THEN ' class="bad"' ELSE '' END, 'Deadline kept', cloudsync.html_share(d.on_time, d.on_time + d.late),
             CASE WHEN d.on_time + d.late = 0 THEN 'no changed dossier was pushed'
-                 ELSE format('%s of %s changed dossiers were begun in time', cloudsync.html_count(d.on_time), cloudsync.html_count(d.on_time + d.late)) END),
+                 ELSE format(CASE d.on_time + d.late WHEN 1 THEN '%s of %s changed dossier was begun in time' ELSE '%s of %s changed dossiers were begun in time' END, cloudsync.html_count(d.on_time), cloudsync.html_count(d.on_time + d.late)) END),
         (2, CASE WHEN d.pushes_failed > 0 THEN ' class="bad"' ELSE '' END, 'Pushes', cloudsync.html_count(d.pushes),
             format('%s failed wholly or in part', CASE d.pushes_failed WHEN 0 THEN 'none' ELSE cloudsync.html_count(d.pushes_failed) END)),
-        (3, '', 'Sent', cloudsync.html_bytes(d.sent), format('in %s files', cloudsync.html_count(d.files))),
+        (3, '', 'Sent', cloudsync.html_bytes(d.sent), format(CASE d.files WHEN 1 THEN 'in %s file' ELSE 'in %s files' END, cloudsync.html_count(d.files))),
         (4, CASE WHEN d.collections_failed > 0 THEN ' class="bad"' ELSE '' END, 'Collections', cloudsync.html_count(d.collections),
             format('%s failed wholly or in part', CASE d.collections_failed WHEN 0 THEN 'none' ELSE cloudsync.html_count(d.collections_failed) END)),
-        (5, '', 'Received', cloudsync.html_bytes(d.received), format('in %s documents', cloudsync.html_count(d.documents)))
+        (5, '', 'Received', cloudsync.html_bytes(d.received), format(CASE d.documents WHEN 1 THEN 'in %s document' ELSE 'in %s documents' END, cloudsync.html_count(d.documents)))
     ) t (no, class, name, value, note);
 END;
 

@@ -259,6 +259,11 @@ unlike($tenant, qr/alert|onload|storage is/, '... sees nothing of others');
 like($words, qr/^dt Pushes\ndd 0\n.*\ndt Sent\ndd 0\n.*\ndt Collections\ndd 0\n.*\ndt Received\ndd 0\n/m, '... nor counts it');
 like($words, qr/^th theirs local, <acme>\ntd active\ntd 0\n/m, '... but its own');
 like($tenant, qr/for <b><bdi>&lt;acme&gt;<\/bdi><\/b>/, '... and for whom it is');
+$tenant = sql(q{SET cloudsync.tenant = 'new'; SELECT cloudsync_report('10 years')});
+look('where there is nothing', $tenant);
+like($tenant, qr/>There is no connection\..*>No run failed in this time\..*>No run ended in this time\./s, '... it says so');
+my $one = sql("BEGIN; SELECT left(ended('push', connection_id::integer, 'succeeded', now(), '1 s', now(), 1, 1)::text, 0) FROM cloudsync.connection WHERE tenant = '<acme>'; SET cloudsync.tenant = '<acme>'; SELECT cloudsync_report(); ROLLBACK");
+like(look('one of each', $one), qr/^dd 100 %\ndd 1 of 1 changed dossier was begun in time\n(?:.*\n)*?dt Sent\ndd 1 byte\ndd in 1 file\n/m, '... is not many');
 foreach my $what ('cloudsync_report()', 'cloudsync_metrics()')
 {
 	my (undef, undef, $err) = $node->psql($db, "SELECT $what", extra_params => [ '-U', 'nobody' ]);

@@ -24,6 +24,9 @@ $node->safe_psql('postgres', 'CREATE DATABASE manual OWNER app');
 $node->safe_psql('manual', 'CREATE SCHEMA sync');
 create_extension($node, 'manual', 'sync');
 $node->safe_psql('manual', 'GRANT USAGE ON SCHEMA sync TO app; GRANT cloudsync_admin TO app; ALTER ROLE app SET search_path = app, public, sync');
+# those for whom the pages about the inbox and about watching are
+$node->safe_psql('manual', "CREATE ROLE $_->[0] LOGIN IN ROLE $_->[1]; ALTER ROLE $_->[0] SET search_path = app, public, sync; GRANT USAGE ON SCHEMA sync TO $_->[0]")
+  foreach [ 'clerk', 'cloudsync_operator' ], [ 'watcher', 'cloudsync_reader' ];
 
 sub database
 {
@@ -306,7 +309,7 @@ page_runs('docs/quickstart.md', 'quickstart');
 connected('push', 'Archive');
 page_runs('docs/push.md', 'push');
 connected('watching', 'Drive');
-page_runs('docs/watching.md', 'watching');
+page_runs('docs/watching.md', 'watching', user => 'watcher');
 connected('templates', 'Drive');
 $node->safe_psql('templates', "SELECT cloudsync_set_push('Drive', auto_sync => false)", extra_params => [ '-U', 'app' ]);
 page_runs('docs/templates.md', 'templates');
@@ -331,14 +334,14 @@ SQL
 	$node->poll_query_until('inbox', q{SELECT count(*) = 4 AND bool_and(ocr_state <> 'pending') FROM cloudsync.document});
 	run_blocks($node, 'inbox', [ page_blocks('docs/ocr.md') ]);
 	$tested{'docs/ocr.md'} = 1;
-	page_runs('docs/inbox.md', 'inbox');
+	page_runs('docs/inbox.md', 'inbox', user => 'clerk');
 }
 connected('channels', 'Drive');
 page_runs('docs/channels.md', 'channels');
 connected('operations', 'Drive');
 page_runs('docs/operations.md', 'operations');
 database('security');
-$node->safe_psql('security', 'CREATE ROLE clerk; CREATE ROLE web_application; CREATE ROLE acme_reporting');
+$node->safe_psql('security', 'CREATE ROLE web_application; CREATE ROLE acme_reporting');
 page_runs('docs/security.md', 'security', user => 'postgres');
 
 # Nobody is asked for these: the services are not there, and a copy does nothing by itself.
