@@ -198,4 +198,52 @@ $bare->safe_psql('postgres', 'CALL cloudsync_run()');
 is($bare->safe_psql('postgres', 'SELECT name, ocr_state, pages FROM cloudsync.document ORDER BY name'),
 	"layer.pdf|done|2\nnote.txt|done|1", 'CALL cloudsync_run() collects and reads');
 
+# --- what the command makes of programs that fail, or are not there: with others in
+# their place, of which the second page's reading fails, as the first argument says
+my $fakes = PostgreSQL::Test::Utils::tempdir();
+mkdir "$fakes/$_" foreach qw(bin run);
+foreach my $tool (qw(sh awk grep sed cut tail head wc tr cat rm od sort printf))
+{
+	my ($path) = grep { -x } map { "$_/$tool" } qw(/usr/bin /bin);
+	symlink $path, "$fakes/bin/$tool" or die "no $tool" if $path;
+}
+my %fake = (
+	pdfinfo => 'echo "Pages: 3"',
+	pdftotext => 'for last; do :; done; printf "\f\f\f" >"$last"',
+	pdfimages => ':',
+	pdftoppm => 'for last; do :; done; echo image >"$last.pgm"',
+	tesseract => <<'SH');
+case $1 in
+	list.txt | scan.2.pgm) exit 1 ;;
+	scan.*) ! [ -e none ] || exit 1 ;;
+	*) echo 'Image too large: (1, 2)' >&2; exit 1 ;;
+esac
+echo "read in $1" >ocr.txt
+printf '1\t1\t0\t0\t0\t0\t0\t0\t9\t9\t-1\t\n5\t1\t1\t1\t1\t1\t0\t0\t9\t9\t80\tread\n5\t1\t1\t1\t1\t2\t0\t0\t9\t9\t-1\tin\n5\t1\t1\t1\t1\t3\t0\t0\t9\t9\t90\tscan\n' >ocr.tsv
+SH
+write_file("$fakes/bin/$_", "#!/bin/sh\n$fake{$_}\n") foreach keys %fake;
+chmod 0755, map { "$fakes/bin/$_" } keys %fake;
+
+# exit status, what it printed, the last line of what it said
+sub command
+{
+	my ($kind) = @_;
+	my ($out, $err) = ('', '');
+	IPC::Run::run([ '/bin/sh', '-c', "cd '$fakes/run' && exec /bin/sh '$ENV{CLOUDSYNC_TREE}/src/ocr/cloudsync_ocr.sh' document $kind fra 20" ],
+		'<', '/dev/null', '>', \$out, '2>', \$err, init => sub { $ENV{PATH} = "$fakes/bin" });
+	my $status = $? >> 8;
+	return join '|', $status, $out, ($err =~ /([^\n]*)\n?\z/)[0];
+}
+write_file("$fakes/run/document", 'x');
+is(command('pdf'), "0|page 1 ocr 85.0 19\nread in scan.1.pgm\n\npage 2 layer - 0\n\npage 3 ocr 85.0 19\nread in scan.3.pgm\n\nnote these pages could not be read: 2\nend 3\n|",
+	'pages that cannot be read together are read alone, and one that cannot is named');
+write_file("$fakes/run/none", '');
+like(command('pdf'), qr/^5\|.*\|none of its pages can be read$/s, 'none can');
+is(command('image'), '5||its image is too large', 'an image that is too large');
+is(command('other'), '3||documents of this kind are not read', 'neither');
+unlink "$fakes/bin/tesseract";
+is(command('pdf') . ' ' . command('image'), '4||tesseract tesseract-ocr tesseract-ocr-fra  4||tesseract tesseract-ocr tesseract-ocr-fra ', 'without Tesseract');
+unlink "$fakes/bin/pdftoppm";
+is(command('pdf'), '4||pdftoppm poppler-utils', 'without one of Poppler\'s');
+
 done_testing();
