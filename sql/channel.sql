@@ -383,7 +383,8 @@ BEGIN
     END IF;
     PERFORM cloudsync.note(wanted.tenant, CASE WHEN before IS NULL THEN 'create channel' ELSE 'alter channel' END,
         wanted.name, before, cloudsync.channel_as_json(id));
-    IF wanted.auto_collect THEN
+    -- collected at once, or not watched any more
+    IF wanted.auto_collect OR old.auto_collect THEN
         PERFORM cloudsync.wake(true);
     END IF;
     RETURN id;

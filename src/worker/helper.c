@@ -12,13 +12,18 @@
 #include "internal.h"
 
 #define SHORT_LIFE_MS 2000 /* one that ended sooner failed */
+#define FIRST_DELAY_MS 500
 #define LAST_DELAY_MS 60000
 #define RUNNING_LOOK_MS 60000
 
-/* Has the one that we started ended? One that ended at once makes us wait. */
+/*
+ * Has the one that we started ended? One that ended at once makes us wait, for
+ * longer and longer unless it left in good order.
+ */
 static void
-reap(CsHelper *helper, TimestampTz now)
+reap(CsHelper *helper, CsProcessKind kind, TimestampTz now)
 {
+	CsDatabase *slot = cs_database_slot(MyDatabaseId, false);
 	pid_t pid;
 
 	if (helper->handle == NULL ||
@@ -26,11 +31,13 @@ reap(CsHelper *helper, TimestampTz now)
 		return;
 	pfree(helper->handle);
 	helper->handle = NULL;
+	if (slot != NULL && cs_take_left(slot, kind))
+		helper->failures = 0;
 	if (TimestampDifferenceExceeds(helper->started_at, now, SHORT_LIFE_MS))
 		helper->failures = 0;
 	else
 		helper->start_at = TimestampTzPlusMilliseconds(
-			now, Min(LAST_DELAY_MS, 500 << Min(helper->failures++, 10)));
+			now, Min(LAST_DELAY_MS, FIRST_DELAY_MS << Min(helper->failures++, 10)));
 }
 
 static bool
@@ -55,7 +62,7 @@ start(CsHelper *helper, CsProcessKind kind, TimestampTz now)
 bool
 cs_helper_wake(CsHelper *helper, CsProcessKind kind, TimestampTz now)
 {
-	reap(helper, now);
+	reap(helper, kind, now);
 	if (helper->handle == NULL && cs_count_processes(MyDatabaseId, kind, NULL) == 0)
 		return false;
 	cs_problem_no_slot(MyDatabaseId, kind, false);

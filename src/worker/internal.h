@@ -56,6 +56,7 @@ typedef struct CsDatabase
 	int left_well; /* workers, since the scheduler read it */
 	char problem[CS_PROBLEM_MAX]; /* for the status; empty: none */
 	uint32 no_slot; /* kinds of processes (bits) for which there was no slot */
+	uint32 left_kinds; /* of helpers (bits) that left in good order of late */
 	char action[CS_PROBLEM_MAX];
 } CsDatabase;
 
@@ -123,6 +124,8 @@ extern int cs_more_slots(void);
 extern void cs_process_attach(CsProcessKind kind, Oid database);
 /* Takes the number of workers that left in good order since the last call. */
 extern int cs_take_left_well(CsDatabase *slot);
+/* The same of a kind of which there is one: did it, since the last call? */
+extern bool cs_take_left(CsDatabase *slot, CsProcessKind kind);
 extern void cs_wake_launcher(void);
 /*
  * Holds of backends that must not meet our processes. _is_held: by anybody? Holds

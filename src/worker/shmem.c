@@ -112,6 +112,7 @@ cs_database_slot(Oid database, bool create)
 		slot->left_well = 0;
 		slot->problem[0] = slot->action[0] = '\0';
 		slot->no_slot = 0;
+		slot->left_kinds = 0;
 		pg_atomic_write_u32(&slot->probe, 0);
 		pg_atomic_write_u32(&slot->changes, 0);
 		pg_atomic_write_u32(&slot->urgent, 0);
@@ -204,6 +205,8 @@ process_detach(int code, Datum arg)
 	}
 	if (slot != NULL && process->kind == CS_WORKER && code == 0)
 		slot->left_well++;
+	if (slot != NULL && code == 0)
+		slot->left_kinds |= 1 << process->kind;
 	process->n_activity = 0;
 	process->pid = 0;
 	LWLockRelease(cs_shared->lock);
@@ -262,6 +265,19 @@ cs_take_left_well(CsDatabase *slot)
 	slot->left_well = 0;
 	LWLockRelease(cs_shared->lock);
 	return result;
+}
+
+bool
+cs_take_left(CsDatabase *slot, CsProcessKind kind)
+{
+	uint32 bit = 1 << kind;
+	bool left;
+
+	LWLockAcquire(cs_shared->lock, LW_EXCLUSIVE);
+	left = (slot->left_kinds & bit) != 0;
+	slot->left_kinds &= ~bit;
+	LWLockRelease(cs_shared->lock);
+	return left;
 }
 
 void

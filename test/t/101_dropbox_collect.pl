@@ -200,12 +200,15 @@ has('by hand', 'a document is collected once, whoever is first');
 is_held($mark, 'after that');
 
 # cursors that are refused, to the poll and to the listing
+my $runs = q{SELECT count(*) FROM cloudsync.history WHERE channel = 'Watched'};
+my $n_runs = sql($runs);
 $cloud->fault({ service => 'dropbox', route => $poll, kind => 'reset_cursor' });
 $mark = $cloud->mark;
 watched('reset');
 has('reset', 'while a cursor is in force');
 is_held($mark, 'after a poll whose cursor was refused');
 is($cloud->count({ route => $poll, status => 409, since => $mark }), 1, 'it was');
+is(sql($runs), $n_runs + 2, 'which was as good as a change');
 $cloud->act('dropbox', 'reset_cursors');
 $mark = $cloud->mark;
 watched('again');
