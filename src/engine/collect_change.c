@@ -253,6 +253,41 @@ move_places(Change *change, const char *from, const char *to, int folder)
 	}
 }
 
+/* Does the page tell of what is at a path? */
+static bool
+is_told_of(Change *change, const char *path)
+{
+	HASH_SEQ_STATUS status;
+	Place *place;
+
+	hash_seq_init(&status, change->places);
+	while ((place = hash_seq_search(&status)) != NULL)
+	{
+		if (place->path == NULL || strcmp(place->path, path) != 0)
+			continue;
+		hash_seq_term(&status);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * A folder that was deleted and made anew between two pages is told of by its
+ * new id alone.
+ */
+static void
+displace(Change *change, const CsEntry *entry, const char *path)
+{
+	CsCollect *c = change->c;
+
+	if (entry->kind != CS_ENTRY_FOLDER || c->job.connection->provider->same_names ||
+		is_told_of(change, path))
+		return;
+	flush(change);
+	cs_tree_displace(c, path, entry->id);
+	move_places(change, path, NULL, 0);
+}
+
 static void
 leave(Change *change, Place *place)
 {
@@ -373,6 +408,8 @@ apply_entry(Change *change, const CsEntry *entry)
 	if (place != NULL && strcmp(place->path, path) != 0 &&
 		strcmp(place->path, psprintf("%s (%s)", path, entry->id)) != 0)
 		move_to(change, place, entry, path, folder);
+	else if (place == NULL)
+		displace(change, entry, path);
 	put(change, entry, path, folder);
 	if (entry->link_id != NULL && find_place(change, entry->link_id) == NULL)
 		set_link(change, pstrdup(entry->link_id), pstrdup(entry->id), path, folder,

@@ -121,6 +121,29 @@ reset(CsCollect *c)
 		c->folders[i].following = false;
 }
 
+/* While this job waited, another may have found the feed refused. */
+static bool
+still_follows(CsCollect *c)
+{
+	bool follows = false;
+	Args args = {0};
+	uint64 n;
+
+	add_int64(&args, c->channel_id, false);
+	n = execute("SELECT folder_no FROM cloudsync.channel_folder WHERE channel_id = $1 AND listed_epoch IS NULL", &args);
+	for (uint64 row = 0; row < n; row++)
+	{
+		for (int i = 0; i < c->n_folders; i++)
+		{
+			if (c->folders[i].folder_no == cs_get_int64(row, 1, 0))
+				c->folders[i].following = false;
+		}
+	}
+	for (int i = 0; i < c->n_folders; i++)
+		follows |= c->folders[i].following;
+	return follows;
+}
+
 /* From where it goes on; false: there is nothing to read for this channel. */
 static bool
 begin_reading(CsCollect *c)
@@ -135,8 +158,9 @@ begin_reading(CsCollect *c)
 	if (!follows || c->job.connection->feed_read_at >= c->list_since)
 		return false;
 	cs_begin("looking where a feed goes on");
+	follows = still_follows(c);
 	add_int64(&args, c->job.connection->connection_id, false);
-	if (execute("SELECT cursor FROM cloudsync.feed WHERE connection_id = $1", &args) > 0)
+	if (follows && execute("SELECT cursor FROM cloudsync.feed WHERE connection_id = $1", &args) > 0)
 		op.cursor = MemoryContextStrdup(c->job.context, cs_get_utf8(0, 1));
 	cs_commit();
 	if (op.cursor == NULL)

@@ -500,6 +500,46 @@ part_namesakes(CsCollect *c, const CsEntry *entries, int n_entries)
 	return parted;
 }
 
+/* ---- paths that no index takes ---- */
+
+static bool
+is_too_long(const CsCollect *c, const char *path)
+{
+	size_t len = strlen(path);
+
+	/* a key may be longer than what it is of */
+	return len > CS_ITEM_PATH_MAX ||
+		   (len > CS_ITEM_PATH_MAX / 4 &&
+			strlen(cs_name_key(path, &c->job.connection->provider->names)) > CS_ITEM_PATH_MAX);
+}
+
+/* Such an entry stands for itself, and is not collected. */
+static const CsEntry *
+refuse_long_paths(CsCollect *c, const CsEntry *entries, int n_entries)
+{
+	CsEntry *refused = NULL;
+
+	for (int i = 0; i < n_entries; i++)
+	{
+		CsEntry *entry;
+		uint8 sha256[CS_SHA256_LENGTH];
+
+		if (!is_too_long(c, entries[i].path))
+			continue;
+		if (refused == NULL)
+		{
+			refused = palloc(n_entries * sizeof(CsEntry));
+			memcpy(refused, entries, n_entries * sizeof(CsEntry));
+		}
+		entry = &refused[i];
+		cs_sha256(entry->path, strlen(entry->path), sha256);
+		entry->path = psprintf("//%s", cs_hex(sha256, CS_SHA256_LENGTH));
+		entry->kind = CS_ENTRY_OTHER;
+		entry->refused = "Its path is too long.";
+	}
+	return refused != NULL ? refused : entries;
+}
+
 /* ---- a page ---- */
 
 /* See listing.h. */
@@ -515,6 +555,7 @@ cs_items_store(CsCollect *c, const CsEntry *entries, int n_entries,
 
 	if (n_entries == 0)
 		return;
+	entries = refuse_long_paths(c, entries, n_entries);
 	if (c->job.connection->provider->same_names)
 		entries = part_namesakes(c, entries, n_entries);
 	for (int i = 0; i < N_COLUMNS; i++)

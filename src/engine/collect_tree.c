@@ -85,6 +85,26 @@ cs_tree_gone_item(CsCollect *c, int64 item_id, const char *remote_id)
 			&args);
 }
 
+/* See listing.h. */
+void
+cs_tree_displace(CsCollect *c, const char *path, const char *remote_id)
+{
+	char *key = key_of(c, path);
+	Args args = {0};
+
+	add_int64(&args, c->channel_id, false);
+	add_int64(&args, c->job.run_id, false);
+	add(&args, TEXTOID, cs_text_from_utf8(key), false);
+	add_below(&args, key);
+	add(&args, TEXTOID, cs_text_from_utf8(remote_id), false);
+	execute("UPDATE cloudsync.item SET state = 'gone', verify = false, reason = NULL, unlisted = false, "
+			"listing = $2, seen_at = clock_timestamp() "
+			"WHERE channel_id = $1 AND state IS DISTINCT FROM 'gone' AND path_key >= $4 AND path_key < $5 "
+			"AND EXISTS (SELECT FROM cloudsync.item o WHERE o.channel_id = $1 AND o.path_key = $3 "
+			"AND o.kind = 'folder' AND o.remote_id <> $6 AND o.state IS DISTINCT FROM 'gone')",
+			&args);
+}
+
 /* ---- moves ---- */
 
 #define MOVED \
@@ -109,6 +129,18 @@ make_way(Args *args)
 			args);
 }
 
+/* What would have a path that no index takes is shown by a full listing again. */
+static void
+leave_long_paths(Args *args)
+{
+	Args all = *args;
+
+	add(&all, INT4OID, Int32GetDatum(CS_ITEM_PATH_MAX), false);
+	execute("UPDATE cloudsync.item m SET state = 'gone', verify = false, reason = NULL, unlisted = false, "
+			"seen_at = clock_timestamp() WHERE " MOVED " AND octet_length(" NEW_PATH ") > $7",
+			&all);
+}
+
 static void
 move(CsCollect *c, const char *from, const char *to, int32 folder_no)
 {
@@ -126,6 +158,7 @@ move(CsCollect *c, const char *from, const char *to, int32 folder_no)
 	add_below(&args, key);
 	add(&args, TEXTOID, cs_text_from_utf8(from), false);
 	add(&args, TEXTOID, cs_text_from_utf8(to), false);
+	leave_long_paths(&args);
 	make_way(&args);
 	all = args;
 	add(&all, TEXTOID, cs_text_from_utf8(from[0] ? key : ""), false);

@@ -14,6 +14,9 @@
 /* Do the service's cursors stand for the whole account (L11)? */
 #define IS_FED(c) ((c)->job.connection->provider->feed_of_account)
 
+/* Bytes of an item's path: what is longer fits into no index. */
+#define CS_ITEM_PATH_MAX 2560
+
 /*
  * collect_items.c, in a transaction: entries become items of the folder
  * c->folder; each has a path.
@@ -46,6 +49,11 @@ extern void cs_tree_gone_item(CsCollect *c, int64 item_id, const char *remote_id
 /* What is at from, and all below it, is now at to, in the channel's folder. */
 extern void cs_tree_move(CsCollect *c, const char *from, const char *to,
 						 int32 folder_no);
+/*
+ * A folder of that id is at path: of another one, which nobody says is elsewhere,
+ * what was below is gone with it.
+ */
+extern void cs_tree_displace(CsCollect *c, const char *path, const char *remote_id);
 /* Is it the same path, as the service compares paths? */
 extern bool cs_tree_same_path(CsCollect *c, const char *a, const char *b);
 /*

@@ -247,11 +247,72 @@ sub refused_cursor
 	cmp_ok(scalar(collect('one')), '>', 2, "$provider: a refused cursor: a full listing");
 	$cloud->clear;
 	is(documents(), join(', ', sort { $a cmp $b } split(/, /, $documents), 'after reset.txt'), "$provider: which collects what is new, and nothing twice");
-	is(sql("SELECT count(*) FROM cloudsync.items WHERE channel = '$provider one' AND state = 'gone' AND seen_at > (SELECT max(started_at) FROM cloudsync.history WHERE channel = '$provider one')"), 0,
+	is(sql("SELECT count(*) FROM cloudsync.items WHERE channel = '$provider one' AND state = 'gone' AND path NOT LIKE '//%' AND seen_at > (SELECT max(started_at) FROM cloudsync.history WHERE channel = '$provider one')"), 0,
 		"$provider: and makes nothing gone");
 	is_settled('one', 'after a refused cursor');
 	collect('two');
 	is_settled('two', 'after a refused cursor, the other channel');
+	return;
+}
+
+# A path that no index takes: 2800 characters that cannot be pressed.
+sub far_away
+{
+	my $documents = documents();
+	my @letters = ('a' .. 'z', 'A' .. 'Z', 0 .. 9);
+	add(join('/', '/In/Far', map { join('', map { $letters[ rand @letters ] } 1 .. 200) } 1 .. 14) . '/far.txt', 'far away');
+	collect('one');
+	is(documents(), $documents, "$provider: what is below too many folders is not collected");
+	cmp_ok(sql("SELECT count(*) FROM cloudsync.items WHERE channel = '$provider one' AND state = 'excluded' AND reason = 'Its path is too long.'"), '>', 0,
+		"$provider: and it is said why");
+	is_settled('one', 'paths that are too long');
+	rename_to('/In/Far', 'F' x 200);
+	collect('one');
+	is_settled('one', 'a folder that makes them longer');
+	remove('/In/' . 'F' x 200);
+	collect('one');
+	return;
+}
+
+# What is told of the drive, or not told, is no word on what is in a folder.
+sub half_told
+{
+	my $items = items('one');
+	$cloud->fault({ service => 'graph', route => 'delta', kind => 'status', status => 404, body => { error => { code => 'itemNotFound', message => 'gone' } } });
+	my $run = sql("SELECT cloudsync_collect('$provider one')");
+	ok(wait_for($node, "SELECT state IN ('failed', 'partial') FROM cloudsync.history WHERE run_id = $run"), "$provider: a feed that is not found is a failure");
+	$cloud->clear;
+	is(items('one'), $items, "$provider: and nothing is gone");
+	sql("UPDATE cloudsync.connection SET retry_at = NULL");
+
+	add('/In/Again/old.txt', 'of the folder as it was');
+	collect('one');
+	act(setting => tell_deletions => \0);
+	remove('/In/Again');
+	add('/In/Again/new.txt', 'of the folder as it is');
+	collect('one');
+	act(setting => tell_deletions => \1);
+	is(items('one', "path LIKE '/In/Again/%'"), '/In/Again/new.txt collected', "$provider: a folder that was made anew has nothing of what was in it");
+	remove('/In/Again');
+	collect('one');
+	return;
+}
+
+# The cursor is refused to one channel's run while another's waits to read the feed.
+sub refused_to_another
+{
+	add('/Other/late.txt', 'late');
+	my $stall = $cloud->fault({ service => 'graph', route => 'delta', kind => 'stall', at => 'before' });
+	my @runs = sql("SELECT cloudsync_collect('$provider one')");
+	until_committed($stall);
+	push @runs, sql("SELECT cloudsync_collect('$provider two')");
+	ok(wait_for($node, "SELECT count(*) = 2 FROM cloudsync.run WHERE state = 'running'"), "$provider: another channel's run waits");
+	act('reset_delta');
+	$cloud->clear($stall);
+	ok(wait_run($node, $_), "$provider: a cursor that is refused meanwhile") foreach @runs;
+	like(documents(), qr/late\.txt/, "$provider: the channel that waited is listed in full, too");
+	remove('/Other/late.txt');
+	collect('two');
 	return;
 }
 
@@ -338,7 +399,10 @@ foreach (split /,/, $ENV{CLOUDSYNC_TEST_SERVICES} // 'dropbox,gdrive,onedrive')
 	same_bytes();
 	filters();
 	edited_meanwhile() if $provider ne 'dropbox';
+	far_away() if $provider eq 'gdrive';
+	half_told() if $provider eq 'onedrive';
 	refused_cursor();
+	refused_to_another() if $provider eq 'onedrive';
 	crash();
 	folder_itself();
 	large();
