@@ -140,7 +140,8 @@ typedef struct CsOp
 	bool has_sha256;
 	uint8 sha256[CS_SHA256_LENGTH];
 	const char *checksum; /* with sha256, of checksum_kind; or NULL */
-	bool fresh_folder; /* PUT: a moment ago nothing was at path */
+	bool fresh_folder; /* PUT: a moment ago nothing was at path. MKDIR: we never
+						* made it, so most likely it is not there */
 	const char
 		*session; /* PUT, MKDIR, DISCARD: of an attempt cut off (CsResult);
 				   * MOVE, TRASH without an id: of the PUT that made it */
@@ -498,6 +499,14 @@ typedef struct CsProvider
 	 * provider "local" has none (open is NULL, service below is NULL).
 	 */
 	CsService *(*open)(const CsOption *options, CsFailure *failure);
+
+	/*
+	 * For a PUT with fresh_folder: the session (CsResult) of a file that will be
+	 * new, such as an id that was given beforehand. Written down with the intent,
+	 * it spares that PUT its checkpoint. palloc'd; NULL: none is at hand, the PUT
+	 * gets one by itself. The function is NULL where there are none.
+	 */
+	char *(*reserve)(CsService *service);
 
 	/* How tokens are come by (oauth.h); NULL: the credentials are no tokens. */
 	const struct CsOAuth *oauth;

@@ -86,6 +86,7 @@ typedef struct CsPushFile
 	bool intended;	   /* small, and its intent is written */
 	bool alone;		   /* not (again) with others */
 	char *session;	   /* of an upload that can be gone on with */
+	bool reserved;	   /* it was given beforehand, for a file that is not there */
 	int64 arrived_at;  /* by the service's clock; 0 unknown */
 	int64 seen_size;   /* by the listing that confirms it; -1 unknown */
 	int64 seen_at;	   /* it says that it was changed then; 0 unknown */

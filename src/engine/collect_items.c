@@ -138,6 +138,10 @@ strong_checksum(const CsCollect *c, const CsEntry *entry)
 	return c->job.connection->provider->checksum_is_strong ? entry->checksum : NULL;
 }
 
+#define OF_ACCOUNT                                                             \
+	"p.destination_id = ANY (ARRAY(SELECT t.destination_id "                   \
+	"FROM cloudsync.destination t WHERE t.account_id = $2)) "
+
 /* Looks up what is known of a page's entries; a row for each distinct path. */
 static uint64
 look_up(CsCollect *c, const CsEntry *entries, int n_entries)
@@ -174,30 +178,28 @@ look_up(CsCollect *c, const CsEntry *entries, int n_entries)
 	values[4] = cs_column_array(&versions);
 	values[5] = cs_column_array(&keys);
 	values[6] = cs_column_array(&checksums);
-	return cs_execute(
+	/* each by itself along an index, however many there seem to be */
+	return cs_execute_lookups(
 		"SELECT DISTINCT ON (e.path) e.ord, i.item_id, i.state, i.remote_version, i.size, "
 		"i.modified_at, i.verify, i.document_id, i.reason, i.folder_no, i.sha256, "
 		"d.size, r.key IS NOT NULL, r.document_id, r.remote_version, r.size, r.sha256, "
-		"EXISTS (SELECT FROM cloudsync.destination t JOIN cloudsync.pushed_file p "
-		"ON p.destination_id = t.destination_id WHERE t.account_id = $2 "
-		"AND p.path_key = e.key AND p.state IN ('sending', 'synced', 'failed', 'kept')) "
-		"OR EXISTS (SELECT FROM cloudsync.destination t JOIN cloudsync.pushed_file p "
-		"ON p.destination_id = t.destination_id WHERE t.account_id = $2 "
-		"AND p.intent_path = e.path) "
-		"OR EXISTS (SELECT FROM cloudsync.destination t JOIN cloudsync.pushed_file p "
-		"ON p.destination_id = t.destination_id WHERE t.account_id = $2 "
-		"AND p.remote_id = e.id AND p.remote_version = e.version), "
+		"EXISTS (SELECT FROM cloudsync.pushed_file p WHERE " OF_ACCOUNT
+		"AND p.path_key = e.key AND p.state IN ('sending', 'synced', 'failed', 'kept') OFFSET 0) "
+		"OR EXISTS (SELECT FROM cloudsync.pushed_file p WHERE " OF_ACCOUNT
+		"AND p.intent_path = e.path OFFSET 0) "
+		"OR EXISTS (SELECT FROM cloudsync.pushed_file p WHERE " OF_ACCOUNT
+		"AND p.remote_id = e.id AND p.remote_version = e.version OFFSET 0), "
 		"i.kind, i.remote_id, i.checksum, i.link_id, b.sha256 = i.sha256, b.sha256 = r.sha256 "
 		"FROM ROWS FROM (unnest($3), unnest($4), unnest($5), unnest($6), unnest($7)) "
 		"WITH ORDINALITY e (path, id, version, key, checksum, ord) "
-		"LEFT JOIN cloudsync.item i ON i.channel_id = $1 AND i.path = e.path "
-		"LEFT JOIN cloudsync.document d ON d.document_id = i.document_id "
-		"LEFT JOIN cloudsync.dedup r ON r.account_id = $2 AND r.kind = 'item' AND r.key = e.id "
-		"LEFT JOIN cloudsync.dedup k ON k.account_id = $2 AND k.kind = 'checksum' AND k.key = e.checksum "
+		"LEFT JOIN LATERAL (SELECT * FROM cloudsync.item WHERE channel_id = $1 AND path = e.path OFFSET 0) i ON true "
+		"LEFT JOIN LATERAL (SELECT size FROM cloudsync.document WHERE document_id = i.document_id OFFSET 0) d ON true "
+		"LEFT JOIN LATERAL (SELECT * FROM cloudsync.dedup WHERE account_id = $2 AND kind = 'item' AND key = e.id OFFSET 0) r ON true "
+		"LEFT JOIN LATERAL (SELECT sha256 FROM cloudsync.dedup WHERE account_id = $2 AND kind = 'checksum' AND key = e.checksum OFFSET 0) k ON true "
 		"CROSS JOIN LATERAL (SELECT CASE WHEN e.checksum LIKE 'sha256:%' "
 		"THEN decode(substr(e.checksum, 8), 'hex') ELSE k.sha256 END AS sha256) b "
 		"ORDER BY e.path, e.ord",
-		7, types, values, NULL, false); /* sees what a move before it did */
+		7, types, values, NULL); /* sees what a move before it did */
 }
 
 static Datum

@@ -35,8 +35,8 @@ temp_name(CsPushJob *push, const CsPushFile *file)
 void
 cs_push_write_intents_of(CsPushJob *push, List *files)
 {
-	CsColumn columns[7] = {{INT4OID}, {TEXTOID}, {TEXTOID}, {TEXTOID},
-						   {INT8OID}, {BYTEAOID}, {TEXTOID}};
+	CsColumn columns[8] = {{INT4OID}, {TEXTOID}, {TEXTOID}, {TEXTOID},
+						   {INT8OID}, {BYTEAOID}, {TEXTOID}, {TEXTOID}};
 	Args args = {0};
 	ListCell *cell;
 
@@ -56,6 +56,7 @@ cs_push_write_intents_of(CsPushJob *push, List *files)
 		cs_column_add(&columns[4], Int64GetDatum(file->size), !held);
 		cs_column_add(&columns[5], held ? cs_sha256_datum(file->sha256) : (Datum) 0, !held);
 		cs_column_add_text(&columns[6], held ? file->checksum : NULL);
+		cs_column_add_text(&columns[7], file->reserved ? cs_session_seal(push, file->plan, file->session) : NULL);
 	}
 	add_dossier(&args, push);
 	add_int64(&args, push->job.run_id, false);
@@ -64,11 +65,11 @@ cs_push_write_intents_of(CsPushJob *push, List *files)
 		push->intents_since = GetCurrentTimestamp();
 	add_time(&args, push->intents_since);
 	execute("INSERT INTO cloudsync.pushed_file AS f (destination_id, dossiers_id, dossier, source_id, file_key, "
-			"state, intent_run_id, intent_path, intent_temp, intent_size, intent_sha256, intent_checksum, intent_at) "
-			"SELECT $1, $2, $3, i.source_id, i.file_key, 'sending', $4, i.path, i.temp, i.size, i.sha256, i.checksum, $12 "
+			"state, intent_run_id, intent_path, intent_temp, intent_size, intent_sha256, intent_checksum, intent_session, intent_at) "
+			"SELECT $1, $2, $3, i.source_id, i.file_key, 'sending', $4, i.path, i.temp, i.size, i.sha256, i.checksum, i.session, $13 "
 			"FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), "
-			"pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11)) "
-			"AS i (source_id, file_key, path, temp, size, sha256, checksum) "
+			"pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11), pg_catalog.unnest($12)) "
+			"AS i (source_id, file_key, path, temp, size, sha256, checksum, session) "
 			"ON CONFLICT (destination_id, dossiers_id, dossier, source_id, file_key) DO UPDATE "
 			"SET intent_run_id = $4, intent_path = excluded.intent_path, intent_temp = excluded.intent_temp, "
 			"intent_size = CASE WHEN excluded.intent_sha256 IS NOT NULL THEN excluded.intent_size "
@@ -77,9 +78,10 @@ cs_push_write_intents_of(CsPushJob *push, List *files)
 			"WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path THEN f.intent_sha256 END, "
 			"intent_checksum = CASE WHEN excluded.intent_sha256 IS NOT NULL THEN excluded.intent_checksum "
 			"WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path THEN f.intent_checksum END, "
-			"intent_session = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path THEN f.intent_session END, "
+			"intent_session = COALESCE(excluded.intent_session, "
+			"CASE WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path THEN f.intent_session END), "
 			"intent_at = CASE WHEN f.intent_path OPERATOR(pg_catalog.=) excluded.intent_path "
-			"THEN COALESCE(f.intent_at, $12) ELSE $12 END, "
+			"THEN COALESCE(f.intent_at, $13) ELSE $13 END, "
 			"state = CASE WHEN f.state IN ('failed', 'removed_there', 'trashed', 'skipped') THEN 'sending' ELSE f.state END",
 			&args);
 }
@@ -229,6 +231,7 @@ keep_session(CsPushJob *push, CsPushFile *file)
 	if (session == NULL)
 		return NULL;
 	file->session = MemoryContextStrdup(push->job.context, session);
+	file->reserved = false;
 	return cs_session_seal(push, file->plan, session);
 }
 

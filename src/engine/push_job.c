@@ -51,6 +51,7 @@ start_path(CsPushJob *push, CsOpKind kind, const char *path, bool recursive)
 	op.path = path;
 	op.recursive = recursive;
 	op.session = kind == CS_OP_MKDIR ? push->plan->folder_session : NULL;
+	op.fresh_folder = push->step == CS_PUSH_MAKE_FOLDER && !push->plan->recorded;
 	cs_push_start_single(push, &op);
 }
 

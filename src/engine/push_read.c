@@ -109,6 +109,23 @@ drop_bytes(CsPushFile *file)
 	file->hashed = false;
 }
 
+/* What a new file in a folder where nothing stands is made under. */
+static void
+reserve_session(CsPushJob *push, CsPushFile *file)
+{
+	const CsProvider *provider = push->setting->provider;
+	const CsRecord *record = file->plan->record;
+	MemoryContext old;
+
+	if (provider->reserve == NULL || file->session != NULL ||
+		(record != NULL && record->intent_session != NULL) || !cs_push_is_fresh(push, file))
+		return;
+	old = MemoryContextSwitchTo(push->job.context);
+	file->session = provider->reserve(push->job.connection->service);
+	file->reserved = file->session != NULL;
+	MemoryContextSwitchTo(old);
+}
+
 /* See push.h. */
 void
 cs_push_read_ahead(CsPushJob *push, int at)
@@ -133,6 +150,7 @@ cs_push_read_ahead(CsPushJob *push, int at)
 	}
 	for (int i = 0; i < batch->n; i++)
 	{
+		reserve_session(push, batch->files[i]);
 		batch->files[i]->intended = true;
 		files = lappend(files, batch->files[i]);
 	}

@@ -86,8 +86,9 @@ cs_push_fill_put(CsPushJob *push, CsPushFile *file, CsOp *op)
 	op->temp_name = file->temp;
 	op->size = file->size;
 	op->overwrite = strcmp(push->setting->on_conflict, "overwrite") == 0;
-	op->session = file->session;
 	op->fresh_folder = cs_push_is_fresh(push, file);
+	if (!file->reserved || op->fresh_folder || file->tries > 1)
+		op->session = file->session;
 	op->since = since_when(push, file);
 	if (file->held != NULL)
 	{

@@ -375,6 +375,18 @@ discard(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	return gd_ask(c, request, 1, "DELETE", session.upload);
 }
 
+/* An id for a file to be made. Who takes one of the last asks for more. */
+static char *
+reserve(CsService *head)
+{
+	GdService *service = (GdService *) head;
+	GdSession session = {.is_new = true};
+
+	if (service->n_ids <= service->few_ids || !gd_take_id(service, session.id))
+		return NULL;
+	return gd_session(&session);
+}
+
 /* --- conversations ------------------------------------------------------------------------- */
 
 static CsConversation *
@@ -467,6 +479,7 @@ const CsProvider cs_provider_gdrive = {
 			 "docs.google.com, *.googleusercontent.com",
 	.names = {.max_name_bytes = 255, .forbidden = ""},
 	.open = open_service,
+	.reserve = reserve,
 	.oauth = &oauth,
 	.begin = begin,
 	.next = next,

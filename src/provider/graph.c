@@ -224,6 +224,9 @@ open_sharepoint(const CsOption *list, CsFailure *failure)
 	return open_drive(list, true, failure);
 }
 
+static CsStep next(CsConversation *c, const CsResponse *answer,
+				   CsRequest *request, CsResult *result);
+
 /* --- small operations ---------------------------------------------------------------- */
 
 /* A number that may be missing, zero for unknown, or nonsense: then -1. */
@@ -300,9 +303,17 @@ stat_item(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	if (gr_looked(c, answer, c->op.path) != GR_THERE)
 	{
 		gr_forget_all(c->service);
+		if (gr_goes_direct(c))
+		{
+			/* is there such a drive? that is to be told apart */
+			c->indirect = true;
+			c->ready = false;
+			return next(c, NULL, request, result);
+		}
 		result->failure = c->failure;
 		return CS_STEP_FAILED;
 	}
+	gr_learn_drive(c);
 	if (c->op.id != NULL || c->op.path == NULL)
 		path = gr_item_path(&c->item);
 	if (path == NULL && c->op.path != NULL)
@@ -397,7 +408,7 @@ next(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	memset(result, 0, sizeof(*result));
 	result->used_bytes = -1;
 	result->quota_bytes = -1;
-	if (!c->ready)
+	if (!c->ready && !gr_goes_direct(c))
 	{
 		switch (gr_find_drive(c, answer, request))
 		{

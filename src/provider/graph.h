@@ -164,6 +164,7 @@ struct CsConversation
 	CsOp op;   /* with copies of its strings */
 	int phase; /* of the operation's own enum */
 	bool ready; /* the drive is known, or need not be */
+	bool indirect; /* the drive is to be known first after all */
 	int drive_phase;
 	char *strings[GR_STRINGS]; /* of the request being made */
 	int n_strings;
@@ -342,6 +343,8 @@ extern GrOwner gr_owner(const CsConversation *c);
 extern const struct CsOAuth gr_oauth;
 
 /* --- graph_drive.c --------------------------------------------------------- */
+extern bool gr_goes_direct(const CsConversation *c);
+extern void gr_learn_drive(CsConversation *c);
 extern GrSub gr_find_drive(CsConversation *c, const CsResponse *answer,
 						   CsRequest *request);
 /* "ABC!123" of a personal drive in the form that all answers agree on. */

@@ -182,6 +182,29 @@ libraries_listed(CsConversation *c, const CsResponse *answer,
 	return GR_FAIL;
 }
 
+/* Can an item of the drive be looked at before it is known which drive it is? */
+bool
+gr_goes_direct(const CsConversation *c)
+{
+	return c->op.kind == CS_OP_STAT && c->service->drive == NULL &&
+		   !c->service->sharepoint && !c->indirect;
+}
+
+/*
+ * An item says in which drive it is. Ids of personal drives, which are told in
+ * several spellings, are asked for.
+ */
+void
+gr_learn_drive(CsConversation *c)
+{
+	const char *id = cs_json_text(c->json, "parentReference/driveId");
+
+	if (c->service->drive != NULL || id == NULL || strncmp(id, "b!", 2) != 0)
+		return;
+	c->service->drive = gr_lasting(c->service, id);
+	c->service->personal = false;
+}
+
 GrSub
 gr_find_drive(CsConversation *c, const CsResponse *answer, CsRequest *request)
 {

@@ -21,10 +21,20 @@ fail(CsConversation *c, CsFailureClass failure_class, const char *path,
 	return GR_FAIL;
 }
 
+/* It does not come to an end: what the last request came to, if that is known. */
 static bool
-too_often(GrMaking *making)
+too_often(CsConversation *c, const char *path)
 {
-	return ++making->asked > 4 * making->n_levels + 4;
+	GrMaking *making = &c->making;
+
+	if (++making->asked <= 4 * making->n_levels + 4)
+		return false;
+	if (making->failure.failure_class != CS_FAIL_NONE)
+		c->failure = making->failure;
+	else
+		(void) fail(c, CS_FAIL_BROKEN, path,
+					"is there and is not there, as the service says in turn");
+	return true;
 }
 
 static GrSub
@@ -36,9 +46,8 @@ ask_level(CsConversation *c, CsRequest *request)
 	const char *id = gr_known(c->service, folder);
 	StringInfoData json;
 
-	if (too_often(making))
-		return fail(c, CS_FAIL_BROKEN, path,
-					"is there and is not there, as the service says in turn");
+	if (too_often(c, path))
+		return GR_FAIL;
 	making->looking = false;
 	initStringInfo(&json);
 	/* the annotation must come first */
@@ -59,14 +68,8 @@ look_at_level(CsConversation *c, CsRequest *request)
 {
 	const char *path = c->making.levels[c->making.at];
 
-	if (too_often(&c->making))
-	{
-		if (c->making.failure.failure_class == CS_FAIL_NONE)
-			return fail(c, CS_FAIL_BROKEN, path,
-						"is there and is not there, as the service says in turn");
-		c->failure = c->making.failure;
+	if (too_often(c, path))
 		return GR_FAIL;
-	}
 	c->making.looking = true;
 	gr_ask(c, request, c->phase, "GET", gr_path_url(c, path, NULL, GR_SELECT));
 	return GR_ASK;
@@ -90,7 +93,10 @@ set_levels(GrMaking *making, const char *path)
 	}
 }
 
-/* Looks first: mostly it is there already. */
+/*
+ * Looks first: mostly it is there already. One that most likely is not, in a
+ * folder that is known, is made at once: if it is there, that is refused.
+ */
 GrSub
 gr_make(CsConversation *c, CsRequest *request, int phase, const char *path)
 {
@@ -99,6 +105,9 @@ gr_make(CsConversation *c, CsRequest *request, int phase, const char *path)
 	if (c->making.n_levels == 0)
 		return GR_OK;
 	c->making.at = c->making.n_levels - 1;
+	if (c->op.kind == CS_OP_MKDIR && c->op.fresh_folder && c->making.at > 0 &&
+		gr_known(c->service, c->making.levels[c->making.at - 1]) != NULL)
+		return ask_level(c, request);
 	return look_at_level(c, request);
 }
 

@@ -34,12 +34,20 @@ gr_keep(CsConversation *c, char *string)
 
 /* --- addresses --------------------------------------------------------------- */
 
+/* Of a user's own drive that is not known yet, by whose it is (gr_goes_direct). */
 static char *
 drive_url(const CsConversation *c)
 {
-	char *drive = cs_url_encode(c->service->drive);
-	char *url = psprintf("%s/drives/%s", c->service->head.url, drive);
+	const GrService *service = c->service;
+	char *drive;
+	char *url;
 
+	if (service->drive == NULL && service->user == NULL)
+		return psprintf("%s/me/drive", service->head.url);
+	drive = cs_url_encode(service->drive != NULL ? service->drive : service->user);
+	url = service->drive != NULL
+			  ? psprintf("%s/drives/%s", service->head.url, drive)
+			  : psprintf("%s/users/%s/drive", service->head.url, drive);
 	pfree(drive);
 	return url;
 }

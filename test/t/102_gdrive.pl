@@ -146,7 +146,7 @@ is($cloud->act('google', item => { path => '/Our files/Lost' })->{twins}, 1, '..
 $cloud->clear;
 
 my $d = 3;
-foreach my $point ('push.after_folder_checkpoint', 'push.after_checkpoint', 'push.after_rename')
+foreach my $point ('push.after_folder_checkpoint', 'push.after_read', 'push.after_rename')
 {
 	$d++;
 	crash_at($node, $point);
@@ -160,6 +160,16 @@ foreach my $point ('push.after_folder_checkpoint', 'push.after_checkpoint', 'pus
 	is(there("/Our files/Killed $d"), '/k1,/k2', '... each file is there once');
 	is($cloud->act('google', item => { path => "/Our files/Killed $d" })->{twins}, 1, '... in one folder');
 }
+
+# in a folder that is made the ids are written down with the intents, many at once
+crash_at($node, 'push.after_checkpoint');
+sql(q{INSERT INTO app.dossier (id, title) VALUES (7, 'Unchecked');
+INSERT INTO app.dossier_file (id, dossier_id, name, content) SELECT 7000 + n, 7, 'f' || n, convert_to('unchecked ' || n, 'UTF8') FROM generate_series(1, 5) n});
+my $offset = log_offset($node);
+push_now(7);
+is(there('/Our files/Unchecked'), '/f1,/f2,/f3,/f4,/f5', 'new files in a new folder are sent');
+ok(!$node->log_contains(qr/crash point push\.after_checkpoint/, $offset), '... without a checkpoint for each');
+crash_no_more($node);
 
 # --- larger ones, in sessions ---------------------------------------------------------------------
 sql(q{INSERT INTO app.dossier (id, title) VALUES (20, 'Large');

@@ -76,21 +76,42 @@ static void
 test_drive(void)
 {
 	CsOp op = of(CS_OP_STAT, "/a");
+	CsOp list = of(CS_OP_LIST, "/a");
 
 	OPEN("tenant", "t");
-	PLAY("a person's drive", &op,
+	PLAY("a person's drive", &list,
 		 "GET /me/drive = 200 x:{\"id\":\"b!d\",\"driveType\":\"business\"}",
-		 "GET /root:/a = 200 x:" FILE_OF("i1", "a", "e1", "5", HA),
-		 "DONE /a q:" HA);
+		 "GET /root:/a:/children = 200 x:{\"value\":[]}", "DONE");
 	PLAY("is asked for once", &op,
 		 "GET /root:/a = 404 " ERROR("itemNotFound"), "FAILED gone");
 	OPEN("tenant", "t");
-	PLAY("an app has none", &op, "GET /me/drive = 400 " ERROR("BadRequest"),
-		 "FAILED unreachable");
-	PLAY("not there", &op, "GET /me/drive = 404 " ERROR("itemNotFound"),
-		 "FAILED unreachable");
+	PLAY("what is looked at says which drive it is in", &op,
+		 "GET /me/drive/root:/a = 200 x:{\"id\":\"i1\",\"name\":\"a\",\"folder\":{},"
+		 "\"parentReference\":{\"driveId\":\"b!d\",\"driveType\":\"business\"}}",
+		 "DONE /a/");
+	PLAY("and so it is known", &list,
+		 "GET /root:/a:/children = 200 x:{\"value\":[]}", "DONE");
+	OPEN("tenant", "t");
+	PLAY("not of personal drives, whose ids are spelt in several ways", &op,
+		 "GET /me/drive/root:/a = 200 x:{\"id\":\"i1\",\"name\":\"a\",\"folder\":{},"
+		 "\"parentReference\":{\"driveId\":\"abc\",\"driveType\":\"personal\"}}",
+		 "DONE /a/");
+	PLAY("which are asked for", &list,
+		 "GET /me/drive = 200 x:{\"id\":\"b!d\"}",
+		 "GET /root:/a:/children = 200 x:{\"value\":[]}", "DONE");
+	OPEN("tenant", "t");
+	PLAY("an app has none", &op,
+		 "GET /me/drive/root:/a = 400 " ERROR("BadRequest"),
+		 "GET /me/drive = 400 " ERROR("BadRequest"), "FAILED unreachable");
+	PLAY("not there", &op, "GET /me/drive/root:/a = 404 " ERROR("itemNotFound"),
+		 "GET /me/drive = 404 " ERROR("itemNotFound"), "FAILED unreachable");
+	PLAY("the drive is, and the item is not", &op,
+		 "GET /me/drive/root:/a = 404 " ERROR("itemNotFound"),
+		 "GET /me/drive = 200 x:{\"id\":\"b!d\"}",
+		 "GET /root:/a = 404 " ERROR("itemNotFound"), "FAILED gone");
 	OPEN("user", "anna@contoso.com");
 	PLAY("a user's drive", &op,
+		 "GET /users/anna%40contoso.com/drive/root:/a = 500",
 		 "GET /users/anna%40contoso.com/drive = 200 x:{\"id\":\"b!d\"}",
 		 "GET /root:/a = 500", "FAILED retry later");
 	script.provider = &cs_provider_sharepoint;
@@ -252,6 +273,14 @@ test_mkdir(void)
 	PLAY("refused", &op, "GET /root:/a/c = 404 " ERROR("itemNotFound"),
 		 "POST /items/f1/children " MAKE("c") " = 403 " ERROR("accessDenied"),
 		 "FAILED forbidden");
+	op.fresh_folder = true;
+	PLAY("most likely it is not there", &op,
+		 "POST /items/f1/children " MAKE("c") " = 201 x:" FOLDER_OF("f3", "c"),
+		 "DONE /a/c/");
+	PLAY("it is after all", &op,
+		 "POST /items/f1/children " MAKE(
+			 "c") " = 409 " ERROR("nameAlreadyExists"),
+		 "GET /root:/a/c = 200 x:" FOLDER_OF("f3", "c"), "DONE /a/c/");
 }
 
 #define CHILD(id, name, hash)                                                  \
