@@ -119,8 +119,7 @@ send_body(CsConversation *c, CsRequest *request)
 	if (c->hash[0] != '\0')
 		appendStringInfo(&text, ",\"content_hash\":\"%s\"", c->hash);
 	appendStringInfoChar(&text, '}');
-	c->is_new = c->is_new || (c->times_sent == 0 && c->update_rev == NULL &&
-							  !c->op.overwrite);
+	c->is_new = c->is_new || (c->update_rev == NULL && !c->op.overwrite);
 	c->times_sent++;
 	return cs_dropbox_upload(c, request, PUT_SENT, "files/upload", text.data, 0,
 							 c->size);

@@ -195,18 +195,18 @@ sub crashes
 sub shared_consent
 {
 	my ($one, $two) = ('consent.after_use', 'consent.after_exchange');
-	my $works = sub { $cloud->act('google', 'expire_tokens'); return sql("SELECT account FROM cloudsync_check('$two')"); };
+	my $works = sub { $cloud->act('google', 'expire_tokens'); return sql("SELECT state || ' ' || account FROM cloudsync_check('$two')"); };
 	my $id = sql("SELECT connection_id FROM cloudsync.connections WHERE connection = '$one'");
 	sql("SELECT cloudsync_disconnect('$one')");
 	ok(wait_for($node, "SELECT count(*) = 0 FROM cloudsync.secret WHERE owner_id = $id AND owner_kind IN ('token', 'connection')"), 'of two connections of an account one is ended');
-	is($works->(), 'bert@example.org', '... and the other goes on');
+	is($works->(), 'active bert@example.org', '... and the other goes on');
 
 	sql("SELECT cloudsync_connect('gdrive', 'Anna', @{[grant('anna@example.com')]}, @{[options()]})");
 	ok(wait_for($node, q{SELECT account IS NOT NULL FROM cloudsync.connections WHERE connection = 'Anna'}), 'one of another account');
 	sql("SELECT cloudsync_connect('gdrive', 'Anna', '{}', @{[options()]})");
 	my $given = $cloud->consent((ask('gdrive', 'Anna', options()))[2], { user => 'bert@example.org' });
 	refused('SELECT * FROM cloudsync_authorize(' . quoted($given->{redirect}) . ')', qr/belongs to account "anna\@example.com.*of "bert/s, '... is not renewed by the first one');
-	is($works->(), 'bert@example.org', '... which goes on');
+	is($works->(), 'active bert@example.org', '... which goes on');
 
 	# consent that comes when the connection was ended is given back
 	sql("SELECT cloudsync_disconnect('$two')");

@@ -123,6 +123,57 @@ test_many(void)
 		 "DONE ra rb rd");
 }
 
+/* What is wrong again and again, or cannot be. */
+static void
+test_many_limits(void)
+{
+	CsOp op = many();
+#define AGAIN                                                                  \
+	"API files/upload_session/start_batch {\"num_sessions\":1} = 200 "         \
+	"{\"session_ids\":[\"u2\"]}",                                              \
+		"BODY 5+0 = b:0 p:0",                                                  \
+		"CON files/upload_session/append_batch {\"entries\":[" PIECE(          \
+			"u2", "0") "],\"content_hash\":\"#0\"} = " ENTRIES(                \
+			FAILED(TAG("not_found")))
+#define REPAIR(path, from, rev, hash)                                          \
+	"CON files/upload {\"path\":\"" path                                       \
+	"\",\"mode\":{\".tag\":\"update\",\"update\":\"" rev "\"}," HOW            \
+	",\"content_hash\":\"" hash "\"} body " from " = 200 "
+#define BAD_A(rev) F("a", "/d/a", "id:a", rev, "5", "#e")
+#define BAD_C(rev) F("c", "/d/c", "id:c", rev, "7", "#e")
+
+	FRESH;
+	PLAY("a session is lost again and again", &op, STARTED3,
+		 "BODY 0+12 = b:12 p:d",
+		 APPEND3 ENTRIES(OK "," FAILED(TAG("not_found")) "," OK), AGAIN, AGAIN,
+		 "CHECKPOINT -1 -",
+		 FINISH_OF(COMMIT_A "," COMMIT_C) " = " ENTRIES(GOT_A "," GOT_C),
+		 "DONE ra (gone) rc");
+	PLAY("fewer than were sent", &op, STARTED3, "BODY 0+12 = b:12 p:d",
+		 APPEND3 ENTRIES(OK "," OK), "FAILED retry later");
+	PLAY("a session without its bytes", &op, STARTED3, "BODY 0+12 = b:12 p:d",
+		 APPEND3 ENTRIES(OK "," OK "," FAILED("{\".tag\":\"incorrect_offset\","
+											  "\"correct_offset\":3}")),
+		 "API files/upload_session/start_batch {\"num_sessions\":1} = 401",
+		 "FAILED needs consent");
+	PLAY("an id without end", &op,
+		 psprintf(START3 "200 {\"session_ids\":[\"%01001d\",\"u2\",\"u3\"]}", 1),
+		 "FAILED retry later");
+	PLAY("a new one damaged for ever goes away", &op, STORED3,
+		 FINISH3 " = " ENTRIES(GOT("a", "/d/a", "r1", "5", "#e") "," GOT_B "," GOT_C),
+		 REPAIR("/d/a", "0+5", "r1", "#a") BAD_A("r2"),
+		 REPAIR("/d/a", "0+5", "r2", "#a") BAD_A("r3"),
+		 REPAIR("/d/a", "0+5", "r3", "#a") BAD_A("r4"),
+		 "API files/delete_v2 {\"path\":\"/d/a\",\"parent_rev\":\"r4\"} = 200 {}",
+		 "DONE (retry later) rb rc");
+	PLAY("what was there before does not", &op, STORED3,
+		 FINISH3 " = " ENTRIES(GOT_A "," GOT_B "," GOT("c", "/d/c", "r1", "7", "#e")),
+		 REPAIR("/d/c", "5+7", "r1", "#c") BAD_C("r2"),
+		 REPAIR("/d/c", "5+7", "r2", "#c") BAD_C("r3"),
+		 REPAIR("/d/c", "5+7", "r3", "#c") BAD_C("r4"),
+		 "DONE ra rb (retry later)");
+}
+
 static void
 test_many_locked(void)
 {
@@ -135,6 +186,16 @@ test_many_locked(void)
 		FINISH3 " = " ENTRIES(LOCKED "," GOT_B "," LOCKED),
 		FINISH_OF(COMMIT_A "," COMMIT_C) " wait 1 = " ENTRIES(LOCKED "," GOT_C),
 		FINISH_OF(COMMIT_A) " wait 2 = " ENTRIES(GOT_A), "DONE ra rb rc");
+	FRESH;
+	PLAY("locked for ever", &op, STORED3,
+		 FINISH3 " = " ENTRIES(LOCKED "," GOT_B "," GOT_C),
+		 FINISH_OF(COMMIT_A) " wait 1 = " ENTRIES(LOCKED),
+		 FINISH_OF(COMMIT_A) " wait 2 = " ENTRIES(LOCKED),
+		 FINISH_OF(COMMIT_A) " wait 4 = " ENTRIES(LOCKED),
+		 FINISH_OF(COMMIT_A) " wait 8 = " ENTRIES(LOCKED),
+		 FINISH_OF(COMMIT_A) " wait 16 = " ENTRIES(LOCKED),
+		 "DONE (retry later) rb rc");
+	FRESH;
 	PLAY("the whole commit is", &op, STORED3,
 		 FINISH3
 		 " = 429 {\"error\":{\"reason\":" TAG("too_many_write_operations") "}}",
@@ -234,6 +295,7 @@ int
 main(void)
 {
 	test_many();
+	test_many_limits();
 	test_many_locked();
 	test_many_one_by_one();
 	test_many_header();

@@ -55,6 +55,8 @@ reading(void)
 			   cs_json_find(json, "l/t") == NULL,
 		   "nothing below a string or an array");
 	tap_ok(cs_json_text(json, "a/n") == NULL, "a number is no text");
+	tap_ok(!cs_json_int64(parse("{\"ab\": 1}"), "a", &number),
+		   "a name that begins so is another");
 	tap_ok(parse("null")->kind == CS_JSON_NULL, "null alone");
 	cs_json_free(json);
 	cs_json_free(NULL);
@@ -84,8 +86,14 @@ refusing(void)
 	memset(deep + CS_JSON_DEPTH, ']', CS_JSON_DEPTH);
 	deep[2 * CS_JSON_DEPTH] = '\0';
 	tap_ok(parse(deep) != NULL, "as deep as may be");
-	tap_ok(parse("\"[[\\\"[[\"") != NULL,
-		   "brackets in a string are not counted");
+	memset(deep, '[', CS_JSON_DEPTH + 1);
+	memset(deep + CS_JSON_DEPTH + 1, ']', CS_JSON_DEPTH + 1);
+	refused(deep, 2 * CS_JSON_DEPTH + 2, "it is nested too deeply",
+			"one level more");
+	memset(deep, '[', CS_JSON_DEPTH + 10);
+	memcpy(deep, "\"\\\"", 3);
+	memcpy(deep + CS_JSON_DEPTH + 10, "\"", 2);
+	tap_ok(parse(deep) != NULL, "brackets in a string are not counted");
 }
 
 static void

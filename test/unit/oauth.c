@@ -163,6 +163,28 @@ answers(void)
 	tap_ok(told(begun(&revoke), 503, "") == CS_STEP_FAILED && result.failure.failure_class == CS_FAIL_RETRY_LATER, "but not without an answer");
 }
 
+/* Answers that no server should give. */
+static void
+odd_answers(void)
+{
+	CsGrant refresh = {.kind = CS_GRANT_REFRESH, .client_id = "app", .refresh_token = "r1"};
+	CsGrant start = {.kind = CS_GRANT_DEVICE_START, .client_id = "app"};
+#define CODE(interval) "{\"device_code\":\"d\",\"user_code\":\"AB\",\"verification_uri\":\"https://m.example/d\",\"interval\":" interval "}"
+
+	tap_ok(told(begun(&refresh), 200, "{\"access_token\":\"caf\\u00e9\"}") == CS_STEP_FAILED, "a token that no header takes");
+	tap_ok(told(begun(&refresh), 200, "{\"access_token\":\"a\",\"refresh_token\":\"a b\"}") == CS_STEP_FAILED, "and such a refresh token");
+	tap_ok(told(begun(&refresh), 200, "{\"access_token\":\"a\",\"expires_in\":-5}") == CS_STEP_DONE && result.tokens->expires_in == 0,
+		   "a lifetime below nothing is none");
+	tap_ok(told(begun(&refresh), 200, "{\"access_token\":\"a\",\"expires_in\":9000000000000000000}") == CS_STEP_DONE &&
+			   result.tokens->expires_in == INT64CONST(315360000),
+		   "ten years are the longest");
+	tap_ok(told(begun(&start), 200, CODE("0")) == CS_STEP_DONE && result.tokens->interval == 5 &&
+			   told(begun(&start), 200, CODE("601")) == CS_STEP_DONE && result.tokens->interval == 5 &&
+			   told(begun(&start), 200, CODE("600")) == CS_STEP_DONE && result.tokens->interval == 600,
+		   "an interval that cannot be is five seconds");
+	tap_ok(told(begun(&refresh), 400, "{\"error\":\"authorization_pending\"}") == CS_STEP_FAILED, "nobody waits for a device that was not asked about");
+}
+
 typedef struct Told
 {
 	int status;
@@ -279,6 +301,7 @@ main(void)
 {
 	requests();
 	answers();
+	odd_answers();
 	failures();
 	secrets();
 	return tap_done();

@@ -145,6 +145,7 @@ urls(void)
 	url(false, "*", "https://a@b.example:443");
 	url(false, "*", "https://:443");
 	url(true, "*", "https://8.8.8.8:443");
+	url(false, "*", "https://08.8.8.8:443"); /* no octal number */
 	url(true, "*", "https://2606:4700::1111:443");
 
 	/* private ones, however they are written */
