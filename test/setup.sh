@@ -69,7 +69,7 @@ packages=(gcc make libc6-dev perl "postgresql-$major" "postgresql-server-dev-$ma
 	swift-proxy swift-account swift-container swift-object python3 openssl
 	python3-aiohttp python3-cryptography python3-dropbox python3-msal python3-google-auth
 	python3-googleapi tesseract-ocr tesseract-ocr-fra tesseract-ocr-eng poppler-utils bubblewrap
-	python3-html5lib prometheus)
+	python3-html5lib prometheus chromium-headless-shell)
 if [ "${1:-}" = --list ]; then
 	printf '%s\n' "${packages[@]}"
 	exit 0
