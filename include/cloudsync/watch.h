@@ -28,6 +28,9 @@ extern void cs_watcher_turn(CsWatcher *watcher, bool look);
 /* Readable when a service has said something: the descriptor of its loop. */
 extern int cs_watcher_fd(CsWatcher *watcher);
 
+/* False after an error: what the descriptor tells is for the turn at wake_at. */
+extern bool cs_watcher_listens(const CsWatcher *watcher);
+
 /* When the next turn is wanted at the latest; a time that is past: at once. */
 extern TimestampTz cs_watcher_wake_at(CsWatcher *watcher);
 

@@ -322,12 +322,19 @@ cs_watcher_turn(CsWatcher *watcher, bool look)
 }
 
 /* See watch.h. */
+bool
+cs_watcher_listens(const CsWatcher *watcher)
+{
+	return watcher->trouble_until <= GetCurrentTimestamp();
+}
+
+/* See watch.h. */
 TimestampTz
 cs_watcher_wake_at(CsWatcher *watcher)
 {
 	TimestampTz at = DT_NOEND;
 
-	if (watcher->trouble_until > GetCurrentTimestamp())
+	if (!cs_watcher_listens(watcher))
 		return watcher->trouble_until;
 	if (watcher->busy)
 		return DT_NOBEGIN;

@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -78,10 +79,13 @@ wait(Watching *watching)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz at = Min(watching->look_at, cs_watcher_wake_at(watching->watcher));
+	long timeout = at <= now ? 0 : TimestampDifferenceMilliseconds(now, at) + 1;
 	WaitEvent event;
 
-	(void) WaitEventSetWait(watching->events, at <= now ? 0 : TimestampDifferenceMilliseconds(now, at) + 1,
-							&event, 1, watching->wait_event);
+	if (cs_watcher_listens(watching->watcher))
+		(void) WaitEventSetWait(watching->events, timeout, &event, 1, watching->wait_event);
+	else
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout, watching->wait_event);
 }
 
 static void
