@@ -502,8 +502,8 @@ typedef struct CsProvider
 
 	/*
 	 * For a PUT with fresh_folder: the session (CsResult) of a file that will be
-	 * new, such as an id that was given beforehand. Written down with the intent,
-	 * it spares that PUT its checkpoint. palloc'd; NULL: none is at hand, the PUT
+	 * new, such as an id that was given beforehand; never a secret. Written down
+	 * with the intent, it spares that PUT its checkpoint. palloc'd; NULL: none is at hand, the PUT
 	 * gets one by itself. The function is NULL where there are none.
 	 */
 	char *(*reserve)(CsService *service);

@@ -44,17 +44,23 @@ lock_ours(Ends *ends)
 	for (int i = 0; i < ends->n; i++)
 		cs_column_add(&ids, Int64GetDatum(ends->all[i].document_id), false);
 	add_columns(&args, &ids, 1);
-	n = execute_lookups("SELECT document_id FROM cloudsync.document WHERE document_id = ANY ($1) "
-				"AND ocr_state = 'pending' ORDER BY document_id FOR NO KEY UPDATE SKIP LOCKED", &args);
+	n = execute_lookups("SELECT document_id FROM cloudsync.document WHERE "
+						"document_id = ANY ($1) "
+						"AND ocr_state = 'pending' ORDER BY document_id FOR NO "
+						"KEY UPDATE SKIP LOCKED",
+						&args);
 	ends->columns[0].type = INT8OID;
 	ends->columns[1].type = ends->columns[2].type = TEXTOID;
 	for (uint64 i = 0; i < n; i++)
 	{
 		const CsOcrEnd *end = find_end(ends, cs_get_int64(i, 1, 0));
 
-		cs_column_add(&ends->columns[0], Int64GetDatum(end->document_id), false);
+		cs_column_add(&ends->columns[0], Int64GetDatum(end->document_id),
+					  false);
 		cs_column_add_text(&ends->columns[1], cs_ocr_state_name(end->state));
-		cs_column_add(&ends->columns[2], end->reason ? cs_text_lossy(end->reason) : (Datum) 0, end->reason == NULL);
+		cs_column_add(&ends->columns[2],
+					  end->reason ? cs_text_lossy(end->reason) : (Datum) 0,
+					  end->reason == NULL);
 	}
 }
 
@@ -67,19 +73,32 @@ write_ours(const Ends *ends)
 	add_columns(&ids, ends->columns, 1);
 	add_columns(&args, ends->columns, 3);
 	/* what waits for a program that one of these waited for looks anew */
-	execute_lookups("UPDATE cloudsync.document w SET ocr_waits_for = NULL, ocr_next_try_at = NULL, ocr_reason = NULL "
-			"WHERE w.ocr_state = 'pending' AND w.document_id <> ALL ($1) AND w.ocr_waits_for IN "
-			"(SELECT d.ocr_waits_for FROM cloudsync.document d "
-			"WHERE d.document_id = ANY ($1) AND d.ocr_waits_for IS NOT NULL)", &ids);
-	execute_lookups("DELETE FROM cloudsync.page WHERE document_id = ANY ($1)", &ids);
-	execute_lookups("UPDATE cloudsync.document d SET ocr_state = e.state, ocr_reason = e.reason, ocr_languages = NULL, "
-			"ocr_confidence = NULL, pages = NULL, excerpt = NULL, ocr_finished_at = pg_catalog.clock_timestamp(), "
-			"ocr_next_try_at = NULL, ocr_waits_for = NULL "
-			"FROM unnest($1, $2, $3) AS e (document_id, state, reason) WHERE d.document_id = e.document_id", &args);
-	execute_lookups("INSERT INTO cloudsync.words (document_id, tenant, recipient, words) "
-			"SELECT d.document_id, d.tenant, d.recipient, cloudsync.name_words(d.name) "
-			"FROM cloudsync.document d WHERE d.document_id = ANY ($1) AND d.content_id IS NOT NULL "
-			"ON CONFLICT (document_id) DO UPDATE SET recipient = excluded.recipient, words = excluded.words", &ids);
+	execute_lookups(
+		"UPDATE cloudsync.document w SET ocr_waits_for = NULL, "
+		"ocr_next_try_at = NULL, ocr_reason = NULL "
+		"WHERE w.ocr_state = 'pending' AND w.document_id <> ALL ($1) "
+		"AND w.ocr_waits_for IN (SELECT d.ocr_waits_for FROM cloudsync.document d "
+		"WHERE d.document_id = ANY ($1) AND d.ocr_waits_for IS NOT NULL)",
+		&ids);
+	execute_lookups("DELETE FROM cloudsync.page WHERE document_id = ANY ($1)",
+					&ids);
+	execute_lookups("UPDATE cloudsync.document d SET ocr_state = e.state, "
+					"ocr_reason = e.reason, ocr_languages = NULL, "
+					"ocr_confidence = NULL, pages = NULL, excerpt = NULL, "
+					"ocr_finished_at = pg_catalog.clock_timestamp(), "
+					"ocr_next_try_at = NULL, ocr_waits_for = NULL "
+					"FROM unnest($1, $2, $3) AS e (document_id, state, reason) "
+					"WHERE d.document_id = e.document_id",
+					&args);
+	execute_lookups(
+		"INSERT INTO cloudsync.words (document_id, tenant, recipient, words) "
+		"SELECT d.document_id, d.tenant, d.recipient, "
+		"cloudsync.name_words(d.name) "
+		"FROM cloudsync.document d WHERE d.document_id = ANY ($1) AND "
+		"d.content_id IS NOT NULL "
+		"ON CONFLICT (document_id) DO UPDATE SET recipient = "
+		"excluded.recipient, words = excluded.words",
+		&ids);
 }
 
 static void

@@ -2,9 +2,9 @@
  * session.c
  *	  What lets a later attempt go on with an upload (CsResult.session), as it is
  *	  stored: with the version of the content that it was begun with, since what
- *	  was sent of another is of no use. One whose address alone lets anybody write ("secret:" begins it) is
- *	  encrypted by the keyring, bound to the file that it is of; where there is
- *	  no key, it is not kept, and the upload begins anew.
+ *	  was sent of another is of no use. One whose address alone lets anybody write
+ *	  ("secret:" begins it) is encrypted by the keyring, bound to the file that it
+ *	  is of; where there is no key, it is not kept, and the upload begins anew.
  *
  * Not to be called in a transaction: a keyring's command may take its time.
  */

@@ -223,6 +223,7 @@ struct CsConversation
 	const char *format; /* of an export */
 	char *link;			/* that has no limit of size, or NULL */
 	int hops;			/* that it led on */
+	int resumes;		/* of this GET, restarts included */
 	int64 got;
 	bool again;
 	bool told; /* what the file is was asked for */

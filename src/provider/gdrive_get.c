@@ -18,6 +18,7 @@
 
 #define MAX_BREAKS 8 /* with less than that in between */
 #define GD_PROGRESS (1024 * 1024)
+#define MAX_RESUMES 2000 /* however much comes in between */
 #define MAX_HOPS 4 /* of a link */
 
 enum
@@ -286,11 +287,21 @@ is_too_long(const CsResponse *answer)
 		   answer->failure->failure_class == CS_FAIL_BROKEN;
 }
 
+/* A server that has no ranges, or whose bytes have no end, is not read for ever. */
+static bool
+may_go_on(const CsConversation *c)
+{
+	return c->breaks < MAX_BREAKS && c->restarts < MAX_BREAKS &&
+		   c->resumes < MAX_RESUMES;
+}
+
 /* It broke off: from there on; where that is not to be had, from the first. */
 static CsStep
 go_on_reading(CsConversation *c, CsRequest *request, int64 size, bool from_there)
 {
-	c->breaks = size >= GD_PROGRESS ? 1 : c->breaks + 1;
+	c->resumes++;
+	c->restarts += !from_there;
+	c->breaks = from_there && size >= GD_PROGRESS ? 1 : c->breaks + 1;
 	c->got = from_there ? c->got + size : 0;
 	return read_it(c, request);
 }
@@ -324,12 +335,12 @@ was_read(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		return got_all(c, request, result);
 	}
 	if (answer->error != 0 && answer->sent && c->format == NULL &&
-		(answer->size > 0 || c->got > 0) && c->breaks < MAX_BREAKS)
+		(answer->size > 0 || c->got > 0) && may_go_on(c))
 		return go_on_reading(c, request, answer->size,
 							 there && !is_too_long(answer));
 	/* a range was asked for, and all comes, or another one */
 	if (answer->error == 0 && c->got > 0 && answer->status / 100 == 2 &&
-		c->breaks < MAX_BREAKS)
+		may_go_on(c))
 		return go_on_reading(c, request, 0, false);
 	/* all had come before the break */
 	if (answer->error == 0 && answer->status == 416 && c->got > 0)

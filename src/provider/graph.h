@@ -235,6 +235,8 @@ struct CsConversation
 	/* GET */
 	char *link;
 	bool fresh_link;
+	int resumes;  /* of this GET, */
+	int restarts; /* and how often all was read again */
 	int64 got;
 	int64 total; /* -1: not said */
 

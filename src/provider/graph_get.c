@@ -17,6 +17,7 @@
 
 #define MAX_TRIES 5 /* with less than that in between */
 #define PROGRESS (1024 * 1024)
+#define MAX_RESUMES 2000 /* however much comes in between */
 
 enum
 {
@@ -54,10 +55,11 @@ ask_link(CsConversation *c, CsRequest *request)
 	return CS_STEP_REQUEST;
 }
 
-/* All of it again. */
+/* All of it again: what came so far counts for nothing, and this for ever. */
 static CsStep
 begin_anew(CsConversation *c, CsRequest *request)
 {
+	c->restarts++;
 	c->got = 0;
 	c->total = -1;
 	return ask_link(c, request);
@@ -199,17 +201,20 @@ broke_off(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		  CsResult *result)
 {
 	bool resumed = c->phase == GET_RESUMED;
+	bool on = c->phase != GET_LINK && answer->size > 0 &&
+			  (!resumed || right_range(c, answer));
 
 	gr_failure(&result->failure, answer, "read", c->op.path);
-	c->breaks = answer->size >= PROGRESS ? 1 : c->breaks + 1;
+	c->breaks = on && answer->size >= PROGRESS ? 1 : c->breaks + 1;
 	if (answer->body_failure != NULL || c->breaks > MAX_TRIES ||
+		++c->resumes > MAX_RESUMES ||
 		(cs_failure_is_connections(result->failure.failure_class) &&
 		 answer->size == 0))
 		return CS_STEP_FAILED;
-	if (c->phase == GET_LINK || answer->size <= 0 ||
-		(resumed && !right_range(c, answer)))
+	if (!on)
 	{
-		if (c->phase != GET_LINK && answer->size <= 0 && !resumed)
+		if ((c->phase != GET_LINK && answer->size <= 0 && !resumed) ||
+			c->restarts >= MAX_TRIES)
 			return CS_STEP_FAILED;
 		return begin_anew(c, request);
 	}
@@ -231,8 +236,9 @@ refused(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	{
 		if (stale)
 			return ask_link(c, request);
-		if (answer->status == 200 || answer->status == 206 ||
-			answer->status == 416)
+		if ((answer->status == 200 || answer->status == 206 ||
+			 answer->status == 416) &&
+			c->restarts < MAX_TRIES)
 			return begin_anew(c, request);
 	}
 	gr_failed(result, answer, "read", c->op.path);

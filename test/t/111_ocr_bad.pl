@@ -190,6 +190,8 @@ ok(until_programs(0), 'not while suspended');
 ok(until_read('suspend.bin', q{ocr_state = 'pending' AND ocr_attempts = 0}), 'as if it had not been begun');
 sql('SELECT cloudsync_resume()');
 ok(until_programs(1), 'afterwards it is');
+ok(wait_for($node, q{SELECT query LIKE 'reading document %' FROM pg_stat_activity WHERE backend_type = 'cloudsync ocr'}),
+	'... and nothing else is under way');
 
 # --- ends of the process: told to, killed, with the server, with the database
 $node->restart;
@@ -197,13 +199,17 @@ ok(until_read('suspend.bin', q{ocr_attempts <= 1}), 'given back by the shutdown'
 ok(until_programs(1), 'and read again');
 my @programs = programs();
 $node->stop('immediate');
-my $gone = 0;
-foreach (1 .. 1200)
+SKIP:
 {
-	last if $gone = !grep { -e "/proc/$_/exe" || -e "/proc/$_/cwd" } @programs;
-	select undef, undef, undef, 0.1;
+	skip 'there is no bwrap here: the next start ends what programs leave', 1 if !bwrap_works();
+	my $gone = 0;
+	foreach (1 .. 1200)
+	{
+		last if $gone = !grep { -e "/proc/$_/exe" || -e "/proc/$_/cwd" } @programs;
+		select undef, undef, undef, 0.1;
+	}
+	ok($gone, 'a hard stop takes its programs along, though nobody is left to end them');
 }
-ok($gone, 'a hard stop takes its programs along, though nobody is left to end them');
 $node->start;
 ok($node->poll_query_until('postgres', q{SELECT ocr_attempts = 2 FROM cloudsync.document WHERE name = 'suspend.bin'}),
 	'which counts, and it is read again');
