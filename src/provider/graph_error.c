@@ -208,8 +208,6 @@ gr_failure(CsFailure *failure, const CsResponse *answer, const char *action,
 	cs_http_failure(failure, answer, what,
 					error != NULL ? words_of(answer, error, said, NULL) : "");
 	pfree(what);
-	if (answer->status == 509)
-		failure->failure_class = CS_FAIL_RETRY_LATER;
 	if (known >= 0)
 		cs_failure_set(
 			failure, codes[known].failure_class,

@@ -164,6 +164,9 @@ test_errors(void)
 		{"404", "notFound", "gone"},
 		{"409", "duplicate", "conflict"},
 		{"410", "notFound", "gone"},
+		{"412", "conditionNotMet", "retry later"},
+		{"401", "rateLimitExceeded", "needs consent"},
+		{"500", "quotaExceeded", "retry later"},
 		{"500", "backendError", "retry later"},
 		{"503", "internalError", "retry later"},
 	};
@@ -442,6 +445,31 @@ test_list_ends(void)
 		 ALL("3") " pageToken=u = 200 x:{\"nextPageToken\":\"t\",\"files\":[{}]}",
 		 ALL("3") " pageToken=t = 200 x:{\"nextPageToken\":\"u\",\"files\":[{}]}",
 		 "FAILED retry later");
+	op.id = "D";
+	PLAY("one in the trash, though none was asked for", &op,
+		 "GET files/D = 200 d:D:d:R",
+		 ALL("D") " = 200 x:{\"files\":[{\"id\":\"1\",\"name\":\"a\","
+				  "\"mimeType\":\"text/plain\",\"trashed\":true}," FILE(
+			 "2", "b") "]}",
+		 "PAGE /d/b#2", "DONE");
+	PLAY("targets in the trash, and of others", &op,
+		 "GET files/D = 200 d:D:d:R",
+		 ALL("D") " = " FILES(
+			 "{\"id\":\"S1\",\"name\":\"one\",\"mimeType\":\"application/"
+			 "vnd.google-apps.shortcut\",\"shortcutDetails\":{\"targetId\":"
+			 "\"F1\"}},{\"id\":\"S2\",\"name\":\"two\",\"mimeType\":"
+			 "\"application/vnd.google-apps.shortcut\",\"shortcutDetails\":{"
+			 "\"targetId\":\"F2\"}}"),
+		 "GET files/F1 = 200 f:F1:real.txt:X:5:a:r1:trashed",
+		 "GET files/F2 = 403 e:insufficientFilePermissions",
+		 "PAGE /d/one!#S1 /d/two!#S2", "DONE");
+	PLAY("a target that is not to be had for the moment", &op,
+		 "GET files/D = 200 d:D:d:R",
+		 ALL("D") " = " FILES(
+			 "{\"id\":\"S1\",\"name\":\"one\",\"mimeType\":\"application/"
+			 "vnd.google-apps.shortcut\",\"shortcutDetails\":{\"targetId\":"
+			 "\"F1\"}}"),
+		 "GET files/F1 = 503", "FAILED retry later");
 	fresh(NULL);
 	op = op_of(CS_OP_STAT, "/");
 	PLAY("the root has an id", &op, "GET files/root = 200 d:R:MyDrive:",

@@ -286,8 +286,12 @@ test_upload(void)
 		 "FAILED retry later");
 	PLAY("an address elsewhere", &op, IDS,
 		 BEGIN("N1") " = 200 l:https://evil.org/upload", "FAILED broken");
-	PLAY("the day's limit", &op, BEGIN("N2") " = 200 l:" AT,
-		 "CHECKPOINT -1 - " SECRET("id:N2", "40000000"),
+	PLAY("an address that no request can have", &op,
+		 BEGIN("N2") " = 200 l:" AT "\xc3\xa9", "FAILED broken");
+	PLAY("an address without end", &op,
+		 psprintf(BEGIN("N3") " = 200 l:" AT "%04000d", 0), "FAILED broken");
+	PLAY("the day's limit", &op, IDS, BEGIN("N1") " = 200 l:" AT,
+		 "CHECKPOINT -1 - " SECRET("id:N1", "40000000"),
 		 PIECE("0-16777215/40000000",
 			   "[0+16777216]") " = 403 e:userRateLimitExceeded",
 		 "FAILED retry later");
