@@ -72,14 +72,7 @@ write_ours(const Ends *ends)
 
 	add_columns(&ids, ends->columns, 1);
 	add_columns(&args, ends->columns, 3);
-	/* what waits for a program that one of these waited for looks anew */
-	execute_lookups(
-		"UPDATE cloudsync.document w SET ocr_waits_for = NULL, "
-		"ocr_next_try_at = NULL, ocr_reason = NULL "
-		"WHERE w.ocr_state = 'pending' AND w.document_id <> ALL ($1) "
-		"AND w.ocr_waits_for IN (SELECT d.ocr_waits_for FROM cloudsync.document d "
-		"WHERE d.document_id = ANY ($1) AND d.ocr_waits_for IS NOT NULL)",
-		&ids);
+	cs_ocr_release_waiting(&ends->columns[0]);
 	execute_lookups("DELETE FROM cloudsync.page WHERE document_id = ANY ($1)",
 					&ids);
 	execute_lookups("UPDATE cloudsync.document d SET ocr_state = e.state, "
@@ -90,15 +83,7 @@ write_ours(const Ends *ends)
 					"FROM unnest($1, $2, $3) AS e (document_id, state, reason) "
 					"WHERE d.document_id = e.document_id",
 					&args);
-	execute_lookups(
-		"INSERT INTO cloudsync.words (document_id, tenant, recipient, words) "
-		"SELECT d.document_id, d.tenant, d.recipient, "
-		"cloudsync.name_words(d.name) "
-		"FROM cloudsync.document d WHERE d.document_id = ANY ($1) AND "
-		"d.content_id IS NOT NULL "
-		"ON CONFLICT (document_id) DO UPDATE SET recipient = "
-		"excluded.recipient, words = excluded.words",
-		&ids);
+	cs_ocr_write_words(&ends->columns[0]);
 }
 
 static void

@@ -193,31 +193,45 @@ write_document(int64 document_id, const CsOcrResult *result)
 			"ocr_next_try_at = NULL, ocr_waits_for = NULL WHERE document_id = $1", &args);
 }
 
-/* Searches find it by its name, whatever was read; not what was erased. */
-static void
-write_words(int64 document_id)
+/* See reading.h. Nothing is kept of what was erased. */
+void
+cs_ocr_write_words(const CsColumn *ids)
 {
 	Args args = {0};
 
-	add_int64(&args, document_id, false);
-	execute("INSERT INTO cloudsync.words (document_id, tenant, recipient, words) "
-			"SELECT d.document_id, d.tenant, d.recipient, cloudsync.words_of(d.name, COALESCE((SELECT "
-			"pg_catalog.string_agg(p.text, E'\\n' ORDER BY p.page_no) FROM cloudsync.page p "
-			"WHERE p.document_id = d.document_id), '')) "
-			"FROM cloudsync.document d WHERE d.document_id = $1 AND d.content_id IS NOT NULL "
-			"ON CONFLICT (document_id) DO UPDATE SET recipient = excluded.recipient, words = excluded.words", &args);
+	add_columns(&args, ids, 1);
+	execute_lookups(
+		"INSERT INTO cloudsync.words (document_id, tenant, recipient, words) "
+		"SELECT d.document_id, d.tenant, d.recipient, "
+		"CASE WHEN p.body IS NULL THEN cloudsync.name_words(d.name) ELSE cloudsync.words_of(d.name, p.body) END "
+		"FROM cloudsync.document d LEFT JOIN LATERAL (SELECT pg_catalog.string_agg(p.text, E'\\n' ORDER BY p.page_no) AS body "
+		"FROM cloudsync.page p WHERE p.document_id = d.document_id) p ON true "
+		"WHERE d.document_id = ANY ($1) AND d.content_id IS NOT NULL "
+		"ON CONFLICT (document_id) DO UPDATE SET recipient = excluded.recipient, words = excluded.words",
+		&args);
 }
 
-/* Others that waited for the same find it there now. */
-static void
-release_waiting(int64 document_id)
+/* See reading.h. */
+void
+cs_ocr_release_waiting(const CsColumn *ids)
 {
 	Args args = {0};
 
-	add_int64(&args, document_id, false);
-	execute("UPDATE cloudsync.document w SET ocr_waits_for = NULL, ocr_next_try_at = NULL, ocr_reason = NULL "
-			"FROM cloudsync.document d WHERE d.document_id = $1 AND w.ocr_state = 'pending' "
-			"AND w.ocr_waits_for = d.ocr_waits_for AND w.document_id <> d.document_id", &args);
+	add_columns(&args, ids, 1);
+	execute_lookups("UPDATE cloudsync.document w SET ocr_waits_for = NULL, ocr_next_try_at = NULL, ocr_reason = NULL "
+					"WHERE w.ocr_state = 'pending' AND w.document_id <> ALL ($1) "
+					"AND w.ocr_waits_for IN (SELECT d.ocr_waits_for FROM cloudsync.document d "
+					"WHERE d.document_id = ANY ($1) AND d.ocr_waits_for IS NOT NULL)",
+					&args);
+}
+
+static CsColumn
+single(int64 document_id)
+{
+	CsColumn ids = {.type = INT8OID};
+
+	cs_column_add(&ids, Int64GetDatum(document_id), false);
+	return ids;
 }
 
 static void
@@ -240,9 +254,12 @@ note_hook_failure(int64 document_id, const char *text)
 static void
 blame_hook(void *arg, const ErrorData *error)
 {
+	CsColumn ids;
+
 	cs_begin("recording a document's failure");
 	note_hook_failure(*(int64 *) arg, cs_error_text(error));
-	write_words(*(int64 *) arg);
+	ids = single(*(int64 *) arg);
+	cs_ocr_write_words(&ids);
 	cs_commit();
 }
 
@@ -266,14 +283,16 @@ cs_ocr_tell(int64 document_id, CsOcrState state)
 void
 cs_ocr_write(int64 document_id, const CsOcrResult *result)
 {
+	CsColumn ids = single(document_id);
+
 	if (result->waits_for == NULL)
-		release_waiting(document_id);
+		cs_ocr_release_waiting(&ids);
 	if (result->state != CS_OCR_AGAIN)
 		write_pages(document_id, result);
 	write_document(document_id, result);
 	if (result->state == CS_OCR_AGAIN)
 		return;
-	write_words(document_id);
+	cs_ocr_write_words(&ids);
 	cs_ocr_tell(document_id, result->state);
 }
 

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "cloudsync/column.h"
 #include "cloudsync/document.h"
 #include "cloudsync/ocr.h"
 #include "cloudsync/program.h"
@@ -131,6 +132,13 @@ extern void cs_result_fail(CsOcrResult *result, const char *reason);
 
 /* In a transaction: what is left of it in the document's row and beside it. */
 extern void cs_ocr_write(int64 document_id, const CsOcrResult *result);
+/*
+ * In a transaction, of documents by their ids. _words: searches find them by
+ * their names, whatever was read. _waiting: others that waited for the same
+ * program find it there now.
+ */
+extern void cs_ocr_write_words(const CsColumn *ids);
+extern void cs_ocr_release_waiting(const CsColumn *ids);
 /* In the transaction of a final state: the application's functions, and who listens. */
 extern void cs_ocr_tell(int64 document_id, CsOcrState state);
 extern const char *cs_ocr_state_name(CsOcrState state);
