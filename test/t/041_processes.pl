@@ -152,5 +152,6 @@ ok(wait_for($node, "SELECT count(*) = 2 AND bool_and(wait_event_type = 'Extensio
 		't', 'template1'), 'launcher and scheduler wait');
 $offset = log_offset($node);
 $node->stop('fast');
-unlike(substr(slurp_file($node->logfile), $offset), qr/FATAL/, '... and end without a word');
+# a session's line has its program's name there, and the session that asked last may still be leaving
+unlike(substr(slurp_file($node->logfile), $offset), qr/\[\d+\] FATAL/, '... and end without a word');
 done_testing();
