@@ -18,9 +18,10 @@ extern void cs_worker_init(void);
 extern bool cs_have_shmem(void);
 
 /*
- * For other background workers of ours, before they connect: commands that they
- * would stand in the way of end them too. Does not return while such a command
- * is under way.
+ * For other background workers of ours: connects to the database, under the same
+ * settings as the lasting ones whatever the database's say; commands that they
+ * would stand in the way of end them too. Does not return while such a command is
+ * under way. Signals are unblocked, and their handlers set, before.
  */
 extern void cs_process_join(Oid database);
 

@@ -483,9 +483,6 @@ cloudsync_ask_main(Datum main_arg)
 	shm_mq_set_sender(queue, MyProc);
 	sender = shm_mq_attach(queue, segment, NULL);
 	cs_process_join(ask.database);
-	BackgroundWorkerInitializeConnectionByOid(ask.database, InvalidOid, 0);
-	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET,
-					PGC_S_OVERRIDE);
 	answer(sender, &ask);
 	initStringInfo(&end);
 	pq_sendbyte(&end, CS_ASK_END);

@@ -28,6 +28,7 @@
 
 #define LAUNCHER_RESTART_S 5
 #define USECS_PER_MONTH (DAYS_PER_MONTH * USECS_PER_DAY)
+#define MAX_TIME (100.0 * MONTHS_PER_YEAR * USECS_PER_MONTH)
 
 PG_FUNCTION_INFO_V1(cloudsync_run);
 PG_FUNCTION_INFO_V1(cloudsync_start_worker);
@@ -100,11 +101,20 @@ no_slot(void)
 							"other workers have ended.")));
 }
 
+/* In microseconds; 0, no limit, for a time that nobody will see the end of. */
 static int64
-interval_microseconds(const Interval *interval)
+max_time_of(const Interval *interval)
 {
-	return interval->time + interval->day * USECS_PER_DAY +
-		   interval->month * USECS_PER_MONTH;
+	double us = (double) interval->time +
+				(double) interval->day * USECS_PER_DAY +
+				(double) interval->month * USECS_PER_MONTH;
+
+	if (us <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_time must be positive"),
+						errhint("For example: CALL cloudsync_run('5 "
+								"minutes');")));
+	return us < MAX_TIME ? (int64) us : 0;
 }
 
 /* Starts the worker and waits for its end; an interrupted wait ends it too. */
@@ -177,17 +187,13 @@ Datum
 cloudsync_run(PG_FUNCTION_ARGS)
 {
 	CallContext *call = (CallContext *) fcinfo->context;
-	int64 max_time =
-		PG_ARGISNULL(0) ? 0 : interval_microseconds(PG_GETARG_INTERVAL_P(0));
+	int64 max_time;
 	TimestampTz started;
 	int64 left;
 
 	check_rights("cloudsync_operator", "cloudsync_run");
-	if (!PG_ARGISNULL(0) && max_time <= 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("max_time must be positive"),
-						errhint("For example: CALL cloudsync_run('5 "
-								"minutes');")));
+	max_time =
+		PG_ARGISNULL(0) ? 0 : max_time_of(PG_GETARG_INTERVAL_P(0));
 	if (call == NULL || !IsA(call, CallContext) || call->atomic)
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),

@@ -102,10 +102,30 @@ set_options(void)
 }
 
 /*
- * The beginning of every process of ours. SIGTERM ends it by `die` at the next
- * CHECK_FOR_INTERRUPTS, lock waits included; SIGUSR1 stays the server's. The
- * server's code ignores SIGHUP until the handler is set here: one that came
- * since the fork is lost, so that each process reads the settings once itself.
+ * Connects to a database, or to none, unless a command is under way that we would
+ * stand in the way of. The server's code ignores SIGHUP until our handler is set:
+ * one that came since the fork is lost, so that each process reads the settings
+ * once itself.
+ */
+static void
+connect_to(Oid database)
+{
+	ConfigReloadPending = true;
+	if (OidIsValid(database))
+	{
+		if (cs_is_held(database))
+			proc_exit(0);
+		BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	}
+	else
+		BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	cs_process_reload();
+	set_options();
+}
+
+/*
+ * The beginning of every process that lasts. SIGTERM ends it by `die` at the next
+ * CHECK_FOR_INTERRUPTS, lock waits included; SIGUSR1 stays the server's.
  */
 void
 cs_process_begin(CsProcessKind kind, CsStart *start, CsReport **report)
@@ -126,18 +146,7 @@ cs_process_begin(CsProcessKind kind, CsStart *start, CsReport **report)
 		*report = dsm_segment_address(segment);
 	}
 	BackgroundWorkerUnblockSignals();
-	ConfigReloadPending = true;
-	if (kind == CS_LAUNCHER)
-		BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	else
-	{
-		if (cs_is_held(start->database))
-			proc_exit(0);
-		BackgroundWorkerInitializeConnectionByOid(start->database, InvalidOid,
-												  0);
-	}
-	cs_process_reload();
-	set_options();
+	connect_to(kind == CS_LAUNCHER ? InvalidOid : start->database);
 	pgstat_report_appname(titles[kind]);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
@@ -171,11 +180,8 @@ cs_process_reload(void)
 void
 cs_process_join(Oid database)
 {
-	ConfigReloadPending = true; /* see cs_process_begin */
-	cs_process_reload();
 	cs_process_attach(CS_OTHER, database);
-	if (cs_is_held(database))
-		proc_exit(0);
+	connect_to(database);
 }
 
 /* A wait event of our own where the server has them, else the general one. */

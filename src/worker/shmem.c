@@ -184,35 +184,40 @@ static void
 process_detach(int code, Datum arg)
 {
 	CsProcess *process = cs_my_process;
+	CsProcessKind kind;
+	Latch *scheduler;
 	CsDatabase *slot;
 
 	if (process == NULL)
 		return;
+	kind = process->kind;
 	cs_my_process = NULL;
 	LWLockAcquire(cs_shared->lock, LW_EXCLUSIVE);
-	if (process->kind == CS_LAUNCHER && cs_shared->launcher == MyProcPid)
+	if (kind == CS_LAUNCHER && cs_shared->launcher == MyProcPid)
 	{
 		cs_shared->launcher = 0;
 		cs_shared->launcher_latch = NULL;
 	}
 	slot =
 		OidIsValid(process->database) ? find_database(process->database) : NULL;
-	if (slot != NULL && process->kind == CS_SCHEDULER &&
+	if (slot != NULL && kind == CS_SCHEDULER &&
 		slot->scheduler == MyProcPid)
 	{
 		slot->scheduler = 0;
 		slot->latch = NULL;
 	}
-	if (slot != NULL && process->kind == CS_WORKER && code == 0)
+	if (slot != NULL && kind == CS_WORKER && code == 0)
 		slot->left_well++;
 	if (slot != NULL && code == 0)
-		slot->left_kinds |= 1 << process->kind;
+		slot->left_kinds |= 1 << kind;
 	process->n_activity = 0;
 	process->pid = 0;
 	LWLockRelease(cs_shared->lock);
-	if (slot != NULL && slot->latch != NULL)
-		SetLatch(slot->latch);
-	if (process->kind == CS_SCHEDULER)
+	/* read once: it may be ending too */
+	scheduler = slot != NULL ? slot->latch : NULL;
+	if (scheduler != NULL)
+		SetLatch(scheduler);
+	if (kind == CS_SCHEDULER)
 		cs_wake_launcher();
 }
 
