@@ -5,6 +5,7 @@ use warnings;
 
 use Digest::SHA qw(sha256_hex);
 use File::Temp;
+use FreePort;
 use IO::Socket::INET;
 use JSON::PP ();
 use POSIX ();
@@ -169,11 +170,16 @@ sub delay
 	my $hosts = $cloud->{ready}{hosts}{ $service->{act} };
 	foreach my $host (sort keys %$hosts)
 	{
-		my $port = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')->sockport;
+		my $port = free_port();
 		my $there = $hosts->{$host};
 		push @proxies, fork() // die "fork: $!";
 		exec('build/delay', $port, $there, $milliseconds) or POSIX::_exit(127) if $proxies[-1] == 0;
-		until (IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port")) { sleep 0.02; }
+		my $end = time + 60;
+		until (IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port"))
+		{
+			die "the proxy of $host does not listen\n" if time > $end || waitpid($proxies[-1], POSIX::WNOHANG()) == $proxies[-1];
+			sleep 0.02;
+		}
 		$cloud->behind($service->{act}, $host, $port);
 	}
 	return;

@@ -353,14 +353,12 @@ class World:
 # --- the program --------------------------------------------------------------------
 
 
-async def listen(handle, context=None, port=0):
+async def listen(handle, context=None, sock=None):
     server = web.Server(handle, keepalive_timeout=600, max_line_size=262144, max_field_size=262144,
                         access_log=None)
     runner = web.ServerRunner(server)
     await runner.setup()
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", port))
+    sock = sock or control.bound()
     await web.SockSite(runner, sock, ssl_context=context, backlog=256).start()
     return runner, sock.getsockname()[1]
 
@@ -375,7 +373,7 @@ async def serve(told):
     for (service, host), part in world.hosts.items():
         _, ports.setdefault(service, {})[host] = await listen(world.handler(part, host), context)
     world.ports = ports
-    world.listen = lambda service, host, port=0: listen(world.handler(world.hosts[service, host], host), context, port)
+    world.listen = lambda service, host, sock=None: listen(world.handler(world.hosts[service, host], host), context, sock)
     real = {name: ports[part.service][host] for part in world.parts for host, known in part.hosts.items() for name in known}
     _, control_port = await listen(control.handler(world))
     ready = {"control": control_port, "proxy": await control.start_proxy(real),

@@ -17,6 +17,7 @@ What cannot be done is answered 400 with the reason as text.
 """
 import asyncio
 import json
+import socket
 import traceback
 
 from aiohttp import web
@@ -64,19 +65,27 @@ def carry_out(world, path, told):
     raise ValueError("unknown: %s" % path)
 
 
+def bound(port=0):
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", port))
+    return sock
+
+
 async def door(world, told):
-    """A port that can be closed and opened again."""
+    """A port that can be closed and opened again; nobody else gets it meanwhile."""
     if "port" not in told:
         runner, port = await world.listen(told["service"], told["host"])
-        world.doors[port] = (runner, told["service"], told["host"])
+        world.doors[port] = (runner, None, told["service"], told["host"])
         return {"port": port}
-    runner, service, host = world.doors[told["port"]]
+    runner, held, service, host = world.doors[told["port"]]
     if runner is not None:
         await runner.cleanup()
-        runner = None
+        runner, held = None, bound(told["port"])
     if told["open"]:
-        runner, _ = await world.listen(service, host, told["port"])
-    world.doors[told["port"]] = (runner, service, host)
+        runner, _ = await world.listen(service, host, held)
+        held = None
+    world.doors[told["port"]] = (runner, held, service, host)
     return {"port": told["port"]}
 
 

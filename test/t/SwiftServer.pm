@@ -15,8 +15,8 @@ use warnings;
 
 use Digest::SHA qw(hmac_sha256 hmac_sha256_hex sha256_hex);
 use File::Path qw(make_path);
+use FreePort;
 use HTTP::Tiny;
-use IO::Socket::INET;
 use POSIX qw(setsid strftime WNOHANG);
 use Time::HiRes qw(sleep);
 
@@ -26,13 +26,6 @@ my @running;
 sub installed
 {
 	return -x '/usr/bin/swift-proxy-server' && -x '/usr/bin/swift-object-server';
-}
-
-sub free_port
-{
-	my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1',
-		LocalPort => 0) or die "no free port: $!";
-	return $socket->sockport;
 }
 
 sub put_file
@@ -94,6 +87,7 @@ account_autocreate = true
 # a part that was slow once, on a busy machine, is not left out for a minute
 error_suppression_limit = 1000000
 conn_timeout = 30
+node_timeout = 120
 allow_account_management = true
 [filter:catch_errors]
 use = egg:swift#catch_errors
@@ -178,7 +172,7 @@ sub request
 	my $key = "AWS4$KEY";
 	$key = hmac_sha256($_, $key) foreach split m{/}, $scope;
 	my $signature = hmac_sha256_hex(join("\n", 'AWS4-HMAC-SHA256', $now, $scope, sha256_hex($canonical)), $key);
-	my $answer = HTTP::Tiny->new(timeout => 60)->request(
+	my $answer = HTTP::Tiny->new(timeout => 300)->request(
 		$method,
 		"$self->{endpoint}$path" . (length $query ? "?$query" : ''),
 		{

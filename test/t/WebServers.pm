@@ -19,6 +19,7 @@ use warnings;
 
 use File::Path qw(make_path);
 use File::Temp;
+use FreePort;
 use IO::Socket::INET;
 use POSIX ();
 use Time::HiRes qw(usleep);
@@ -42,21 +43,6 @@ sub program
 	my ($path) = grep { -x } map { "$_/$name" } split(/:/, $ENV{PATH}),
 	  qw(/usr/sbin /usr/local/sbin /sbin);
 	return $path;
-}
-
-my %given;
-
-# None twice: an address is an account, also once its server is gone.
-sub free_port
-{
-	my $port;
-	do
-	{
-		my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-		  or die "no free port: $!";
-		$port = $socket->sockport;
-	} while ($given{$port}++);
-	return $port;
 }
 
 sub new
@@ -101,11 +87,11 @@ sub start
 	}
 	$self->{pid} = $pid;
 	push @running, $self;
-	for (1 .. 600)
+	for (1 .. 2400)
 	{
+		last if waitpid($pid, POSIX::WNOHANG()) == $pid;
 		return $self
 		  if IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port});
-		last if waitpid($pid, POSIX::WNOHANG()) == $pid;
 		usleep(50_000);
 	}
 	die "$self->{kind} does not start: " . `tail -n 5 $self->{base}/*.log`;
@@ -118,6 +104,24 @@ sub stop
 	kill($signal // 'TERM', $pid);
 	waitpid($pid, 0);
 	return;
+}
+
+# Apache begins anew, under its port and process id: what it knew of its clients is gone.
+sub restart
+{
+	my ($self) = @_;
+	my $begun = sub {
+		open(my $in, '<', "$self->{base}/error.log") or return 0;
+		return scalar(grep { /resuming normal operations/ } <$in>);
+	};
+	my $before = $begun->();
+	kill('HUP', $self->{pid});
+	for (1 .. 2400)
+	{
+		return if $begun->() > $before;
+		usleep(50_000);
+	}
+	die "$self->{kind} does not start again";
 }
 
 # The access log's lines "METHOD PATH STATUS", all or since the last call.
