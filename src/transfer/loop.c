@@ -503,6 +503,8 @@ cs_loop_turn(CsLoop *loop, int64 budget_us)
 		time_left = work_round(loop, start, budget_us);
 	} while (time_left && (!dlist_is_empty(&loop->running) ||
 						   (loop->http != NULL && cs_http_arm(loop->http))));
+	/* also for those that came to rest just now the timer is to go off */
+	cs_loop_wake_rested(loop);
 	return !dlist_is_empty(&loop->running) ||
 		   (loop->http != NULL && cs_http_arm(loop->http));
 }
