@@ -8,7 +8,7 @@ times (1; 0: until it is cleared).
 The frame commits these kinds:
 
   status      status, body (text or JSON), headers, content_type; commit: after
-              the work was done
+              the work was done; held: when the fault is cleared
   unavailable the service's own 503 (or status), retry_after and form as below; commit
   throttle    the service's own 429: retry_after (seconds), form: seconds, date
               (both in the header Retry-After), json (in the body) or none
@@ -128,6 +128,8 @@ async def before(call):
     if kind in FRAME:
         fault.commit()
     if kind in INSTEAD and not fault.get("commit"):
+        if fault.get("held"):
+            await stall(call)
         answer = instead(call)
         await call.body()
         return answer

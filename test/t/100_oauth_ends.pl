@@ -16,7 +16,7 @@ use TestCloud;
 
 plan skip_all => TestCloud::missing() if TestCloud::missing();
 
-my ($node, $cloud) = oauth_cluster('oauth_ends');
+my ($node, $cloud) = oauth_cluster('oauth_ends', "timezone = 'UTC'\n");
 my $drive = 'https://www.googleapis.com/auth/drive';
 my $web = 'web.apps.googleusercontent.com';
 my $one = 'aaaaaaaa-0000-0000-0000-000000000001';
@@ -127,19 +127,18 @@ sub countdown
 sub former
 {
 	my $error = '{"error": {"code": 401, "message": "Invalid Credentials", "errors": [{"reason": "authError"}]}}';
-	$cloud->latency(1.5);
-	my $fault = $cloud->fault({ service => 'google', route => 'about.get', kind => 'status', status => 401, body => $error, times => 2 });
-	my $mark = $cloud->mark;
+	my %refused = (service => 'google', route => 'about.get', kind => 'status', status => 401, body => $error);
+	my ($held) = $cloud->fault({ %refused, held => 1 }, { %refused, nth => 2 });
 	my ($out, $err);
 	my $session = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', q{SELECT * FROM cloudsync_check('Drive')} ], '>', \$out, '2>', \$err);
-	ok(wait_until(sub { $cloud->count({ service => 'google', route => 'about.get', since => $mark }) > 0 }), 'a check is on its way');
+	ok(wait_until(sub { $cloud->committed($held) > 0 }), 'a check is on its way');
 	connect_drive('NULL', redirect_uri => 'https://app.example.com/other');
+	$cloud->clear($held);
 	$session->finish;
-	$cloud->latency(0);
 	$cloud->clear;
 	like($out, qr/^needs_consent\|/, 'it is refused');
 	is(sql(q{SELECT state FROM cloudsync.connections WHERE connection = 'Drive'}), 'active', '... which says nothing of what was set meanwhile');
-	$fault = $cloud->fault({ service => 'google', route => 'about.get', kind => 'status', status => 401, body => $error, times => 2 });
+	$cloud->fault({ %refused, times => 2 });
 	$node->psql('postgres', q{SELECT * FROM cloudsync_check('Drive')});
 	is(sql(q{SELECT state FROM cloudsync.connections WHERE connection = 'Drive'}), 'needs_consent', '... though it would of what it was begun with');
 	$cloud->clear;
@@ -148,10 +147,11 @@ sub former
 
 	# a token that comes when its credentials were forgotten
 	$cloud->act('google', 'expire_tokens');
-	$fault = $cloud->fault({ service => 'google', route => 'token', kind => 'stall', at => 'before', seconds => 3 });
+	my $fault = $cloud->fault({ service => 'google', route => 'token', kind => 'stall', at => 'before' });
 	$session = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', q{SELECT * FROM cloudsync_check('Drive')} ], '>', \$out, '2>', \$err);
 	ok(wait_until(sub { $cloud->committed($fault) > 0 }), 'a token is on its way');
 	is(connect_drive("'{}'", redirect_uri => 'https://app.example.com/other'), 'pending', '... when the credentials are forgotten');
+	$cloud->clear($fault);
 	$session->finish;
 	is(secrets(), '', '... and is not stored');
 
@@ -159,10 +159,11 @@ sub former
 	connect_drive(grant('anna@example.com'), redirect_uri => 'https://app.example.com/other');
 	is(whose(), 'anna@example.com', 'connected once more');
 	$cloud->act('google', 'expire_tokens');
-	$fault = $cloud->fault({ service => 'google', route => 'token', kind => 'stall', at => 'before', seconds => 2 });
+	$fault = $cloud->fault({ service => 'google', route => 'token', kind => 'stall', at => 'before' });
 	$session = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', q{SELECT * FROM cloudsync_check('Drive')} ], '>', \$out, '2>', \$err);
 	ok(wait_until(sub { $cloud->committed($fault) > 0 }), 'a token is on its way');
 	sql(q{SELECT cloudsync_disconnect('Drive', revoke => false)});
+	$cloud->clear($fault);
 	$session->finish;
 	is(secrets(), '', '... when the connection is ended, and is not stored');
 	return;
@@ -211,12 +212,13 @@ sub shared_consent
 	# consent that comes when the connection was ended is given back
 	sql("SELECT cloudsync_disconnect('$two')");
 	$given = $cloud->consent((ask('gdrive', 'Anna', options()))[2], { user => 'anna@example.com' });
-	my $fault = $cloud->fault({ service => 'google', route => 'token', kind => 'stall', at => 'before', seconds => 2 });
+	my $fault = $cloud->fault({ service => 'google', route => 'token', kind => 'stall', at => 'before' });
 	my ($out, $err);
 	my $session = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'SELECT * FROM cloudsync_authorize(' . quoted($given->{redirect}) . ')' ], '>', \$out, '2>', \$err);
 	ok(wait_until(sub { $cloud->committed($fault) > 0 }), 'consent is on its way');
 	$id = sql(q{SELECT connection_id FROM cloudsync.connections WHERE connection = 'Anna'});
 	sql(q{SELECT cloudsync_disconnect('Anna')});
+	$cloud->clear($fault);
 	$session->finish;
 	like($err, qr/disconnected meanwhile/, '... when the connection is ended');
 	is(sql("SELECT count(*) FROM cloudsync.secret WHERE owner_id = $id AND owner_kind IN ('token', 'connection')"), '0', '... and is not stored');
@@ -256,10 +258,11 @@ sub devices
 	my $id = sql(q{SELECT connection_id FROM cloudsync.connections WHERE connection = 'late'});
 	my $talks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $id AND objsubid = 17238"; # CS_LOCK_TOKEN
 	$cloud->act('graph', device_consent => { user_code => $code{late}, user => 'anna@contoso.example' });
-	$fault = $cloud->fault({ service => 'graph', route => '/token/', kind => 'stall', at => 'commit', seconds => 2 });
+	$fault = $cloud->fault({ service => 'graph', route => '/token/', kind => 'stall', at => 'commit' });
 	ok(wait_until(sub { $cloud->committed($fault) > 0 }), 'consent is on its way');
 	is(sql($talks), '1', '... nobody else asks for tokens of it');
 	sql(q{SELECT cloudsync_disconnect('late')});
+	$cloud->clear($fault);
 	ok(wait_for($node, $talks, '0'), '... and comes when the connection is ended');
 	is(sql("SELECT count(*) FROM cloudsync.secret WHERE owner_id = $id AND owner_kind IN ('token', 'connection')"), '0', '... and is not stored');
 	return;
