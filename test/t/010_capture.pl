@@ -31,7 +31,7 @@ sub forget { $node->safe_psql('postgres', 'DELETE FROM cloudsync.change'); retur
 	$one->query_safe("UPDATE app.dossier SET title = 'of one' WHERE id = 1");
 	$one->query_safe("INSERT INTO app.dossier_file (id, dossier_id, name) VALUES (1, 2, 'a')");
 	my ($rc, $out, $err) = $node->psql('postgres', <<'SQL', on_error_stop => 1);
-SET statement_timeout = '5s';
+SET statement_timeout = '60s';
 BEGIN;
 UPDATE app.dossier SET title = 'of two' WHERE id = 3;
 INSERT INTO app.dossier_file (id, dossier_id, name) VALUES (2, 2, 'b');

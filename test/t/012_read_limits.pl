@@ -77,6 +77,8 @@ is(read_file("$root/CloudSync/Slow/f"), 'slow', '... and those of that one are n
 ok(wait_for($node, "SELECT count(*) = 1 FROM ($table_error) x WHERE max IS NOT NULL"), '... which is given up');
 like(scalar_sql($node, $table_error), $timed_out, '... and says why');
 say_there('ROLLBACK');
+# not in a minute, but now
+$node->safe_psql('postgres', 'SELECT cloudsync.wake(true)');
 arrives('Slow/f', 'slow again', 'unlocked, its change is not lost');
 
 # --- content read in slices -----------------------------------------------------------------
@@ -113,7 +115,7 @@ ok(wait_run($node, scalar_sql($node, "SELECT cloudsync_push_dossier('2', 'Drive'
 is(-s "$root/CloudSync/Large/large", 209_715_200, '... whole');
 
 # --- a view that shows what was never pushed ----------------------------------------------
-$node->safe_psql('postgres', "INSERT INTO slow.dossier VALUES (3, 'Never')");
+$node->safe_psql('postgres', "INSERT INTO slow.dossier VALUES (3, 'Never'); SELECT cloudsync.wake(true)");
 ok(wait_for($node, 'SELECT count(*) = 0 FROM cloudsync.change'), 'a dossier is added');
 my $dossiers = "SELECT count(*) FROM cloudsync.dossiers WHERE dossiers = 'slow.dossier'::regclass";
 say_there('BEGIN; LOCK TABLE slow.dossier, slow.file IN EXCLUSIVE MODE');

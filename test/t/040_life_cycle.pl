@@ -130,7 +130,7 @@ is($rc, 0, 'CREATE DATABASE with it as template') or diag($err);
 ok(scheduled('copy') && scheduled('uno'), '... has workers, and so has the template again');
 like($node->safe_psql('copy', 'SELECT problem FROM cloudsync_status()'),
 	qr/suspended.*template/, 'the copy is suspended and says so');
-(undef, undef, $err) = $node->psql('copy', 'CALL cloudsync_run()', timeout => 20, timed_out => \my $timed_out);
+(undef, undef, $err) = $node->psql('copy', 'CALL cloudsync_run()', timeout => $PostgreSQL::Test::Utils::timeout_default, timed_out => \my $timed_out);
 like($err, qr/cloudsync is suspended/, '... and does nothing when told to');
 is(scalar_sql($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'cloudsync worker' AND datname = 'copy'"),
 	0, '... nor by itself');

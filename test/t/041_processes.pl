@@ -100,7 +100,7 @@ SELECT count(*) FROM (SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND
   GROUP BY objid HAVING count(*) > 1) twice
 SQL
 my ($rc, $out, $err) = $node->psql('postgres', 'SELECT pg_advisory_lock(1), pg_advisory_lock(0, 1), pg_advisory_lock(0, 2)',
-	timeout => 10);
+	timeout => $PostgreSQL::Test::Utils::timeout_default);
 is($rc, 0, 'locks that SQL takes are others');
 is(scalar_sql($node, "SELECT count(*) FROM cloudsync.activity WHERE phase <> '' AND pid > 0"), 4, 'cloudsync.activity shows them');
 like($node->safe_psql('postgres', "SELECT string_agg(query, ' ') FROM pg_stat_activity WHERE backend_type = 'cloudsync worker'"),
@@ -113,9 +113,13 @@ is($node->safe_psql('postgres', "SELECT cloudsync_cancel($last)"), 't', 'a run i
 ok(wait_for($node, "SELECT state = 'cancelled' FROM cloudsync.history WHERE run_id = $last"), '... by the worker');
 
 # --- kill -9 and fast shutdown in the middle of it ------------------------------------------
-kill 9, (workers())[0];
-ok(wait_for($node, "SELECT count(*) = 3 FROM cloudsync.run WHERE state = 'running'"),
-	'after kill -9 of a worker (and the crash of the server) the runs go on');
+my $killed = (workers())[0];
+my $offset_of_kill = log_offset($node);
+kill 9, $killed;
+ok($node->wait_for_log(qr/\(PID $killed\) was terminated by signal 9/, $offset_of_kill)
+	  && $node->wait_for_log(qr/database system is ready to accept connections/, $offset_of_kill), 'a worker is killed, and the server is up again');
+ok(wait_for($node, "SELECT count(*) = 3 FROM cloudsync.activity WHERE phase <> '' AND pid > 0"),
+	'... and the runs go on');
 ok($node->stop('fast', fail_ok => 1), 'fast shutdown waits for none of the runs, which last for minutes');
 $node->append_conf('postgresql.conf', "cloudsync.stability_delay = 0\n");
 unlink $node->data_dir . '/postgresql.auto.conf';

@@ -3,6 +3,7 @@ use strict;
 use warnings;
 
 use CloudsyncTest;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $primary = new_cluster('primary', init => { allows_streaming => 1 }, conf => "cloudsync.stability_delay = '5min'\n");
@@ -27,7 +28,7 @@ is(scalar_sql($standby, "SELECT count(*) FROM pg_stat_activity WHERE backend_typ
 is(scalar_sql($standby, "SELECT count(*) FROM cloudsync_status()"), 0, '... and has nothing to say');
 foreach my $call ('CALL cloudsync_run()', 'SELECT cloudsync_start_worker()', "SELECT * FROM cloudsync_browse('store')")
 {
-	my (undef, undef, $err) = $standby->psql('postgres', $call, timeout => 20, timed_out => \my $timed_out);
+	my (undef, undef, $err) = $standby->psql('postgres', $call, timeout => $PostgreSQL::Test::Utils::timeout_default, timed_out => \my $timed_out);
 	like($err, qr/standby/, "... and refuses $call");
 }
 is(scalar_sql($standby, "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'cloudsync %'"), 0, '... and nothing was started');

@@ -58,6 +58,14 @@ sub state_of
 	return ok(wait_for($node, "SELECT state FROM cloudsync.history WHERE run_id = $run", $state), $what);
 }
 
+# Slow enough for whatever is done in the middle of it, on any machine.
+sub slowly
+{
+	my ($bytes) = @_;
+	$node->safe_psql('postgres', "SELECT cloudsync_set_limits('Drive', $bytes, NULL, NULL)");
+	return;
+}
+slowly(5_000_000);
 my $run = scalar_sql($node, "SELECT cloudsync_push_dossier('1', 'Drive')");
 
 # --- the worker is ended -----------------------------------------------------------
@@ -104,6 +112,7 @@ ok(!-e $path, '... and have not finished the file');
 start_after_kill9($node);
 
 # --- the end --------------------------------------------------------------------------
+slowly('NULL');
 ok(wait_run($node, $run), 'the run succeeds under its number');
 is(scalar_sql($node, "SELECT count(*), max(files_done), max(files_failed) FROM cloudsync.history WHERE kind = 'push'"),
 	'1|1|0', '... is the only one, and counts the file once');
@@ -126,6 +135,7 @@ sub begin_again
 	ok(bytes_move(), "$what: bytes move");
 	return;
 }
+slowly(5_000_000);
 begin_again('disconnected while the server was down');
 $node->stop('fast');
 $node->append_conf('postgresql.conf', "cloudsync.enabled = off\n");
@@ -141,6 +151,7 @@ $node->safe_psql('postgres', <<'SQL');
 SELECT cloudsync_connect('local', 'Drive', options => '{"path": "drive"}');
 SELECT cloudsync_set_push('Drive', auto_sync => false, manifest => false);
 SQL
+slowly(5_000_000);
 begin_again('disconnected');
 $node->safe_psql('postgres', "SELECT cloudsync_disconnect('Drive')");
 state_of($run, 'cancelled', 'disconnecting in the middle of a push cancels the run');

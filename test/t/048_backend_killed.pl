@@ -7,6 +7,7 @@ use warnings;
 
 use CloudsyncTest;
 use IPC::Run ();
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_cluster('killed', conf => "restart_after_crash = on\n");
@@ -35,7 +36,7 @@ sub session
 {
 	my %s = (in => '', out => '', err => '');
 	$s{run} = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ],
-		'<', \$s{in}, '>', \$s{out}, '2>', \$s{err}, IPC::Run::timeout(60));
+		'<', \$s{in}, '>', \$s{out}, '2>', \$s{err}, IPC::Run::timeout(2 * $PostgreSQL::Test::Utils::timeout_default));
 	$s{pid} = ask(\%s, 'SELECT pg_backend_pid()');
 	return \%s;
 }
@@ -157,10 +158,10 @@ close $pidfile;
 kill 'STOP', $postmaster;
 begin($s, "SELECT count(*) FROM cloudsync_browse('Store', '/many')");
 my $asks = 0;
-for (1 .. 500)
+my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+while (!$asks && time < $end)
 {
 	$asks = ask($other, "SELECT count(*) FROM pg_stat_activity WHERE pid = $s->{pid} AND state = 'active' AND wait_event = 'Extension'");
-	last if $asks;
 }
 is($asks, 1, 'a session waits for an answer');
 kill 'STOP', $s->{pid};

@@ -74,6 +74,8 @@ $node->safe_psql('postgres', "UPDATE app.dossier_file SET content = content || '
 status_becomes('a connection that fails is named', '^warning\|connection Drive\|it fails, .*');
 ok(wait_for($node, "SELECT count(*) > 0 FROM cloudsync.dossiers WHERE state = 'blocked'"), 'its dossiers are blocked');
 rename "$root.away", $root or die;
+# not when it is tried again after so many failures, but now
+$node->safe_psql('postgres', 'UPDATE cloudsync.connection SET retry_at = now(); SELECT cloudsync.wake(true)');
 status_becomes('it goes on by itself');
 ok(wait_for($node, "SELECT count(*) FILTER (WHERE state = 'synced') = 4 FROM cloudsync.dossiers"), 'nothing was lost');
 is(read_file("$root/CloudSync/Dossier 4/f2.txt"), 'file 2!', 'the change is there');

@@ -173,10 +173,11 @@ sql(qq{INSERT INTO app.dossier (id, title) VALUES (3, 'Large');
 sub cut_off
 {
 	my ($what) = @_;
-	sql(qq{SELECT cloudsync_set_limits('s3', 12 * $mib, NULL, NULL)});
+	sql(qq{SELECT cloudsync_set_limits('s3', 8 * $mib, NULL, NULL)});
 	my $id = sql(q{SELECT cloudsync_push_dossier('3', 's3')});
 	my $upload;
-	for (my $i = 0; $i < 1000; $i++)
+	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+	while (time < $end)
 	{
 		($upload) = uploads() if !$upload;
 		my (undef, undef, $text) = $upload ? $swift->request('GET', object('CloudSync/Large/large.bin'), "uploadId=$upload") : ('', '', '');

@@ -33,10 +33,12 @@ sub pushing
 
 	sql("INSERT INTO app.dossier_file (id, dossier_id, name, content) SELECT g, $dossier, 'n' || g || '.txt', convert_to('new ' || g, 'UTF8') FROM generate_series(@{[$dossier * 1000]}, @{[$dossier * 1000 + 399]}) g");
 	my $mark = $cloud->mark;
+	my $began = time;
 	push_now('400 new small files');
 	my $count = routes($mark);
 	is($count->{'content.put'}, 400, "$row: each is one request");
-	cmp_ok(total($count), '<=', 404, "$row: and hardly any besides (N9): " . told($count));
+	# (what was listed five seconds ago is listed again)
+	cmp_ok(total($count), '<=', 404 + int((time - $began) / 5), "$row: and hardly any besides (N9): " . told($count));
 
 	sql("UPDATE app.dossier_file SET content = 'alpha 2' WHERE id = $a");
 	is(push_now('a changed file'), 'update a.txt', "$row: is updated");

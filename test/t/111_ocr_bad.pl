@@ -168,9 +168,9 @@ sql(q{UPDATE cloudsync.document SET ocr_state = 'failed', state = 'rejected' WHE
 
 # --- time, cancellation, what is not wanted any more, suspension
 my $hang = 'sleep 1000 & sleep 1000';
-settings(ocr_timeout => '300ms');
+settings(ocr_timeout => '2s');
 put('hang.bin' => "printf 'page 1 ocr 50 5\nhello\n'; $hang");
-is(outcome('hang.bin'), 'failed|only 1 page was read: reading it took longer than 0.3 s (cloudsync.ocr_timeout)', 'out of time');
+is(outcome('hang.bin'), 'failed|only 1 page was read: reading it took longer than 2 s (cloudsync.ocr_timeout)', 'out of time');
 ok(until_programs(0), 'it is ended whole');
 settings(ocr_timeout => '10min');
 put('cancel.bin' => $hang);
@@ -180,7 +180,7 @@ is(outcome('cancel.bin'), 'failed|its reading was cancelled', 'cancelled');
 ok(until_programs(0), 'and ended');
 put('forget.bin' => $hang);
 ok(until_programs(1), 'another one reads');
-like(sql(q{SELECT query FROM pg_stat_activity WHERE backend_type = 'cloudsync ocr'}), qr/^reading document \d+, 0 pages so far$/, 'the activity says what');
+ok(wait_for($node, q{SELECT query ~ '^reading document \d+, 0 pages so far$' FROM pg_stat_activity WHERE backend_type = 'cloudsync ocr'}), 'the activity says what');
 sql(q{SELECT cloudsync_forget(document_id, 'wrong') FROM cloudsync.document WHERE name = 'forget.bin'});
 ok(until_programs(0), 'nobody wants it any more');
 put('suspend.bin' => $hang);
@@ -395,7 +395,7 @@ is(text('refused.bin'), 'hello', 'and costs no text');
 is(sql(q{SELECT d.name, t.state FROM told t JOIN cloudsync.document d USING (document_id)}), 'told.bin|done', 'the function ran for the other');
 my $id = sql(q{SELECT document_id FROM cloudsync.document WHERE name = 'told.bin'});
 my $heard = '';
-foreach (1 .. 100)
+foreach (1 .. 1200)
 {
 	$heard .= $listener->query('SELECT pg_sleep(0.1)');
 	last if $heard =~ /"event": "ocr", "document_id": $id,/;

@@ -173,7 +173,7 @@ sub start_server
 		  or POSIX::_exit(127);
 	}
 	push @pids, $pid;
-	for (1 .. 1200)
+	for (1 .. 3600)
 	{
 		last if -e "$base/port" || waitpid($pid, POSIX::WNOHANG()) == $pid;
 		select undef, undef, undef, 0.05;

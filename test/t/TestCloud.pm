@@ -75,7 +75,7 @@ sub start
 	}
 	$self->{pid} = $pid;
 	push @running, $self;
-	for (1 .. 1200)
+	for (1 .. 3600)
 	{
 		last if -e "$base/ready" || waitpid($pid, POSIX::WNOHANG()) == $pid;
 		usleep(50_000);

@@ -139,6 +139,20 @@ hang_up(int fd)
 	_exit(0);
 }
 
+/*
+ * Hears what is still sent until the other side has the answer and closes, as
+ * servers do: a reset, by which unread bytes are answered, may overtake it.
+ */
+static void
+linger_on(int fd)
+{
+	static char buffer[65536];
+
+	shutdown(fd, SHUT_WR);
+	while (recv(fd, buffer, sizeof(buffer), 0) > 0)
+		;
+}
+
 /* len bytes of content: a pattern that no two pieces share. */
 static void
 say_content(int fd, long long from, long long len)
@@ -256,6 +270,7 @@ serve_one(int fd)
 	if (strcmp(seen.path, "/refuse-early") == 0)
 	{
 		reply(fd, 413, "Connection: close\r\n", "too large");
+		linger_on(fd);
 		return false;
 	}
 	if (saw(&seen, "100-continue") && strcmp(seen.path, "/continue") == 0)
