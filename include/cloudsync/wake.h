@@ -16,6 +16,12 @@
 extern void cs_wake_on_commit(bool urgent);
 
 /*
+ * Work that a worker had in its hands waits for its time again: the scheduler,
+ * which counts on workers for what they took, is to look when the next is due.
+ */
+extern void cs_look_again_on_commit(void);
+
+/*
  * A run ends with this transaction: tells those who wait for one, when it
  * commits. cs_ends_told: how many ends were told in this database (-1: nothing
  * is told, without preload). cs_wait_for_end: until there are more than that,

@@ -431,9 +431,10 @@ cs_engine_recover(int64 connection_id)
 
 	cs_begin("recovering");
 	recover_runs(connection_id);
-	cs_execute("UPDATE cloudsync.due SET claimed = NULL "
-			   "WHERE connection_id OPERATOR(pg_catalog.=) $1 AND claimed IS NOT NULL",
-			   1, types, values, NULL, false);
+	if (cs_execute("UPDATE cloudsync.due SET claimed = NULL "
+				   "WHERE connection_id OPERATOR(pg_catalog.=) $1 AND claimed IS NOT NULL",
+				   1, types, values, NULL, false) > 0)
+		cs_look_again_on_commit();
 	cs_execute("WITH staged AS (DELETE FROM cloudsync.staging s "
 			   "WHERE s.connection_id OPERATOR(pg_catalog.=) $1 RETURNING s.content_id), "
 			   "chunks AS (DELETE FROM cloudsync.chunk k USING staged "

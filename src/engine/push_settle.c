@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "cloudsync/crash.h"
+#include "cloudsync/wake.h"
 #include "push_args.h"
 
 /* Waits before a file is tried again: doubled from the first to the last. */
@@ -432,12 +433,13 @@ cs_push_release_due(CsPushJob *push, TimestampTz now)
 	add(&args, INT4OID, Int32GetDatum(push->dossiers_id), false);
 	add_text(&args, push->dossier);
 	add_time(&args, TimestampTzPlusMilliseconds(now, RETRY_LAST_MS));
-	execute("UPDATE cloudsync.due SET start_at = CASE WHEN generation OPERATOR(pg_catalog.=) claimed "
-			"THEN LEAST(GREATEST(start_at, due_at), $4) ELSE start_at END, claimed = NULL "
-			"WHERE connection_id OPERATOR(pg_catalog.=) $1 "
-			"AND dossiers_id OPERATOR(pg_catalog.=) $2 AND dossier OPERATOR(pg_catalog.=) $3 "
-			"AND claimed IS NOT NULL",
-			&args);
+	if (execute("UPDATE cloudsync.due SET start_at = CASE WHEN generation OPERATOR(pg_catalog.=) claimed "
+				"THEN LEAST(GREATEST(start_at, due_at), $4) ELSE start_at END, claimed = NULL "
+				"WHERE connection_id OPERATOR(pg_catalog.=) $1 "
+				"AND dossiers_id OPERATOR(pg_catalog.=) $2 AND dossier OPERATOR(pg_catalog.=) $3 "
+				"AND claimed IS NOT NULL",
+				&args) > 0)
+		cs_look_again_on_commit();
 }
 
 static int
@@ -468,11 +470,13 @@ cs_push_settle_due(CsPushJob *push, bool success, const char *error, TimestampTz
 				"AND dossiers_id OPERATOR(pg_catalog.=) $2 AND dossier OPERATOR(pg_catalog.=) $3 "
 				"AND generation OPERATOR(pg_catalog.=) claimed",
 				&args);
-		execute("UPDATE cloudsync.due SET claimed = NULL, attempts = 0, last_error = NULL "
-				"WHERE connection_id OPERATOR(pg_catalog.=) $1 "
-				"AND dossiers_id OPERATOR(pg_catalog.=) $2 AND dossier OPERATOR(pg_catalog.=) $3 "
-				"AND claimed IS NOT NULL",
-				&args);
+		/* what has changed meanwhile begins a wait of its own */
+		if (execute("UPDATE cloudsync.due SET claimed = NULL, attempts = 0, last_error = NULL "
+					"WHERE connection_id OPERATOR(pg_catalog.=) $1 "
+					"AND dossiers_id OPERATOR(pg_catalog.=) $2 AND dossier OPERATOR(pg_catalog.=) $3 "
+					"AND claimed IS NOT NULL",
+					&args) > 0)
+			cs_look_again_on_commit();
 		return;
 	}
 	add_time(&args, push->next_try != DT_NOEND
@@ -480,6 +484,7 @@ cs_push_settle_due(CsPushJob *push, bool success, const char *error, TimestampTz
 						: TimestampTzPlusMilliseconds(now, retry_wait(due_attempts(&args))));
 	add_text(&args, error);
 	add_time(&args, now);
+	cs_look_again_on_commit();
 	execute("INSERT INTO cloudsync.due AS d (connection_id, dossiers_id, dossier, changed_at, start_at, due_at, attempts, last_error) "
 			"VALUES ($1, $2, $3, $6, $4, $4, 1, $5) "
 			"ON CONFLICT (connection_id, dossiers_id, dossier) DO UPDATE "

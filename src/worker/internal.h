@@ -48,6 +48,7 @@ typedef struct CsDatabase
 	pg_atomic_uint32 probe;	  /* the launcher shall start a scheduler */
 	pg_atomic_uint32 changes; /* something is in the change log */
 	pg_atomic_uint32 urgent;  /* somebody waits */
+	pg_atomic_uint32 again;	  /* what a worker had taken waits again */
 	pg_atomic_uint32 ended;	  /* runs, so far; */
 	ConditionVariable end;	  /* for those who wait for the next one */
 	Latch *volatile latch;	  /* the scheduler's; NULL: there is none */

@@ -48,6 +48,7 @@ typedef struct Scheduler
 	TimestampTz start_at; /* not before: after such failures */
 	TimestampTz fold_at;  /* changes wait; DT_NOEND: none known */
 	TimestampTz look_at;  /* once a minute */
+	TimestampTz hear_at;  /* of what waits again not sooner: once a second */
 	int64 every;		  /* shortest interval of automatic pushes */
 	CsHelper ocr;
 	CsHelper watch;
@@ -378,6 +379,23 @@ fold_now(Scheduler *scheduler, TimestampTz now, bool look)
 	return true;
 }
 
+/*
+ * Workers told of what they had taken and waits for its time again: this pass finds
+ * it. However many they tell of, it is one pass a second; returns when the next is.
+ */
+static TimestampTz
+hear(Scheduler *scheduler, TimestampTz now)
+{
+	if (scheduler->slot == NULL || pg_atomic_read_u32(&scheduler->slot->again) == 0)
+		return DT_NOEND;
+	if (now < scheduler->hear_at)
+		return scheduler->hear_at;
+	pg_atomic_write_u32(&scheduler->slot->again, 0);
+	pg_memory_barrier();
+	scheduler->hear_at = TimestampTzPlusMilliseconds(now, RETRY_LOOK_MS);
+	return DT_NOEND;
+}
+
 /* Does what is due now; returns when there will be more. */
 static TimestampTz
 pass(Scheduler *scheduler, TimestampTz now, bool fold)
@@ -521,8 +539,11 @@ cs_scheduler_main(Datum arg)
 		reap_workers(&scheduler, now);
 		if (may_act(&scheduler, report))
 		{
+			TimestampTz hear_at = hear(&scheduler, now);
+
 			scheduler.every = cs_shortest_every();
 			next = pass(&scheduler, now, fold_now(&scheduler, now, look));
+			next = Min(next, hear_at);
 		}
 		if (look)
 			set_look_at(&scheduler, now);

@@ -58,6 +58,7 @@ startup(void)
 			pg_atomic_init_u32(&cs_shared->databases[i].probe, 0);
 			pg_atomic_init_u32(&cs_shared->databases[i].changes, 0);
 			pg_atomic_init_u32(&cs_shared->databases[i].urgent, 0);
+			pg_atomic_init_u32(&cs_shared->databases[i].again, 0);
 			pg_atomic_init_u32(&cs_shared->databases[i].ended, 0);
 			ConditionVariableInit(&cs_shared->databases[i].end);
 		}
@@ -116,6 +117,7 @@ cs_database_slot(Oid database, bool create)
 		pg_atomic_write_u32(&slot->probe, 0);
 		pg_atomic_write_u32(&slot->changes, 0);
 		pg_atomic_write_u32(&slot->urgent, 0);
+		pg_atomic_write_u32(&slot->again, 0);
 	}
 	LWLockRelease(cs_shared->lock);
 	return slot;

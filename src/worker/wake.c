@@ -18,6 +18,7 @@ static bool registered = false;
 static bool wake_changes = false;
 static bool wake_urgent = false;
 static bool wake_waiting = false;
+static bool wake_again = false;
 static CsDatabase *my_slot = NULL;
 static Latch *found_latch = NULL;
 
@@ -40,6 +41,8 @@ at_commit(void)
 		}
 		if (wake_urgent)
 			pg_atomic_write_u32(&my_slot->urgent, 1);
+		if (wake_again && pg_atomic_exchange_u32(&my_slot->again, 1) == 0)
+			was_set = false;
 		if (wake_urgent || !was_set)
 			latch = my_slot->latch;
 		if (wake_waiting)
@@ -57,7 +60,7 @@ at_commit(void)
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
-	if (!wake_changes && !wake_urgent && !wake_waiting)
+	if (!wake_changes && !wake_urgent && !wake_waiting && !wake_again)
 		return;
 	switch (event)
 	{
@@ -78,7 +81,7 @@ at_transaction_end(XactEvent event, void *arg)
 		default:
 			return;
 	}
-	wake_changes = wake_urgent = wake_waiting = false;
+	wake_changes = wake_urgent = wake_waiting = wake_again = false;
 	found_latch = NULL;
 }
 
@@ -99,6 +102,14 @@ cs_wake_on_commit(bool urgent)
 		wake_urgent = true;
 	else
 		wake_changes = true;
+}
+
+/* See wake.h. Without preload the scheduler looks by itself, often enough. */
+void
+cs_look_again_on_commit(void)
+{
+	register_once();
+	wake_again = true;
 }
 
 /* See wake.h. */
