@@ -33,10 +33,10 @@ if [ $# -eq 0 ]; then
 	mapfile -t sql < <(all_sql)
 	# Those that take longest begin first, what waits beside what works. The first of
 	# them lets programs fork all they may, which others that read documents would feel.
-	slow=(t/111_ocr_bad.pl t/012_read_limits.pl t/103_graph_faults.pl t/083_web_ways.pl
-		t/101_dropbox_faults.pl t/049_endless.pl t/011_fold.pl t/082_crash_no_ids.pl t/119_cookbook.pl
-		t/102_gdrive_faults.pl t/070_soak.pl t/081_s3.pl t/052_status.pl t/086_faults_webdav.pl
-		t/101_dropbox_collect_faults.pl t/041_processes.pl t/037_url_content.pl t/104_feed.pl t/087_faults_s3.pl)
+	slow=(t/111_ocr_bad.pl t/103_graph_faults.pl t/101_dropbox_faults.pl t/102_gdrive_faults.pl t/119_cookbook.pl
+		t/070_soak.pl t/082_crash_no_ids.pl t/101_dropbox_collect.pl t/102_gdrive_killed.pl t/103_graph_crash.pl
+		t/101_dropbox.pl t/104_feed.pl t/081_s3.pl t/086_faults_webdav.pl t/087_faults_s3.pl
+		t/101_dropbox_collect_faults.pl t/041_processes.pl t/037_url_content.pl)
 	mapfile -t files < <(cd test && printf '%s\n' "${slow[@]}" && ls -1 t/*.pl | grep -vxF "$(printf '%s\n' "${slow[@]}")")
 fi
 for name in "$@"; do

@@ -98,7 +98,7 @@ sub wait_for
 {
 	my ($node, $sql, $expected, $db) = @_;
 	$expected //= 't';
-	my $end = time + 1.5 * $PostgreSQL::Test::Utils::timeout_default;
+	my $end = time + 2.5 * $PostgreSQL::Test::Utils::timeout_default;
 	my ($session, $got, $error, $asked, $pause) = (undef, undef, '', 0, 0.01);
 	while (1)
 	{

@@ -27,7 +27,7 @@ sub end_of_range
 sub free_port
 {
 	my $end = end_of_range();
-	my $path = ($ENV{TESTDIR} // $ENV{TMPDIR} // '/tmp') . "/ports.$>";
+	my $path = ($ENV{TESTDIR} // $ENV{TMPDIR} // '/tmp') . "/cloudsync-ports.$>";
 	sysopen my $last, $path, O_RDWR | O_CREAT or die "$path: $!";
 	flock $last, LOCK_EX or die "$path: $!";
 	my ($port) = (<$last> // '') =~ /^(\d+)/;
