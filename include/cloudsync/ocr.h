@@ -38,12 +38,15 @@ extern int cs_ocr_busy(CsOcr *ocr);
 /* What pg_stat_activity says of it; NULL: nothing is being read. palloc'd. */
 extern char *cs_ocr_activity(CsOcr *ocr);
 
-/* Ends what is being read, which counts as failed: somebody cancelled it. */
+/*
+ * Ends what is being read, which counts as failed: somebody cancelled it. The
+ * cancellation of a statement of a turn does the same.
+ */
 extern void cs_ocr_cancel(CsOcr *ocr);
 
 /*
  * Ends everything in good order: what was being read is as if it had not been
- * begun.
+ * begun. Outside of transactions; the process ends then, or is ending.
  */
 extern void cs_ocr_leave(CsOcr *ocr);
 

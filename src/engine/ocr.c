@@ -263,7 +263,14 @@ advance_safely(CsOcr *ocr, CsReading *reading, TimestampTz now)
 	}
 	PG_CATCH();
 	{
-		fail(reading, take_error(context));
+		ErrorData *error = take_error(context);
+
+		if (error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+			fail(reading, error);
+		else if (reading->phase == CS_READING_SETTLE)
+			reading->settle_at = TimestampTzPlusMilliseconds(now, LOCKED_MS);
+		else
+			cs_ocr_cancel(ocr);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -301,11 +308,32 @@ drop_unwanted(CsOcr *ocr)
 		forget(ocr, lfirst(cell));
 }
 
+/* What was in hand is as if it had not been begun; an error is only logged. */
+static void
+give_back(CsOcr *ocr, bool all)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		cs_ocr_give_back(ocr, all);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error = take_error(context);
+
+		ereport(LOG, (errmsg("cloudsync could not give documents back: %s", error->message)));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+}
+
 /* When there is no document known to be waiting, the next one due is looked for. */
 static void
 look(CsOcr *ocr, bool woken, TimestampTz now)
 {
 	MemoryContext context = CurrentMemoryContext;
+	volatile bool cancelled = false;
 
 	PG_TRY();
 	{
@@ -329,9 +357,15 @@ look(CsOcr *ocr, bool woken, TimestampTz now)
 		ereport(WARNING, (errmsg("cloudsync could not look for documents to read: %s", cs_error_text(error))));
 		ocr->scan = false;
 		ocr->scan_at = TimestampTzPlusMilliseconds(now, FAILING_MS);
+		cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
+	if (cancelled)
+	{
+		cs_ocr_cancel(ocr);
+		give_back(ocr, false);
+	}
 }
 
 /* See ocr.h. */
@@ -409,29 +443,19 @@ cs_ocr_cancel(CsOcr *ocr)
 	}
 }
 
-/* See ocr.h. It may be that this process is told to end: it still does this. */
+/*
+ * See ocr.h. It may be that this process is told to end: it still does this, and
+ * waits for nobody.
+ */
 void
 cs_ocr_leave(CsOcr *ocr)
 {
-	MemoryContext context = CurrentMemoryContext;
 	ListCell *cell;
 
 	foreach (cell, ocr->readings)
 		cs_reading_clear(lfirst(cell));
-	HOLD_INTERRUPTS();
-	PG_TRY();
-	{
-		cs_ocr_give_back(ocr->readings);
-		cs_make_durable();
-	}
-	PG_CATCH();
-	{
-		ErrorData *error = take_error(context);
-
-		ereport(LOG, (errmsg("cloudsync could not give documents back: %s", error->message)));
-	}
-	PG_END_TRY();
-	RESUME_INTERRUPTS();
+	HOLD_INTERRUPTS(); /* for good */
+	give_back(ocr, true);
 	ocr->readings = NIL;
 	remove_folder(ocr->folder);
 	close(ocr->epoll);

@@ -6,8 +6,10 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -115,20 +117,47 @@ cs_ocr_unwanted(CsOcr *ocr)
 	return unwanted;
 }
 
-/* See reading.h. Who has a row locked now is not waited for: we are leaving. */
+/* Those whose attempt counts, and of which nothing is written yet. */
+static Datum
+ids_in_hand(const CsOcr *ocr, bool all)
+{
+	CsColumn ids = {.type = INT8OID};
+	const ListCell *cell;
+
+	foreach (cell, ocr->readings)
+	{
+		const CsReading *reading = lfirst(cell);
+
+		if (all && reading->phase != CS_READING_OVER)
+			cs_column_add(&ids, Int64GetDatum(reading->document_id), false);
+	}
+	for (int i = 0; i < ocr->n_begun; i++)
+		cs_column_add(&ids, Int64GetDatum(ocr->begun[i]), false);
+	return cs_column_array(&ids);
+}
+
+/*
+ * See reading.h. Who has the table or a row locked now is not waited for: this
+ * process may be leaving, when nothing ends a wait.
+ */
 void
-cs_ocr_give_back(const List *readings)
+cs_ocr_give_back(CsOcr *ocr, bool all)
 {
 	Args args = {0};
 
-	if (readings == NIL)
+	if ((ocr->readings == NIL || !all) && ocr->n_begun == 0)
 		return;
 	cs_begin("giving documents back");
-	add(&args, INT8ARRAYOID, ids_of(readings), false);
-	execute("UPDATE cloudsync.document SET ocr_attempts = GREATEST(ocr_attempts - 1, 0) "
-			"WHERE document_id IN (SELECT d.document_id FROM cloudsync.document d WHERE d.document_id = ANY ($1) "
-			"AND d.ocr_state = 'pending' FOR NO KEY UPDATE SKIP LOCKED)", &args);
+	if (OidIsValid(RangeVarGetRelidExtended(makeRangeVar("cloudsync", "document", -1), RowExclusiveLock,
+											RVR_MISSING_OK | RVR_SKIP_LOCKED, NULL, NULL)))
+	{
+		add(&args, INT8ARRAYOID, ids_in_hand(ocr, all), false);
+		execute("UPDATE cloudsync.document SET ocr_attempts = GREATEST(ocr_attempts - 1, 0) "
+				"WHERE document_id IN (SELECT d.document_id FROM cloudsync.document d WHERE d.document_id = ANY ($1) "
+				"AND d.ocr_state = 'pending' FOR NO KEY UPDATE SKIP LOCKED)", &args);
+	}
 	cs_commit();
+	ocr->n_begun = 0;
 }
 
 /* See reading.h. */

@@ -18,9 +18,7 @@
 #include "args.h"
 #include "reading.h"
 
-#define SCAN_STEP 100	/* documents in one transaction */
 #define QUEUE_MAX 1000	/* known to be waiting */
-#define MISSING_MAX 64	/* missing programs looked for in one step */
 #define GIVEN_UP "its reading ended the server's process three times"
 
 /* A document as the scan finds it. */
@@ -91,10 +89,10 @@ find_documents(CsOcr *ocr, Found *all)
 	uint64 n;
 
 	add(&args, INT8ARRAYOID, known_documents(ocr), false);
-	add(&args, INT4OID, Int32GetDatum(SCAN_STEP), false);
+	add(&args, INT4OID, Int32GetDatum(CS_OCR_STEP), false);
 	add(&args, INT4OID, Int32GetDatum(CS_DOCUMENT_HEAD), false);
 	add_time(&args, GetCurrentTimestamp());
-	add(&args, INT4OID, Int32GetDatum(MISSING_MAX), false);
+	add(&args, INT4OID, Int32GetDatum(CS_OCR_MISSING), false);
 	n = execute(
 		"WITH RECURSIVE missing AS ("
 		"(SELECT d.ocr_waits_for, d.document_id, d.ocr_next_try_at FROM cloudsync.document d "
@@ -129,6 +127,12 @@ find_documents(CsOcr *ocr, Found *all)
 	return (int) n;
 }
 
+static bool
+is_begun(const Found *found)
+{
+	return found->result.state == CS_OCR_AGAIN && needs_no_program(found);
+}
+
 /* They are begun, should this be the last that is heard of them. */
 static void
 count_attempts(const Found *all, int n)
@@ -137,13 +141,22 @@ count_attempts(const Found *all, int n)
 	Args args = {0};
 
 	for (int i = 0; i < n; i++)
-		if (all[i].result.state == CS_OCR_AGAIN && needs_no_program(&all[i]))
+		if (is_begun(&all[i]))
 			cs_column_add(&ids, Int64GetDatum(all[i].document_id), false);
 	if (ids.n == 0)
 		return;
 	add(&args, INT8ARRAYOID, cs_column_array(&ids), false);
 	execute("UPDATE cloudsync.document SET ocr_attempts = ocr_attempts + 1 WHERE document_id = ANY ($1)",
 			&args);
+}
+
+/* That is committed. */
+static void
+note_begun(CsOcr *ocr, const Found *all, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (is_begun(&all[i]))
+			ocr->begun[ocr->n_begun++] = all[i].document_id;
 }
 
 static void
@@ -270,16 +283,18 @@ settle_all(Found *all, int n)
 bool
 cs_ocr_scan(CsOcr *ocr)
 {
-	Found *all = palloc(sizeof(Found) * (SCAN_STEP + MISSING_MAX));
+	Found *all = palloc(sizeof(Found) * lengthof(ocr->begun));
 	int n;
 	int direct = 0;
 
 	if (list_length(ocr->queue) >= QUEUE_MAX)
 		return false;
+	ocr->n_begun = 0;
 	cs_begin("looking for documents to read");
 	n = find_documents(ocr, all);
 	count_attempts(all, n);
 	cs_commit();
+	note_begun(ocr, all, n);
 	if (n > 0)
 		cs_make_durable();
 	for (int i = 0; i < n; i++)
@@ -290,10 +305,11 @@ cs_ocr_scan(CsOcr *ocr)
 			enqueue(ocr, &all[i]);
 	}
 	if (direct == 0)
-		return n >= SCAN_STEP;
+		return n >= CS_OCR_STEP;
 	CS_CRASH_POINT("ocr.before_text");
 	cs_begin("reading documents");
 	settle_all(all, n);
 	cs_commit();
-	return n >= SCAN_STEP;
+	ocr->n_begun = 0;
+	return n >= CS_OCR_STEP;
 }

@@ -82,6 +82,10 @@ typedef struct CsWaiting
 	CsDocumentKind kind;
 } CsWaiting;
 
+/* Documents that one look takes: those of a step, and one for each missing program. */
+#define CS_OCR_STEP 100
+#define CS_OCR_MISSING 64
+
 struct CsOcr
 {
 	MemoryContext context;
@@ -90,6 +94,8 @@ struct CsOcr
 	int number; /* of the next reading's folder */
 	List *queue;	/* of CsWaiting */
 	List *readings; /* of CsReading */
+	int64 begun[CS_OCR_STEP + CS_OCR_MISSING]; /* being read without a program */
+	int n_begun;
 	bool scan;		/* there may be documents that are not known */
 	TimestampTz scan_at;
 	int epoll;
@@ -108,8 +114,8 @@ extern bool cs_ocr_scan(CsOcr *ocr);
 extern CsReading *cs_ocr_claim(CsOcr *ocr);
 /* Drops those that are not wanted any more. */
 extern List *cs_ocr_unwanted(CsOcr *ocr);
-/* Those were not begun after all. */
-extern void cs_ocr_give_back(const List *readings);
+/* What is read without a program, or all in hand, was not begun after all. */
+extern void cs_ocr_give_back(CsOcr *ocr, bool all);
 /* Notes the sandbox for the status. */
 extern void cs_ocr_note_sandbox(CsSandbox sandbox, const char *why);
 

@@ -202,11 +202,27 @@ kill_group(CsProgram *program)
 		(void) kill(program->pid, SIGKILL);
 }
 
+/* Its group may outlive it, and what left its group as well. */
+static void
+end(CsProgram *program)
+{
+	kill_group(program);
+	for (int i = 0; i < END_TRIES && !cs_program_ended(program); i++)
+		pg_usleep(5000);
+	if (!program->contained)
+		cs_program_sweep(program->folder);
+}
+
+/* Whose they are may still look at them, and end them, while the process ends. */
 static void
 kill_all(int code, Datum arg)
 {
-	while (programs != NULL)
-		cs_program_end(programs);
+	for (CsProgram *program = programs; program != NULL; program = program->next)
+	{
+		end(program);
+		program->pid = 0;
+		program->ended = true;
+	}
 }
 
 static void
@@ -347,14 +363,10 @@ cs_program_ended(CsProgram *program)
 	return true;
 }
 
-/* See program.h. Its group may outlive it, and what left its group as well. */
+/* See program.h. */
 void
 cs_program_end(CsProgram *program)
 {
-	kill_group(program);
-	for (int i = 0; i < END_TRIES && !cs_program_ended(program); i++)
-		pg_usleep(5000);
-	if (!program->contained)
-		cs_program_sweep(program->folder);
+	end(program);
 	forget(program);
 }

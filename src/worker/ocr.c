@@ -6,9 +6,14 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+#include <unistd.h>
+
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
+#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -57,11 +62,59 @@ typedef struct Reader
 	TimestampTz look_at;
 } Reader;
 
+/* Somebody else, the server among them, has told this process to end. */
+static volatile sig_atomic_t told = false;
+
+/* Like die; what it runs for the application may have sent the signal itself. */
+static void
+handle_sigterm(int signo, siginfo_t *info, void *context)
+{
+	int save_errno = errno;
+
+	if (info->si_pid != MyProcPid)
+		told = true;
+	if (getpid() == MyProcPid)
+		die(signo);
+	errno = save_errno;
+}
+
+static void
+obey_sigterm(void)
+{
+	struct sigaction action = {.sa_sigaction = handle_sigterm, .sa_flags = SA_RESTART | SA_SIGINFO};
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+static void
+leave_reading(Reader *reader)
+{
+	CsOcr *ocr = reader->ocr;
+
+	reader->ocr = NULL;
+	if (ocr != NULL)
+		cs_ocr_leave(ocr);
+}
+
+/*
+ * Told to end within a statement: what was in hand is given back here too. A
+ * process that ends for another reason may have been ended by what it read.
+ */
+static void
+leave_at_exit(int code, Datum arg)
+{
+	if (!told)
+		return;
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(TopMemoryContext);
+	leave_reading((Reader *) DatumGetPointer(arg));
+}
+
 pg_noreturn static void
 leave(Reader *reader, const char *error)
 {
-	if (reader->ocr != NULL)
-		cs_ocr_leave(reader->ocr);
+	leave_reading(reader);
 	cs_share_flush(false);
 	if (!ProcDiePending)
 		cs_notify_send();
@@ -96,6 +149,7 @@ begin_reading(Reader *reader)
 	if (reader->ocr != NULL || !cs_lock_take(CS_LOCK_OCR, 0, false))
 		return;
 	reader->ocr = cs_ocr_create();
+	before_shmem_exit(leave_at_exit, PointerGetDatum(reader));
 	AddWaitEventToSet(reader->events, WL_SOCKET_READABLE, cs_ocr_fd(reader->ocr), NULL, NULL);
 }
 
@@ -165,6 +219,7 @@ cs_ocr_main(Datum arg)
 	CsStart start;
 
 	cs_process_begin(CS_OCR, &start, &reader.report);
+	obey_sigterm();
 	context = AllocSetContextCreate(TopMemoryContext, "cloudsync reader", ALLOCSET_DEFAULT_SIZES);
 	reader.mode = start.mode;
 	reader.wait_event = cs_wait_event("CloudsyncOcr");

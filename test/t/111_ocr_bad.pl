@@ -8,6 +8,7 @@ use warnings;
 use CloudsyncTest;
 use Documents;
 use IO::Socket::INET;
+use IPC::Run ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -158,6 +159,7 @@ like(sql(q{SELECT ocr_reason FROM cloudsync.document WHERE name = 'forks.bin'}),
 is(outcome('away.bin'), 'done|', 'one that leaves another behind');
 is(outcome('after.bin'), 'done|', 'one that does not end after its text');
 ok(until_programs(0), 'none of what they started is there');
+foreach (1 .. 600) { last if folders() == 0; select undef, undef, undef, 0.1 }
 is(folders(), 0, 'nor their files');
 # on a slow machine those that are tried again have come to their end too
 like(sql(q{SELECT severity, replace(problem, (SELECT count(*) FROM cloudsync.document WHERE ocr_state = 'failed' AND state = 'waiting') || ' documents', 'all'), action
@@ -215,6 +217,52 @@ ok($node->poll_query_until('postgres', q{SELECT ocr_attempts = 2 FROM cloudsync.
 	'which counts, and it is read again');
 sql(q{SELECT cloudsync_forget(document_id, 'enough') FROM cloudsync.document WHERE name = 'suspend.bin'});
 ok(until_programs(0), 'until nobody wants it');
+
+# --- told to end within a statement, one that waits for a lock, with a program's
+# document in hand besides
+sub holding
+{
+	my ($lock) = @_;
+	my ($in, $out) = ("BEGIN; LOCK TABLE $lock; SELECT 'held';\n", '');
+	my $session = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$in, '>', \$out, IPC::Run::timeout(120));
+	$session->pump until $out =~ /held/;
+	return $session;
+}
+my $waits = q{SELECT count(*) = 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.backend_type = 'cloudsync ocr'};
+my $gone = sub { wait_for($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $_[0]") };
+put('in hand.bin' => $hang);
+ok(until_programs(1), 'it reads');
+my $lock = holding('cloudsync.words');
+write_file("$root/In/told.txt", 'told');
+sql(q{SELECT cloudsync_collect('mail')});
+foreach my $time ('', ' again')
+{
+	ok(wait_for($node, $waits), "it writes a text, and waits$time");
+	# the next process has come no further than the text
+	is(sql(q{SELECT string_agg(name || ' ' || ocr_state || ' ' || ocr_attempts, ', ' ORDER BY name) FROM cloudsync.document WHERE name IN ('in hand.bin', 'told.txt')}),
+		$time ? 'in hand.bin pending 0, told.txt pending 1' : 'in hand.bin pending 1, told.txt pending 1', $time ? '... and both were given back' : 'two documents are begun');
+	last if $time;
+	my $pid = worker_pid($node, 'cloudsync ocr');
+	sql("SELECT pg_terminate_backend($pid)");
+	ok($gone->($pid), 'told to end, it does');
+}
+$lock->finish;
+is(outcome('told.txt') . text('told.txt'), 'done|told', 'then it is read');
+is(sql(q{SELECT ocr_attempts FROM cloudsync.document WHERE name = 'told.txt'}), 1, '... by the first attempt');
+ok(until_programs(1), 'the other one is being read');
+$lock = holding('cloudsync.document IN SHARE MODE');
+my $pid = worker_pid($node, 'cloudsync ocr');
+sql("SELECT pg_terminate_backend($pid)");
+ok($gone->($pid), 'where documents are locked it ends all the same');
+$lock->finish;
+ok(until_read('in hand.bin', 'ocr_attempts = 2') && until_programs(1), '... and another attempt is counted');
+$lock = holding('cloudsync.chunk');
+sql('SELECT cloudsync.wake(true)');
+ok(wait_for($node, $waits), 'it looks for documents, and waits');
+sql(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = 'cloudsync ocr'});
+is(outcome('in hand.bin'), 'failed|its reading was cancelled', 'cancelled there, it ends what it reads');
+ok(until_programs(0), 'and its program');
+$lock->finish;
 
 foreach my $point (qw(ocr.before_text ocr.after_start ocr.before_commit ocr.after_settle))
 {
