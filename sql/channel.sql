@@ -149,7 +149,8 @@ BEGIN
           AND c.name = channel_named.name AND c.deleted_at IS NULL;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('channel "%s" does not exist', channel_named.name),
+            MESSAGE = CASE WHEN channel_named.name IS NULL THEN 'a channel must be named'
+                           ELSE format('channel "%s" does not exist', channel_named.name) END,
             HINT = 'To see those there are: SELECT channel, connection FROM cloudsync.channels;';
     END IF;
     RETURN result;
@@ -192,6 +193,10 @@ BEGIN
     SELECT c.* INTO STRICT conn FROM cloudsync.connection c WHERE c.connection_id = wanted.connection_id;
     IF coalesce(btrim(wanted.name), '') = '' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a channel needs a name',
+            HINT = 'Give a name that people can type, such as ''Scans''.';
+    ELSIF wanted.name ~ '[[:cntrl:]]' OR char_length(wanted.name) > 200 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'a channel''s name must have 1 to 200 characters, and no control characters',
             HINT = 'Give a name that people can type, such as ''Scans''.';
     END IF;
     IF coalesce(btrim(wanted.recipient), '') = '' THEN

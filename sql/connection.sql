@@ -414,14 +414,14 @@ COMMENT ON FUNCTION @extschema@.cloudsync_set_limits(text, bigint, real, bigint)
 -- Ask the provider through a worker (30 s at most); the connection must be committed.
 CREATE FUNCTION @extschema@.cloudsync_browse(connection text, path text DEFAULT '/')
     RETURNS TABLE (name text, path text, kind text, size bigint, modified_at timestamptz, remote_id text)
-    LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'cloudsync_browse';
 COMMENT ON FUNCTION @extschema@.cloudsync_browse(text, text) IS
     'Lists one level of a remote folder, named by its path or by id: and its remote_id. Asks the provider '
     'through a worker, for 30 seconds at most. For cloudsync_admin.';
 CREATE FUNCTION @extschema@.cloudsync_check(connection text)
     RETURNS TABLE (state text, account text, used_bytes bigint, quota_bytes bigint, latency interval, detail text)
-    LANGUAGE c STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'cloudsync_check';
 COMMENT ON FUNCTION @extschema@.cloudsync_check(text) IS
     'Says whether the account answers, whose it is and how full it is. Asks the provider through a worker, '

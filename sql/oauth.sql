@@ -89,6 +89,10 @@ BEGIN
             HINT = 'Copy both from the page where the application is registered; look for a line break at the end.';
     END IF;
     cloudsync_register_app.options := coalesce(cloudsync_register_app.options, '{}');
+    IF jsonb_typeof(cloudsync_register_app.options) <> 'object' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'options must be a JSON object',
+            HINT = 'Write them like ''{"redirect_uri": "https://..."}''.';
+    END IF;
     SELECT k INTO unknown FROM jsonb_object_keys(cloudsync_register_app.options) k
         WHERE k NOT IN ('redirect_uri', 'secret_expires_at', 'for_all') LIMIT 1;
     IF unknown IS NOT NULL THEN

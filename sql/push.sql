@@ -351,6 +351,9 @@ BEGIN
     IF cloudsync_set_procedure_folder.procedure IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a procedure must be named',
             HINT = 'Give a value of the dossiers'' column of procedures.';
+    ELSIF char_length(cloudsync_set_procedure_folder.procedure) > 200 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a procedure''s name has 200 characters at most',
+            HINT = 'Give a value of the dossiers'' column of procedures.';
     END IF;
     IF NOT EXISTS (SELECT FROM cloudsync.push_setting p WHERE p.connection_id = conn.connection_id) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',

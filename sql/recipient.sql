@@ -43,6 +43,11 @@ BEGIN
     IF coalesce(cloudsync_add_recipient.name, '') !~ '\S' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a recipient needs a name',
             HINT = 'For example: SELECT cloudsync_add_recipient(''alice'');';
+    ELSIF cloudsync_add_recipient.name ~ '[[:cntrl:]]' OR char_length(cloudsync_add_recipient.name) > 200
+          OR cloudsync_add_recipient.email ~ '[[:cntrl:]]' OR char_length(cloudsync_add_recipient.email) > 1000 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'a recipient''s name has 200 characters at most, an email address 1000, and neither has control characters',
+            HINT = 'Give the name of a role, or of a user of the application; look for a line break in it.';
     END IF;
     SELECT r.* INTO old FROM cloudsync.recipient r WHERE r.tenant = own AND r.name = cloudsync_add_recipient.name;
     INSERT INTO cloudsync.recipient AS r (tenant, name, email, external, created_by)

@@ -390,6 +390,10 @@ BEGIN
             MESSAGE = format('table %s is not tracked', dossiers),
             HINT = format('Track it first: SELECT cloudsync_track(%L, files);', dossiers);
     END IF;
+    IF dossier IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a dossier must be named',
+            HINT = 'Give the key of a dossier that is in the table, or was pushed from it.';
+    END IF;
     l := cloudsync.look_up(d.dossiers_id, dossier);
     -- one that is gone may still have been pushed to a connection of ours
     IF NOT coalesce(CASE WHEN l.found THEN cloudsync.sees(l.tenant)

@@ -32,6 +32,17 @@ PG_FUNCTION_INFO_V1(cloudsync_check);
 #define EPOCH_OFFSET_US                                                        \
 	((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
+#define CONNECTIONS_HINT "To see those there are: SELECT connection, state FROM cloudsync.connections;"
+
+static char *
+connection_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("a connection must be named"),
+						errhint(CONNECTIONS_HINT)));
+	return text_to_cstring(PG_GETARG_TEXT_PP(0));
+}
+
 /* Fills in the question for the session's connection of that name. */
 static void
 ask_of(const char *connection, CsOpKind op, const char *path, CsAsk *ask,
@@ -54,8 +65,7 @@ ask_of(const char *connection, CsOpKind op, const char *path, CsAsk *ask,
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("connection \"%s\" does not exist", connection),
-				 errhint("To see those there are: SELECT connection, state "
-						 "FROM cloudsync.connections;")));
+				 errhint(CONNECTIONS_HINT)));
 	why = cs_why_suspended();
 	if (why != NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -123,8 +133,8 @@ folder_address(char *given)
 Datum
 cloudsync_browse(PG_FUNCTION_ARGS)
 {
-	char *connection = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char *path = folder_address(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	char *connection = connection_argument(fcinfo);
+	char *path = PG_ARGISNULL(1) ? pstrdup("/") : folder_address(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	char *state;
 	char *account;
 	CsAsk ask;
@@ -158,7 +168,7 @@ Datum
 cloudsync_check(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	char *connection = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *connection = connection_argument(fcinfo);
 	char *state;
 	char *account;
 	CsAsk ask;

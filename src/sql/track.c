@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -36,6 +37,7 @@ cloudsync_note_change(PG_FUNCTION_ARGS)
 {
 	if (PG_ARGISNULL(0))
 		PG_RETURN_VOID();
+	PreventCommandIfReadOnly("INSERT"); /* as which it would be refused in SQL */
 	cs_note_change(PG_GETARG_INT32(0), 0, text_argument(fcinfo, 1), NULL,
 				   text_argument(fcinfo, 2));
 	PG_RETURN_VOID();
@@ -63,6 +65,7 @@ cloudsync_note_all(PG_FUNCTION_ARGS)
 	int64 noted = 0;
 	uint64 fetched;
 
+	PreventCommandIfReadOnly("INSERT");
 	SPI_connect();
 	tracked = read_tracked(PG_GETARG_INT32(0));
 	cs_enter_owner(&owner, tracked->owner, CS_KEY_TIME_ZONE);

@@ -83,6 +83,13 @@ SELECT refused($$ SELECT cloudsync_untrack('dossier', 'unrelated') $$);
 SELECT refused($$ SELECT cloudsync_touch('other_dossier', '1') $$);
 SELECT refused($$ SELECT cloudsync_touch('dossier', '99') $$);
 SELECT refused($$ SELECT cloudsync_touch('dossier', 'one') $$);
+SELECT refused($$ SELECT cloudsync_touch('dossier', NULL) $$);
+BEGIN READ ONLY;
+SELECT cloudsync_touch('dossier', '1');
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT cloudsync_resync('dossier');
+ROLLBACK;
 SELECT refused($$ SELECT cloudsync_resync('other_dossier') $$);
 
 -- push settings (P2 to P10)
@@ -105,6 +112,10 @@ SELECT refused($$ SELECT cloudsync_set_push('Drive', folder => '{nothing}') $$);
 SELECT refused($$ SELECT cloudsync_set_push('Drive', folder => '{title') $$);
 SELECT refused($$ SELECT cloudsync_set_procedure_folder('nobody', 'Sale', 'Sales') $$);
 SELECT refused($$ SELECT cloudsync_set_procedure_folder('Drive', NULL, 'Sales') $$);
+SELECT refused($$ SELECT cloudsync_set_procedure_folder('Drive', repeat('x', 10000000), 'Sales') $$);
+SELECT refused($$ SELECT * FROM cloudsync_check(NULL) $$);
+SELECT refused($$ SELECT * FROM cloudsync_browse(NULL) $$);
+SELECT refused($$ SELECT cloudsync_register_app('dropbox', 'id', options => '[]') $$);
 SELECT refused($$ SELECT cloudsync_set_procedure_folder('Drive', 'Sale', '/') $$);
 SELECT refused($$ SELECT cloudsync_set_procedure_folder('Drive', 'Sale', 'a/../..') $$);
 

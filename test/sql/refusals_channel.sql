@@ -24,10 +24,16 @@ SELECT everything() AS before \gset
 -- recipients
 SELECT refused($$ SELECT cloudsync_add_recipient('') $$);
 SELECT refused($$ SELECT cloudsync_add_recipient(NULL) $$);
+SELECT refused($$ SELECT cloudsync_add_recipient(E'al\nice') $$);
+SELECT refused($$ SELECT cloudsync_add_recipient(repeat('x', 10000000)) $$);
+SELECT refused($$ SELECT cloudsync_add_recipient('bob', repeat('x', 10000000)) $$);
 
 -- new channels
 SELECT create_refused($$ {"connection": "'nobody'"} $$);
 SELECT create_refused($$ {"name": "''"} $$);
+SELECT create_refused($$ {"name": "E'Sc\\nans'"} $$);
+SELECT create_refused($$ {"name": "repeat('x', 10000000)"} $$);
+SELECT refused($$ SELECT cloudsync_collect(NULL) $$);
 SELECT create_refused($$ {"recipient": "'bob'"} $$);
 SELECT create_refused($$ {"recipient": "NULL"} $$);
 SELECT create_refused($$ {"binder": "''"} $$);
