@@ -91,6 +91,14 @@ CREATE FUNCTION cloudsync.acting_is(recipient text) RETURNS boolean
 CREATE FUNCTION cloudsync.wake(urgent boolean) RETURNS void
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'cloudsync_wake';
 
+-- Text for a place that has one line for it: what would begin another, or nothing
+-- visible, is a space.
+CREATE FUNCTION cloudsync.one_line(line text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT regexp_replace(one_line.line, '[\u0001-\u001f\u007f-\u009f\u2028\u2029]', ' ', 'g');
+END;
+
 CREATE TABLE cloudsync.role_tenant (
     role name PRIMARY KEY,
     tenant text NOT NULL
@@ -141,13 +149,15 @@ BEGIN ATOMIC
 END;
 
 -- Whom a role acts for is a setting too, though one that is written directly. A
--- dump that is being restored carries the audit of that as well: its COPY, by a
--- superuser, is not noted once more.
+-- dump that is being restored carries the audit of that as well, so its rows are
+-- not noted once more: new ones that a superuser writes under the settings with
+-- which every dump begins, and which nobody has while working.
 CREATE FUNCTION cloudsync.note_role_tenant() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
 BEGIN
-    IF current_query() !~* '^\s*copy\M' OR NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = session_user) THEN
+    IF TG_OP <> 'INSERT' OR current_setting('check_function_bodies') = 'on' OR current_setting('client_min_messages') <> 'warning'
+       OR NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = session_user) THEN
         PERFORM cloudsync.note('', 'set role tenant', coalesce(NEW.role, OLD.role),
             CASE WHEN OLD IS NOT NULL THEN jsonb_build_object('role', OLD.role, 'tenant', OLD.tenant) END,
             CASE WHEN NEW IS NOT NULL THEN jsonb_build_object('role', NEW.role, 'tenant', NEW.tenant) END);

@@ -30,7 +30,8 @@ COMMENT ON FUNCTION @extschema@.cloudsync_lag(text) IS
  * names the thing, what is wrong with it, and a statement that can be typed as it
  * stands: one that mends it, or, where nothing but time or the other side can,
  * one that shows how it stands. What hangs on a suspended copy is not listed
- * besides the suspension. No arm may read the history as a whole.
+ * besides the suspension. No arm may read the history as a whole. What is wrong
+ * is told in one line, whatever a file or a service is called or says.
  */
 CREATE FUNCTION @extschema@.cloudsync_status() RETURNS TABLE (severity text, subject text, problem text, action text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -52,7 +53,7 @@ BEGIN
                  ELSE format('SELECT %scloudsync_resume();', schema) END;
     END IF;
     RETURN QUERY
-    SELECT p.severity, p.subject, p.problem,
+    SELECT p.severity, cloudsync.one_line(p.subject), cloudsync.one_line(p.problem),
            regexp_replace(p.action, '^(SELECT|SELECT \* FROM|CALL) cloudsync_', format('\1 %scloudsync_', schema))
     FROM (
         SELECT w.severity, w.subject, w.problem, w.action FROM cloudsync.worker_problems() w

@@ -14,13 +14,13 @@ CREATE FUNCTION cloudsync.activity_rows(OUT run_id bigint, OUT connection_id big
     OUT bytes_total bigint, OUT rate bigint, OUT eta_seconds double precision, OUT phase text, OUT pid integer) RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'cloudsync_activity_rows';
 
--- What moves now for the session's tenant.
+-- What moves now for the session's tenant. No interval holds more than 290,000 years.
 CREATE FUNCTION cloudsync.visible_activity() RETURNS TABLE (run_id bigint, connection_id bigint, file text, bytes_done bigint,
     bytes_total bigint, rate bigint, eta interval, phase text, pid integer)
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
     SELECT a.run_id, a.connection_id, a.file, a.bytes_done, a.bytes_total, a.rate,
-        pg_catalog.make_interval(secs => pg_catalog.round(a.eta_seconds)), a.phase, a.pid
+        pg_catalog.make_interval(secs => pg_catalog.round(LEAST(a.eta_seconds, 1e12))), a.phase, a.pid
     FROM cloudsync.activity_rows() a
     JOIN cloudsync.connection c ON c.connection_id = a.connection_id
     WHERE cloudsync.sees(c.tenant)
@@ -163,7 +163,8 @@ END;
 
 /*
  * One line about a run: a bar with rate and time left while it moves, what it
- * waits for while it is queued, and what came of it when it has ended.
+ * waits for while it is queued, and what came of it when it has ended. Names of
+ * files may hold line breaks, and services' answers too.
  */
 CREATE FUNCTION @extschema@.cloudsync_progress(run_id bigint) RETURNS text
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -187,17 +188,17 @@ BEGIN
         SELECT count(*) INTO before FROM cloudsync.run r
             WHERE r.connection_id = run.connection_id AND r.state IN ('queued', 'running')
               AND (r.state = 'running', r.origin = 'manual', -r.run_id) > (false, run.origin = 'manual', -run.run_id);
-        RETURN format('%s  queued for %s, ', about, cloudsync.short_time(extract(epoch FROM clock_timestamp() - run.requested_at)))
-            || coalesce(cloudsync.why_queued(run), format('%s %s before it', before, CASE before WHEN 1 THEN 'run' ELSE 'runs' END));
+        RETURN cloudsync.one_line(format('%s  queued for %s, ', about, cloudsync.short_time(extract(epoch FROM clock_timestamp() - run.requested_at)))
+            || coalesce(cloudsync.why_queued(run), format('%s %s before it', before, CASE before WHEN 1 THEN 'run' ELSE 'runs' END)));
     END IF;
     SELECT r.* INTO STRICT lead FROM cloudsync.run r WHERE r.run_id = coalesce(run.shared_run_id, run.run_id);
     IF run.state <> 'running' THEN
-        RETURN concat_ws(', ', format('%s  %s', about, run.state),
+        RETURN cloudsync.one_line(concat_ws(', ', format('%s  %s', about, run.state),
             format('%s %s', lead.files_done, CASE lead.files_done WHEN 1 THEN 'file' ELSE 'files' END),
             CASE WHEN lead.files_skipped > 0 THEN format('%s skipped', lead.files_skipped) END,
             CASE WHEN lead.files_failed > 0 THEN format('%s failed', lead.files_failed) END,
             CASE WHEN lead.bytes_sent + lead.bytes_received > 0 THEN pg_size_pretty(lead.bytes_sent + lead.bytes_received) END,
-            'in ' || cloudsync.short_time(extract(epoch FROM run.finished_at - lead.started_at))) || coalesce(': ' || run.error, '');
+            'in ' || cloudsync.short_time(extract(epoch FROM run.finished_at - lead.started_at))) || coalesce(': ' || run.error, ''));
     END IF;
     SELECT a.* INTO moving FROM cloudsync.activity_rows() a WHERE a.run_id = lead.run_id;
     IF moving.run_id IS NULL THEN -- just begun, or nobody can see it
@@ -205,11 +206,11 @@ BEGIN
             format('%s files done', lead.files_done), CASE WHEN lead.files_failed > 0 THEN format('%s failed', lead.files_failed) END);
     END IF;
     share := CASE WHEN moving.bytes_total > 0 THEN least(1, moving.bytes_done::double precision / moving.bytes_total) END;
-    RETURN concat_ws('  ', about,
+    RETURN cloudsync.one_line(concat_ws('  ', about,
         CASE WHEN share IS NOT NULL THEN format('[%s%s] %s%%', repeat('#', floor(share * 20)::integer),
             repeat('-', 20 - floor(share * 20)::integer), lpad(floor(share * 100)::text, 3)) END,
         pg_size_pretty(moving.bytes_done) || coalesce(' of ' || pg_size_pretty(moving.bytes_total), ''),
-        pg_size_pretty(moving.rate) || '/s', cloudsync.short_time(moving.eta_seconds) || ' left', moving.phase, moving.file);
+        pg_size_pretty(moving.rate) || '/s', cloudsync.short_time(moving.eta_seconds) || ' left', moving.phase, moving.file));
 END
 $$;
 COMMENT ON FUNCTION @extschema@.cloudsync_progress(bigint) IS

@@ -26,6 +26,14 @@ DELETE FROM cloudsync.role_tenant WHERE role = 'somebody';
 SET SESSION AUTHORIZATION regress_audit_admin;
 COPY (SELECT 'a dump') TO STDOUT \; INSERT INTO cloudsync.role_tenant VALUES ('hidden', 'x') \; DELETE FROM cloudsync.role_tenant WHERE role = 'hidden';
 RESET SESSION AUTHORIZATION;
+-- a superuser too, who is not restoring a dump; and what a dump's beginning does not cover
+COPY cloudsync.role_tenant FROM STDIN;
+by hand	x
+\.
+COPY (SELECT 'x') TO STDOUT \; UPDATE cloudsync.role_tenant SET tenant = 'y' WHERE role = 'by hand';
+SET check_function_bodies = off;
+DELETE FROM cloudsync.role_tenant WHERE role = 'by hand';
+RESET check_function_bodies;
 SET ROLE regress_audit_admin;
 SELECT actor, action, subject, before, after FROM cloudsync.audit ORDER BY audit_id;
 RESET ROLE;

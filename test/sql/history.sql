@@ -48,6 +48,22 @@ SET statement_timeout = '200ms';
 CALL cloudsync_wait(1, '1 hour');
 RESET statement_timeout;
 
+-- one line of progress, whatever a file is called and a service says; and a time
+-- left that no interval holds
+BEGIN;
+CREATE OR REPLACE FUNCTION cloudsync.activity_rows(OUT run_id bigint, OUT connection_id bigint, OUT file text, OUT bytes_done bigint,
+    OUT bytes_total bigint, OUT rate bigint, OUT eta_seconds double precision, OUT phase text, OUT pid integer) RETURNS SETOF record
+    LANGUAGE sql AS $$ VALUES (6::bigint, 1::bigint, E'/a plan\nof\u2028the\u0085house\r\t.pdf', 1::bigint, 10995116277760, 1::bigint, 10995116277760::float8, 'send', 0) $$;
+SELECT cloudsync_progress(6);
+SELECT bytes_total, rate, eta FROM cloudsync.activity;
+UPDATE cloudsync.run SET error = E'denied\n\tby the storage' WHERE run_id = 4;
+SELECT cloudsync_progress(4);
+INSERT INTO cloudsync.pushed_file (destination_id, dossiers_id, dossier, source_id, file_key, path, state, next_try_at, last_error)
+    SELECT 1, 1, E'3\n4', s.source_id, '1', E'/a plan\nof the house', 'failed', now(), E'denied\nby the storage' FROM cloudsync.source s;
+UPDATE cloudsync.connection SET state = 'active';
+SELECT problem FROM cloudsync_status() WHERE problem LIKE '%plan%';
+ROLLBACK;
+
 -- cancelling
 SELECT cloudsync_cancel(1), cloudsync_cancel(2), cloudsync_cancel(4);
 CALL cloudsync_wait(1);

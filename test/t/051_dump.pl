@@ -82,7 +82,7 @@ SQL
 
 my $dump = $node->basedir . '/dump';
 $node->command_ok([ 'pg_dump', '-Fc', '-f', "$dump.custom", 'postgres' ], 'pg_dump -Fc');
-$node->command_ok([ 'pg_dump', '-f', "$dump.sql", 'postgres' ], 'pg_dump as text');
+$node->command_ok([ 'pg_dump', '--inserts', '-f', "$dump.sql", 'postgres' ], 'pg_dump as text, row by row');
 foreach my $copy ([ 'custom', 'pg_restore', '-e', '-d', 'custom', "$dump.custom" ],
 	[ 'plain', 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', 'plain', '-f', "$dump.sql" ])
 {
