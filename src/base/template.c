@@ -9,6 +9,7 @@
 #include "postgres_fe.h"
 #endif
 
+#include "cloudsync/free.h"
 #include "cloudsync/template.h"
 #include "cloudsync/utf8.h"
 #include "lib/stringinfo.h"
@@ -358,13 +359,6 @@ cs_template_parse(const char *text, CsTemplateError *error)
 	return p.template;
 }
 
-static void
-free_text(char *text)
-{
-	if (text != NULL)
-		pfree(text);
-}
-
 void
 cs_template_free(CsTemplate *template)
 {
@@ -373,7 +367,7 @@ cs_template_free(CsTemplate *template)
 		CsTemplateSegment *segment = &template->segments[i];
 
 		for (int j = 0; j < segment->n_parts; j++)
-			free_text(segment->parts[j].literal);
+			cs_free_text(segment->parts[j].literal);
 		if (segment->n_parts > 0)
 			pfree(segment->parts);
 	}
@@ -381,11 +375,11 @@ cs_template_free(CsTemplate *template)
 	{
 		CsTag *tag = &template->tags[i];
 
-		free_text(tag->text);
-		free_text(tag->column);
-		free_text(tag->fk_column);
-		free_text(tag->format);
-		free_text(tag->fallback);
+		cs_free_text(tag->text);
+		cs_free_text(tag->column);
+		cs_free_text(tag->fk_column);
+		cs_free_text(tag->format);
+		cs_free_text(tag->fallback);
 	}
 	pfree(template->segments);
 	pfree(template->tags);

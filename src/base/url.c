@@ -14,6 +14,7 @@
 
 #include <curl/curl.h>
 
+#include "cloudsync/free.h"
 #include "cloudsync/hex.h"
 #include "cloudsync/http.h"
 #include "cloudsync/utf8.h"
@@ -109,13 +110,6 @@ url_part(CURLU *url, CURLUPart what, unsigned flags)
 	copy = pstrdup(part);
 	curl_free(part);
 	return copy;
-}
-
-static void
-free_text(char *text)
-{
-	if (text != NULL)
-		pfree(text);
 }
 
 static void
@@ -242,9 +236,9 @@ origin_of(const char *text)
 			origin = psprintf("%s://%s:%s", scheme, host, port);
 			lower(origin);
 		}
-		free_text(scheme);
-		free_text(host);
-		free_text(port);
+		cs_free_text(scheme);
+		cs_free_text(host);
+		cs_free_text(port);
 	}
 	curl_url_cleanup(url);
 	return origin;
@@ -259,8 +253,8 @@ cs_url_same_origin(const char *a, const char *b)
 	bool same = origin_a != NULL && origin_b != NULL &&
 				strcmp(origin_a, origin_b) == 0;
 
-	free_text(origin_a);
-	free_text(origin_b);
+	cs_free_text(origin_a);
+	cs_free_text(origin_b);
 	return same;
 }
 
@@ -326,7 +320,7 @@ tells_word(const char *word, size_t len, const char *text)
 				  strstr(text, decoded) != NULL);
 
 	pfree(value);
-	free_text(decoded);
+	cs_free_text(decoded);
 	return found;
 }
 

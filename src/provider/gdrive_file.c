@@ -10,6 +10,7 @@
 #include "postgres_fe.h"
 #endif
 
+#include "cloudsync/free.h"
 #include "cloudsync/hash.h"
 #include "cloudsync/path.h"
 #include "cloudsync/utf8.h"
@@ -388,26 +389,19 @@ gd_entry_in(const GdService *service, const GdFile *file, const char *folder,
 	}
 }
 
-static void
-free_text(const char *text)
-{
-	if (text != NULL)
-		pfree(unconstify(char *, text));
-}
-
 /* See gdrive.h. */
 void
 gd_entry_free(CsEntry *entry)
 {
 	if (entry->path != NULL)
-		free_text(entry->path);
+		cs_free_text(entry->path);
 	else
-		free_text(entry->name);
-	free_text(entry->id);
-	free_text(entry->version);
-	free_text(entry->checksum);
-	free_text(entry->parent_id);
-	free_text(entry->link_id);
-	free_text(entry->web_url);
+		cs_free_text(entry->name);
+	cs_free_text(entry->id);
+	cs_free_text(entry->version);
+	cs_free_text(entry->checksum);
+	cs_free_text(entry->parent_id);
+	cs_free_text(entry->link_id);
+	cs_free_text(entry->web_url);
 	memset(entry, 0, sizeof(*entry));
 }

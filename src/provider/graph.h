@@ -310,8 +310,6 @@ extern bool gr_has_code(const CsResponse *answer, const char *code);
  */
 extern bool gr_read_item(const CsJson *json, GrItem *item);
 extern void gr_item_free(GrItem *item);
-/* May be NULL. */
-extern void gr_free_text(const char *text);
 extern void gr_keep_item(CsConversation *c, const GrItem *item);
 /* Reads the answer's item to c->item. False: it has none. */
 extern bool gr_answered_item(CsConversation *c, const CsResponse *answer);

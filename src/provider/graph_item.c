@@ -15,6 +15,7 @@
 #include "postgres_fe.h"
 #endif
 
+#include "cloudsync/free.h"
 #include "cloudsync/hash.h"
 #include "cloudsync/path.h"
 #include "graph.h"
@@ -155,19 +156,12 @@ gr_read_item(const CsJson *json, GrItem *item)
 }
 
 void
-gr_free_text(const char *text)
-{
-	if (text != NULL)
-		pfree(unconstify(char *, text));
-}
-
-void
 gr_item_free(GrItem *item)
 {
-	gr_free_text(item->decoded);
-	gr_free_text(item->version);
-	gr_free_text(item->maker);
-	gr_free_text(item->editor);
+	cs_free_text(item->decoded);
+	cs_free_text(item->version);
+	cs_free_text(item->maker);
+	cs_free_text(item->editor);
 }
 
 static const char *

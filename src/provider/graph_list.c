@@ -10,6 +10,7 @@
 #include "postgres_fe.h"
 #endif
 
+#include "cloudsync/free.h"
 #include "cloudsync/path.h"
 #include "graph.h"
 
@@ -27,14 +28,14 @@ enum
 void
 gr_entry_free(CsEntry *entry)
 {
-	gr_free_text(entry->path);
-	gr_free_text(entry->name);
-	gr_free_text(entry->id);
-	gr_free_text(entry->version);
-	gr_free_text(entry->checksum);
-	gr_free_text(entry->parent_id);
-	gr_free_text(entry->web_url);
-	gr_free_text(entry->refused);
+	cs_free_text(entry->path);
+	cs_free_text(entry->name);
+	cs_free_text(entry->id);
+	cs_free_text(entry->version);
+	cs_free_text(entry->checksum);
+	cs_free_text(entry->parent_id);
+	cs_free_text(entry->web_url);
+	cs_free_text(entry->refused);
 }
 
 void
