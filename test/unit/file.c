@@ -154,6 +154,7 @@ test_put(void)
 	CsOp op = op_of(CS_OP_PUT, "/d/f.txt");
 	CsOp mkdir_op = op_of(CS_OP_MKDIR, "/d");
 	MemoryBody *body = new_body(3, 'a');
+	uint8 sha256[CS_SHA256_LENGTH];
 	struct stat st;
 	char *version;
 
@@ -178,6 +179,18 @@ test_put(void)
 	tap_is(content("/d/f.txt"), "bbbb", "with the new bytes alone");
 	fails(&op, new_body(5, 'c'), CS_FAIL_CONFLICT,
 		  "its version is another now");
+
+	/* what the owner knows of a body is not found out again */
+	op = op_of(CS_OP_PUT, "/d/known");
+	body = new_body(3, 'a');
+	body->body.sha256 = (const uint8 *) "no file has this hash, 32 bytes.";
+	body->body.size = 3;
+	fails(&op, body, CS_FAIL_RETRY_NOW, "a hash that is known is the one that is compared with what stands there");
+	cs_sha256("aaa", 3, sha256);
+	body->body.sha256 = sha256;
+	done(&op, body, "... the right one is found there");
+	done(&op, body, "... and again");
+	tap_ok(last.adopted && last.size == 3, "... where it is adopted");
 
 	op = op_of(CS_OP_PUT, "/d/empty");
 	done(&op, new_body(0, 'x'), "an empty file");
