@@ -88,6 +88,7 @@ typedef struct CsAway
 	char *path;
 	char *to_path;
 	char *wanted; /* to_path without a number */
+	char *key;	  /* what to_path has in common with one of the same name */
 	int number;
 	char *remote_id;
 	char *version;
@@ -166,7 +167,7 @@ typedef struct CsCollect
 	/* moving */
 	List *moves; /* of CsAway */
 	bool moves_loaded;
-	bool folder_made;
+	char *made_folder; /* where they go now; NULL: none is known to be there */
 	CsTransfer *make_folder;
 	int64 last_move_id;
 

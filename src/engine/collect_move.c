@@ -24,6 +24,7 @@
 #include "cloudsync/run.h"
 
 #define LOAD_AT_ONCE 100
+#define MOVES_AT_ONCE 8
 #define MAX_NUMBER 1000
 
 static void
@@ -63,6 +64,7 @@ load_moves(CsCollect *c, TimestampTz now)
 		away->wanted = cs_path_join(cs_path_parent(away->to_path),
 									cs_path_name(away->path));
 		away->number = 1;
+		away->key = cs_name_key(away->to_path, &c->job.connection->provider->names);
 		c->last_move_id = away->item_id;
 		c->moves = lappend(c->moves, away);
 	}
@@ -147,6 +149,7 @@ next_name(CsCollect *c, CsAway *away)
 	name = cs_name_numbered(cs_path_name(away->wanted), away->number,
 							CS_NAME_FILE, &c->job.connection->provider->names);
 	away->to_path = cs_path_join(cs_path_parent(away->wanted), name);
+	away->key = cs_name_key(away->to_path, &c->job.connection->provider->names);
 	MemoryContextSwitchTo(old);
 	cs_begin("moving a collected file");
 	set_move(c, away, away->to_path, false, NULL, 0);
@@ -200,19 +203,19 @@ move_stopped(CsCollect *c, CsAway *away, TimestampTz now)
 	return true;
 }
 
-/* Makes the folder once a phase; true when it is there. */
+/* Makes the folder of the first once; true when it is there. */
 static bool
 folder_made(CsCollect *c)
 {
 	CsOp op = {0};
 	CsFailure failure;
 
-	if (c->folder_made)
+	if (c->made_folder != NULL)
 		return true;
+	op.kind = CS_OP_MKDIR;
+	op.path = cs_path_parent(((CsAway *) linitial(c->moves))->to_path);
 	if (c->make_folder == NULL)
 	{
-		op.kind = CS_OP_MKDIR;
-		op.path = cs_path_parent(((CsAway *) linitial(c->moves))->to_path);
 		c->make_folder = cs_collect_start(c, &op, NULL);
 		return false;
 	}
@@ -224,18 +227,60 @@ folder_made(CsCollect *c)
 		cs_collect_connection_failed(c, &failure);
 	/* any other failure shows in the moves themselves */
 	cs_collect_end(c, &c->make_folder);
-	c->folder_made = true;
+	c->made_folder = MemoryContextStrdup(c->job.context, op.path);
 	return true;
 }
 
-/* See collect.h. One at a time: they are renames. */
+/* Into the folder that is there, and under a name that none before it takes. */
+static bool
+may_start(CsCollect *c, int at)
+{
+	CsAway *away = list_nth(c->moves, at);
+
+	if (strcmp(cs_path_parent(away->to_path), c->made_folder) != 0)
+		return false;
+	for (int i = 0; i < at; i++)
+		if (strcmp(((CsAway *) list_nth(c->moves, i))->key, away->key) == 0)
+			return false;
+	return true;
+}
+
+/*
+ * Ends and starts moves, in their order; how many are under way. A service that
+ * would have its changes in batches takes one of them at a time.
+ */
+static int
+go_on_moving(CsCollect *c, TimestampTz now)
+{
+	int at_once = c->job.connection->provider->put_many > 0 ? 1 : MOVES_AT_ONCE;
+	int under_way = 0;
+
+	for (int i = 0; i < list_length(c->moves) && under_way < at_once; i++)
+	{
+		CsAway *away = list_nth(c->moves, i);
+
+		if (away->transfer == NULL)
+		{
+			if (!may_start(c, i) || (under_way > 0 && !cs_collect_slot(c)))
+				continue;
+			start_move(c, away);
+		}
+		else if (away->transfer->state != CS_TRANSFER_RUNNING && move_stopped(c, away, now))
+		{
+			c->moves = list_delete_nth_cell(c->moves, i--);
+			continue;
+		}
+		under_way++;
+	}
+	return under_way;
+}
+
+/* See collect.h. Several at a time: each is a request whose answer takes a while. */
 bool
 cs_collect_move(CsCollect *c, TimestampTz now)
 {
 	for (;;)
 	{
-		CsAway *away;
-
 		if (c->moves == NIL)
 		{
 			if (c->moves_loaded)
@@ -245,24 +290,13 @@ cs_collect_move(CsCollect *c, TimestampTz now)
 		}
 		if (!folder_made(c))
 			return false;
-		away = linitial(c->moves);
-		if (away->transfer == NULL)
-		{
-			start_move(c, away);
+		if (go_on_moving(c, now) > 0)
 			return false;
-		}
-		if (away->transfer->state == CS_TRANSFER_RUNNING)
-			return false;
-		if (!move_stopped(c, away, now))
-			return false;
-		c->moves = list_delete_first(c->moves);
-		if (c->moves != NIL &&
-			strcmp(cs_path_parent(((CsAway *) linitial(c->moves))->to_path),
-				   cs_path_parent(away->to_path)) != 0)
-			c->folder_made = false;
+		/* the next ones go elsewhere */
+		c->made_folder = NULL;
 	}
 	c->moves_loaded = false;
 	c->last_move_id = 0;
-	c->folder_made = false;
+	c->made_folder = NULL;
 	return true;
 }
