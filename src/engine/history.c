@@ -107,7 +107,8 @@ cs_remove_history(TimestampTz now)
 
 	if (removing.minutes != cs_history_retention ||
 		removing.collect_minutes != cs_collect_history_retention ||
-		(removing.kind == lengthof(kinds) && now >= removing.look_at))
+		(removing.kind == lengthof(kinds) &&
+		 (now >= removing.look_at || CS_FAULT("history.look_again"))))
 	{
 		removing.kind = 0;
 		removing.after_at = DT_NOBEGIN;

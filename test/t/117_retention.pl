@@ -68,6 +68,12 @@ my $run = ended('push', 399);
 is(step('push', 'now()', '400 days'), '0|t 3', 'after 399 days it is there');
 is(step('push', "now() + interval '2 days'", '400 days'), '3|f 2', 'two days later it goes with its two files');
 is(step('push', "now() + interval '2 days'", '400 days', '500, 2000, now(), 0'), '0|t 3', 'behind the last of them there is none, and it is done');
+# two that ended at the same moment, one a step
+my $twin = ended('push', 399);
+sql("UPDATE cloudsync.run SET finished_at = (SELECT finished_at FROM cloudsync.run WHERE run_id = $run) WHERE run_id = $twin");
+is(step('push', "now() + interval '2 days'", '400 days', "1, 2000, (SELECT finished_at FROM cloudsync.run WHERE run_id = $run), $run"), '3|f 3',
+	'behind the first is another that ended at the same moment');
+sql("DELETE FROM cloudsync.run_file WHERE run_id = $twin; DELETE FROM cloudsync.run WHERE run_id = $twin");
 is(step('refresh', "now() + interval '2 days'", '400 days'), '0|t 3', 'each kind by itself');
 is(step('push', "now() + interval '2 days'", '400 days', "500, 1, '-infinity', 0"), '1|f 3', 'not more files a step than that, and then not the run');
 ended('push', 500, 7);
@@ -123,16 +129,27 @@ whole('pushes');
 
 # Collections: by their own setting.
 ended('collect', 500, 3);
-ended('refresh', 500, 3);
+ended($_, 500, 3) foreach 'refresh', 'prepare';
 sql("UPDATE cloudsync.run SET finished_at = now() - interval '700 days' WHERE run_id IN ($with, $last)");
 $node->restart;
-ok(wait_for($node, "SELECT count(*) = 0 FROM cloudsync.run WHERE kind = 'refresh'"), 'refreshes go');
+ok(wait_for($node, "SELECT count(*) = 0 FROM cloudsync.run WHERE kind IN ('refresh', 'prepare')"), 'refreshes and preparations go');
 is(sql("SELECT count(*) FROM cloudsync.run WHERE kind = 'collect'"), 5, 'collections stay');
 $node->append_conf('postgresql.conf', "cloudsync.collect_history_retention = '400d'");
 $node->reload;
-sql("SELECT cloudsync_collect('Post')");
+sql('SELECT cloudsync.wake(true)');
 ok(wait_for($node, "SELECT count(*) = 0 FROM cloudsync.run WHERE finished_at < now() - interval '400 days' AND run_id NOT IN ($with, $last)"),
-	'told to, those without documents go');
+	'told to by a reload, those without documents go');
+is(sql("SELECT count(*) FROM cloudsync.run WHERE kind = 'push'"), 1, 'a push of ten days ago is there');
+$node->append_conf('postgresql.conf', "cloudsync.history_retention = '5d'");
+$node->reload;
+sql('SELECT cloudsync.wake(true)');
+ok(wait_for($node, "SELECT count(*) = 0 FROM cloudsync.run WHERE kind = 'push'"), 'until five days are enough');
+ended('push', 50);
+crash_at($node, 'history.look_again');
+sql('SELECT cloudsync.wake(true)');
+ok(wait_for($node, "SELECT count(*) = 0 FROM cloudsync.run WHERE kind = 'push'"), 'what grows old later goes when it is looked for again');
+$node->append_conf('postgresql.auto.conf', "cloudsync.crash_point = ''");
+ok(wait_run($node, sql("SELECT cloudsync_collect('Post')")), 'collected once more');
 is(sql("SELECT count(*) FROM cloudsync.history WHERE run_id = $with"), 1, '... the one with a document stays');
 whole('collections');
 is(sql('SELECT convert_from(cloudsync_content(document_id), \'UTF8\') FROM cloudsync.inbox'), 'one', 'documents stay');
