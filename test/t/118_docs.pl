@@ -136,6 +136,18 @@ my ($settings) = $reference =~ /^## Settings\n(.*?)^## /ms;
 $setting{$1} = [ $2, $3 ] while $settings =~ /^\| `(cloudsync\.\w+)` \| (.*?) \| (.*?) \|/mg;
 my %bytes = (kB => 1024, MB => 1024**2, GB => 1024**3);
 my %seconds = (ms => 0.001, s => 1, min => 60, h => 3600, d => 86400);
+# A default as people read it, in the setting's unit.
+sub plain_default
+{
+	my ($said, $unit) = @_;
+	$said = $1 if $said =~ /^`([^`]*)`/;
+	return '' if $said eq 'empty';
+	return $said unless $said =~ /^([\d.]+) ?([kMG]B|ms|s|min|h|d|days?|hours?)$/;
+	my ($number, $its) = ($1, $2);
+	$its = substr $its, 0, 1 if $its =~ /^(?:day|hour)/;
+	my $scale = $bytes{$its} ? \%bytes : \%seconds;
+	return $number * $scale->{$its} / ($scale->{$unit} // 1);
+}
 my @wrong;
 my @all = rows('manual', q{SELECT name, boot_val, COALESCE(unit, ''), context FROM pg_settings
 	WHERE name LIKE 'cloudsync.%' AND name <> 'cloudsync.crash_point'});
@@ -146,22 +158,62 @@ foreach (@all)
 	my $row = delete $setting{$name};
 	push @wrong, "$name is not in the table" and next unless $row;
 	push @wrong, "$name is not in docs/operations.md" unless $operations =~ /`\Q$name\E`/;
-	my ($said, $who) = @$row;
-	$said =~ s/`//g;
-	$said = '' if $said eq 'empty';
-	if ($said =~ /^([\d.]+) ?([kMG]B|ms|s|min|h|d|days?|hours?)$/)
-	{
-		my ($number, $its) = ($1, $2);
-		$its = substr $its, 0, 1 if $its =~ /^(?:day|hour)/;
-		my $scale = $bytes{$its} ? \%bytes : \%seconds;
-		$said = $number * $scale->{$its} / ($scale->{$unit} // 1);
-	}
+	my ($said, $who) = (plain_default($row->[0], $unit), $row->[1]);
 	push @wrong, "$name: $said, not $default" unless $said eq $default;
 	my %name_of = (user => 'session', superuser => 'superuser', sighup => 'reload', postmaster => 'restart');
 	push @wrong, "$name: $who, not $context" unless $who =~ /^$name_of{$context}\b/;
 }
 push @wrong, map { "$_ is no setting" } sort keys %setting;
 is(join("\n", @wrong), '', 'docs/reference.md has each setting with its default and who may set it');
+my %by_name = map { ($_->[0] => $_) } @all;
+my @other;
+foreach my $page (page_names())
+{
+	my $text = page_text($page);
+	while ($text =~ /^\| `(cloudsync\.\w+)` \| (.*?) \|/mg)
+	{
+		my ($setting, $cell) = ($by_name{$1}, $2);
+		push @other, "$page: $setting->[0]: $cell, not $setting->[1]" if $setting && plain_default($cell, $setting->[2]) ne $setting->[1];
+	}
+}
+is(join("\n", @other), '', '... and so have the tables of other pages');
+
+# The states of each thing, and the errors by their conditions.
+my %values_of = map { ("$_->[0].$_->[1]" => $_->[2]) } rows('manual', <<'SQL');
+SELECT t.relname, a.attname, (SELECT string_agg(v[1], ',' ORDER BY v[1] COLLATE "C") FROM regexp_matches(m[1], $r$'(\w+)'$r$, 'g') v)
+FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid AND t.relnamespace = 'cloudsync'::regnamespace
+JOIN pg_attribute a ON a.attrelid = t.oid AND a.attname IN ('state', 'ocr_state') AND a.attnum = ANY (c.conkey),
+regexp_matches(pg_get_constraintdef(c.oid), '\m' || a.attname || ' = ANY \(ARRAY\[(.*?)\]') m
+SQL
+sub states { my ($cell) = @_; return join ',', sort $cell =~ /`(\w+)`/g }
+my ($of_states) = $reference =~ /^States:\n(.*?)^In `folders`/ms;
+my %states = map { ($_ => '') } qw(connection file item folder run);
+while ($of_states =~ /^\| (\w+) \| (.*) \|$/mg) { $states{$1} = states($2) if defined $states{$1} }
+is_deeply(\%states, { connection => $values_of{'connection.state'}, file => $values_of{'pushed_file.state'}, item => $values_of{'item.state'},
+	folder => $values_of{'channel_folder.state'}, run => $values_of{'run.state'} }, 'docs/reference.md has the states that there are');
+is(states($reference =~ /^\| `document` \|.*?, `state` \((.*?)\)/m ? $1 : ''), $values_of{'document.state'}, '... also of a document');
+my ($readings) = page_text('docs/ocr.md') =~ /^\| `ocr_state` \| \|\n(.*?)^$/ms;
+is(join(',', sort $readings =~ /^\| `(\w+)`/mg), $values_of{'document.ocr_state'}, '... and of its reading');
+my %conditions;
+while ($reference =~ /^\| error \| when \|\n\|---\|---\|\n((?:\|.*\n)+)/mg)
+{
+	my $table = $1;
+	while ($table =~ /^\| `(\w+)`(?: \((\w{5})\))?/mg) { $conditions{$1}{ $2 // '' } = 1 }
+}
+cmp_ok(scalar(keys %conditions), '>', 10, 'errors are named by their conditions');
+my $conditions = join ', ', map { "'$_'" } sort keys %conditions;
+my %sqlstate = map { ($_->[0] => $_->[1]) } rows('manual', <<"SQL");
+SET client_min_messages = error;
+CREATE FUNCTION pg_temp.sqlstate_of(condition text) RETURNS text LANGUAGE plpgsql AS \$\$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = condition, MESSAGE = 'raised';
+EXCEPTION WHEN others THEN
+	RETURN CASE SQLERRM WHEN 'raised' THEN SQLSTATE ELSE 'none' END;
+END \$\$;
+SELECT c, pg_temp.sqlstate_of(c) FROM unnest(ARRAY[$conditions]) c
+SQL
+is(join("\n", map { my $c = $_; map { "$c $_" } grep { $sqlstate{$c} eq 'none' || $_ && $_ ne $sqlstate{$c} } keys %{ $conditions{$c} } } sort keys %conditions),
+	'', '... which PostgreSQL has');
 
 # The views, with their columns in order; of the tables, those that are for people.
 my ($views) = $reference =~ /^## Views\n(.*?)^States:/ms;
