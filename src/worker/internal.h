@@ -171,6 +171,9 @@ extern void cs_process_begin(CsProcessKind kind, CsStart *start,
 							 CsReport **report);
 extern void cs_process_reload(void);
 extern void cs_process_check(void);
+
+/* Was the latch set? Who sets it after that look is heard by the next one. */
+extern bool cs_process_woken(void);
 extern uint32 cs_wait_event(const char *name);
 
 typedef enum CsHere

@@ -232,10 +232,9 @@ cs_ocr_main(Datum arg)
 	cs_share_flush(true);
 	for (;;)
 	{
-		bool woken = MyLatch->is_set;
+		bool woken = cs_process_woken();
 		TimestampTz now = GetCurrentTimestamp();
 
-		ResetLatch(MyLatch);
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);
 		obey(&reader);

@@ -165,6 +165,16 @@ cs_process_check(void)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/* See internal.h. Reset unseen, a latch that is set just now would wake nobody. */
+bool
+cs_process_woken(void)
+{
+	if (!MyLatch->is_set)
+		return false;
+	ResetLatch(MyLatch);
+	return true;
+}
+
 /* Reads the settings again if they were said to have changed. */
 void
 cs_process_reload(void)

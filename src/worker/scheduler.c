@@ -338,8 +338,7 @@ work_inline(Scheduler *scheduler)
 		cs_process_check();
 		cs_process_reload();
 		cs_server_pass(scheduler->server, woken, until);
-		woken = MyLatch->is_set;
-		ResetLatch(MyLatch);
+		woken = cs_process_woken();
 	} while (!cs_server_idle(scheduler->server) &&
 			 GetCurrentTimestamp() < until);
 	if (cs_server_idle(scheduler->server))

@@ -116,10 +116,9 @@ cs_watch_main(Datum arg)
 	context = AllocSetContextCreate(TopMemoryContext, "cloudsync watching", ALLOCSET_DEFAULT_SIZES);
 	for (;;)
 	{
-		bool woken = MyLatch->is_set;
+		bool woken = cs_process_woken();
 		bool look;
 
-		ResetLatch(MyLatch);
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);
 		cs_process_check();

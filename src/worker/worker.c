@@ -80,9 +80,8 @@ cs_worker_main(Datum arg)
 	}
 	do
 	{
-		bool woken = MyLatch->is_set;
+		bool woken = cs_process_woken();
 
-		ResetLatch(MyLatch);
 		cs_process_check();
 		cs_process_reload();
 		MemoryContextReset(context);
