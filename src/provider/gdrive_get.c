@@ -301,7 +301,7 @@ go_on_reading(CsConversation *c, CsRequest *request, int64 size, bool from_there
 {
 	c->resumes++;
 	c->restarts += !from_there;
-	c->breaks = from_there && size >= GD_PROGRESS ? 1 : c->breaks + 1;
+	c->breaks = size >= GD_PROGRESS ? 1 : c->breaks + 1;
 	c->got = from_there ? c->got + size : 0;
 	return read_it(c, request);
 }

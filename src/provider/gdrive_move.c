@@ -287,7 +287,10 @@ gd_move(CsConversation *c, const CsResponse *answer, CsRequest *request,
 							   "could not be moved: the folder that it is to "
 							   "go into is not there any more");
 			}
-			if (sub == GD_OK && strcmp(c->look.id, c->id) != 0)
+			/* it is there, in a root whose id we may not know */
+			if (sub == GD_OK && strcmp(c->look.id, c->id) == 0)
+				return done(c, result);
+			if (sub == GD_OK)
 				return gd_fail(result, CS_FAIL_CONFLICT, c->op.path,
 							   "could not be moved: something else has the "
 							   "name that it is to get");

@@ -98,8 +98,8 @@ gd_is_ours(const CsConversation *c, const GdFile *file)
 {
 	const CsOp *op = &c->op;
 	char *version = gd_version(file, NULL);
-	bool known = op->known_version != NULL && !gd_is_native(file) &&
-				 strcmp(version, op->known_version) == 0;
+	bool known =
+		op->known_version != NULL && strcmp(version, op->known_version) == 0;
 
 	pfree(version);
 	if (known)
@@ -180,7 +180,7 @@ judge(CsConversation *c, CsRequest *request, CsResult *result)
 	if (c->sent && ++c->tries > MAX_TRIES)
 		return gd_fail(result, CS_FAIL_RETRY_LATER, c->op.path,
 					   "arrived as something else than was sent");
-	if (c->is_new || strcmp(c->id, file->id) != 0)
+	if (c->is_new)
 		c->upload = NULL;
 	strlcpy(c->id, file->id, GD_ID);
 	c->is_new = false;
@@ -513,10 +513,9 @@ checked(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	}
 	if (c->file.trashed && c->is_new)
 		return make_anew(c, request, result);
-	/* one that was replaced is what it was before, if the request came to
+	/* what stood there is what it was before, if the request came to
 	 * nothing: that is said, and not tried again here */
-	same = !c->is_new && c->lost && gd_is_ours(c, &c->file) &&
-		   c->op.known_version != NULL && !gd_is_body(c, &c->file);
+	same = c->lost && gd_is_ours(c, &c->file) && !gd_is_body(c, &c->file);
 	if (same)
 	{
 		result->failure = before;

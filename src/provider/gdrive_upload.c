@@ -282,6 +282,7 @@ answered(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		return stands_at(c, answer, request, result, resumed);
 	if (gd_good(answer))
 	{
+		c->upload = NULL; /* it has ended */
 		/* of an attempt before: its bytes are compared with ours */
 		if (resumed)
 			return gd_put_check(c, request);

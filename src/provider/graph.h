@@ -438,7 +438,9 @@ extern CsStep gr_session_begin(CsConversation *c, CsRequest *request,
 							   CsResult *result);
 extern CsStep gr_session(CsConversation *c, const CsResponse *answer,
 						 CsRequest *request, CsResult *result);
-/* The upload's address in a session's text, or NULL; a pointer into it. */
-extern const char *gr_session_url(const char *session, const char **sha256);
+/* The upload's address of a session's text, palloc'd, or NULL. */
+extern char *gr_session_url(const char *session, const char **sha256);
+/* Was this, without a hash, what the session began to replace? */
+extern bool gr_session_saw(const char *session, const GrItem *item);
 
 #endif

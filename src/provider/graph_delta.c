@@ -238,8 +238,7 @@ add_items(CsConversation *c, const CsJson *value)
 		if (items[i] == NULL || !gr_read_item(items[i], &item))
 			continue;
 		add_item(c, &item);
-		if (item.kind == CS_ENTRY_FILE && !item.deleted &&
-			item.refused == NULL)
+		if (item.kind == CS_ENTRY_FILE && !item.deleted)
 			gr_remember_link(c->service, &item);
 		gr_item_free(&item);
 	}

@@ -256,9 +256,7 @@ note_length(CsConversation *c, const CsResponse *answer)
 	const char *text = cs_http_header(answer, "content-length");
 	long long length;
 
-	if (text != NULL &&
-		cs_http_header(answer, "content-encoding") == NULL &&
-		sscanf(text, "%lld", &length) == 1 && length >= 0)
+	if (text != NULL && sscanf(text, "%lld", &length) == 1 && length >= 0)
 		c->total = length;
 }
 

@@ -377,15 +377,13 @@ gr_owner(const CsConversation *c)
 	GrOwner owner;
 
 	if (item->kind == CS_ENTRY_FOLDER)
-	{
-		if (op->known_version != NULL || op->has_intended || op->id == NULL)
-			return GR_OTHERS; /* a file is asked for, or nothing is known */
-		return strcmp(op->id, item->id) == 0 ? GR_OURS : GR_OTHERS;
-	}
+		return op->id != NULL && strcmp(op->id, item->id) == 0 ? GR_OURS
+															   : GR_OTHERS;
 	if (item->kind != CS_ENTRY_FILE)
 		return GR_OTHERS;
-	if (op->known_version != NULL && item->version != NULL &&
-		strcmp(op->known_version, item->version) == 0)
+	if ((op->known_version != NULL && item->version != NULL &&
+		 strcmp(op->known_version, item->version) == 0) ||
+		gr_session_saw(op->session, item))
 		return GR_OURS;
 	owner = owner_by_intent(c);
 	if (owner == GR_OURS || !gr_is_rewritten(c->service, op->path))

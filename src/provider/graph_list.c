@@ -169,7 +169,7 @@ add_child(CsConversation *c, const GrItem *item)
 	pfree(path);
 	if (!good)
 		return;
-	if (item->kind == CS_ENTRY_FILE && item->refused == NULL)
+	if (item->kind == CS_ENTRY_FILE)
 		gr_remember_link(c->service, item);
 	if (item->kind == CS_ENTRY_FOLDER)
 	{

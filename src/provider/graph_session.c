@@ -20,8 +20,8 @@
 #define MAX_SESSIONS 3 /* of one attempt */
 #define HELD_MS (15 * 60 * 1000) /* a name, by an upload that nothing is sent to */
 
-/* "secret:<SHA-256> <address>" */
-const char *
+/* "secret:<SHA-256> <address>", of what has no hash " <what is replaced>" */
+char *
 gr_session_url(const char *session, const char **sha256)
 {
 	if (strncmp(session, SECRET, strlen(SECRET)) == 0)
@@ -30,7 +30,29 @@ gr_session_url(const char *session, const char **sha256)
 		session[2 * CS_SHA256_LENGTH] != ' ')
 		return NULL;
 	*sha256 = session;
-	return session + 2 * CS_SHA256_LENGTH + 1;
+	session += 2 * CS_SHA256_LENGTH + 1;
+	return pnstrdup(session, strcspn(session, " "));
+}
+
+/*
+ * Of a file without a hash its tag would have to tell whether it is as it was,
+ * and that changes with the session alone: " <size>/<time>" tells it. palloc'd.
+ */
+static char *
+look_of(const GrItem *item)
+{
+	if (item->checksum != NULL || item->has_sha256 || item->modified <= 0)
+		return pstrdup("");
+	return psprintf(" " INT64_FORMAT "/" INT64_FORMAT, item->size,
+					item->modified);
+}
+
+bool
+gr_session_saw(const char *session, const GrItem *item)
+{
+	const char *look = session != NULL ? strrchr(session, ' ') : NULL;
+
+	return look != NULL && strcmp(look, look_of(item)) == 0;
 }
 
 static bool
@@ -179,7 +201,8 @@ begun(CsConversation *c, const CsResponse *answer, CsRequest *request,
 						   "not a safe one");
 	sha256 = cs_hex(c->sha256, CS_SHA256_LENGTH);
 	c->upload_url = pstrdup(url);
-	c->session = psprintf(SECRET "%s %s", sha256, url);
+	c->session = psprintf(SECRET "%s %s%s", sha256, url,
+						  c->replaces ? look_of(&c->item) : "");
 	c->old_session = false;
 	c->is_last = false;
 	c->phase = PUT_SESSION_RECORDED;
@@ -227,6 +250,8 @@ last_looked(CsConversation *c, const CsResponse *answer, CsRequest *request,
 {
 	char *version =
 		c->item.version != NULL ? pstrdup(c->item.version) : NULL;
+	char *look = look_of(&c->item);
+	bool same;
 
 	c->looked_again = true;
 	switch (gr_looked(c, answer, c->op.path))
@@ -239,14 +264,16 @@ last_looked(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		default:
 			break;
 	}
-	if (!c->op.overwrite && version != NULL && c->item.version != NULL &&
-		strcmp(version, c->item.version) != 0 && gr_owner(c) != GR_OURS)
+	same = version == NULL || c->item.version == NULL ||
+		   strcmp(version, c->item.version) == 0 ||
+		   (look[0] != '\0' && strcmp(look, look_of(&c->item)) == 0);
+	if (!c->op.overwrite && !same && gr_owner(c) != GR_OURS)
 		return gr_put_fail(c, request, result, CS_FAIL_CONFLICT,
 						   "was changed by somebody else while it was sent");
 	return send_part(c, request);
 }
 
-/* From where on the service has nothing, -1: it does not say. */
+/* From where on the service has nothing; below 0: it does not say. */
 static int64
 expected(const CsJson *json)
 {
@@ -255,7 +282,7 @@ expected(const CsJson *json)
 	long long from;
 
 	if (first == NULL || first->kind != CS_JSON_STRING ||
-		sscanf(first->text, "%lld", &from) != 1 || from < 0)
+		sscanf(first->text, "%lld", &from) != 1)
 		return -1;
 	return from;
 }
@@ -309,7 +336,6 @@ position(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	if (from < 0 || from >= c->size || (c->sent_to >= 0 && from > c->sent_to))
 		return end_session(c, request);
 	c->offset = from;
-	c->sent_to = Max(c->sent_to, from);
 	return next_part(c, request);
 }
 

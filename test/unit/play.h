@@ -7,7 +7,8 @@
  *									a status with what belongs to it
  *	  ... = lost, broke, refused	no answer: none came, it broke off (what
  *									stands before says how far), or the request
- *									never arrived
+ *									never arrived; locked: for want of the key
+ *	  ... = resent 409				of a request that was sent twice
  *	  ... = bodyfail				the body could not be read
  *	  BODY 0+5 = b:5 h:a			the body is read, from 0 on, 5 bytes of it
  *									(BODY 0: to its end)
@@ -167,6 +168,7 @@ say(CsStep step, const CsOp *op, const CsRequest *request,
 static CsHeader answer_headers[20];
 static CsFailure body_failure = {CS_FAIL_CHANGED, 0, "the value changed", ""};
 static CsFailure lost_failure = {CS_FAIL_RETRY_LATER, 0, "no answer came", ""};
+static CsFailure locked_failure = {CS_FAIL_LOCKED, 0, "no key", ""};
 static CsFailure long_failure = {CS_FAIL_BROKEN, 0, "it is too long", ""};
 
 static inline void
@@ -237,6 +239,13 @@ take_word(CsResponse *response, char *word)
 	{
 		response->error = ECANCELED;
 		response->body_failure = &body_failure;
+	}
+	else if (strcmp(word, "resent") == 0)
+		response->resent = true;
+	else if (strcmp(word, "locked") == 0)
+	{
+		response->error = EIO;
+		response->failure = &locked_failure;
 	}
 	else if (strcmp(word, "lost") == 0 || strcmp(word, "broke") == 0 ||
 			 strcmp(word, "refused") == 0 || strcmp(word, "toolong") == 0)
