@@ -202,6 +202,11 @@ is(read_file("$root/Mov/Done/m (3).txt"), 'a new one', 'other bytes at a path we
 sql(q{SELECT cloudsync_alter_channel('mov', recursive => true)});
 is(counts(collect('mov')), '1|0|0', 'below the channel: what was moved is known, what somebody put there is collected (L12)');
 is(read_file("$root/Mov/Done/m.txt"), 'in the way', 'and stays where it is');
+write_file("$root/Many/$_/same.txt", "of $_") foreach 1 .. 12;
+write_file("$root/Many/other.txt", 'other');
+sql(q{SELECT cloudsync_create_channel('Elsewhere', 'many', ARRAY['/Many'], 'ann', 'Mail', auto_collect => false, after_collect => 'move:/Moved')});
+is(counts(collect('many')), '13|0|0', 'many at once');
+is_deeply([ sort map { read_file("$root/Moved/$_") } files_below("$root/Moved") ], [ sort 'other', map { "of $_" } 1 .. 12 ], '... are moved, each of one name under a number of its own');
 
 # --- a folder that is renamed is followed
 rename "$root/Ver", "$root/Version" or die;
