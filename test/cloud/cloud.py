@@ -119,6 +119,7 @@ class Call:
         self.request, self.method, self.headers = request, request.method, request.headers
         self.raw_path, self.path, self.query = request.rel_url.raw_path, request.rel_url.path, request.rel_url.query
         self.route, self.token, self.subject, self.fault = "", None, None, None
+        self.method_called = None  # a part's own note
         self.received = 0
         self._body = None
 

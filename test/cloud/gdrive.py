@@ -128,6 +128,12 @@ class Drive(Part):
 
     # --- requests ---
 
+    def called(self, call):
+        """The method that is called; looked for once."""
+        if call.method_called is None:
+            call.method_called = self.find(call)
+        return call.method_called
+
     def find(self, call):
         if call.host == "docs":
             found = re.match(r"/feeds/download/[a-z]+\Z", call.path)
@@ -147,11 +153,11 @@ class Drive(Part):
         return "unknown", None, None
 
     def route(self, call):
-        name = self.find(call)[0]
+        name = self.called(call)[0]
         return "files.media" if name == "files.get" and call.query.get("alt") == "media" else name
 
     async def answer(self, call):
-        name, row, found = self.find(call)
+        name, row, found = self.called(call)
         if call.fault_is("error"):
             fault = call.fault
             status, reason = int(fault.get("status", 403)), fault.get("reason", "userRateLimitExceeded")

@@ -1,5 +1,5 @@
 """files.list: what a search finds, in what order, page by page."""
-from contents import Bulk
+from contents import Bulk, stamp
 from gdrive_model import SHORTCUT
 from gdrive_query import Query, Refused, compare, name_contains, pick
 from gdrive_rep import file, invalid, not_found, refuse
@@ -10,13 +10,27 @@ ORDERS = {"createdTime": lambda i: i.created, "folder": lambda i: not i.folder, 
           "sharedWithMeTime": lambda i: i.created, "starred": lambda i: not i.starred,
           "viewedByMeTime": lambda i: i.viewed_at or 0}
 OF_EACH = {"name", "fullText", "modifiedTime", "createdTime", "viewedByMeTime"}  # differ within a bulk
-# What differs between the items of a bulk, and how it is said.
+# What differs between the items of a bulk, or of a kind, and how it is said.
 VARYING = {
     "id": lambda i: i.id, "name": lambda i: i.name, "originalFilename": lambda i: i.name,
     "md5Checksum": lambda i: i.content.md5, "sha256Checksum": lambda i: i.content.sha256,
     "headRevisionId": lambda i: i.head, "webViewLink": lambda i: "https://drive.google.com/file/d/%s" % i.id,
     "webContentLink": lambda i: "https://drive.google.com/uc?id=%s&export=download" % i.id,
 }
+OF_A_KIND = dict(VARYING, **{
+    "createdTime": lambda i: stamp(i.created), "modifiedTime": lambda i: stamp(i.modified),
+    "version": lambda i: str(i.version), "size": lambda i: str(i.content.size),
+    "quotaBytesUsed": lambda i: str(i.content.size),
+})
+
+
+def kind(item):
+    """Plain files of one kind agree in all that OF_A_KIND does not name, for as long
+    as nothing changes. None: the item is no such file."""
+    if (item.content is None or item.trashed or item.shares or item.properties or item.private or item.description
+            or item.viewed_at is not None or item.target or item.mismatch or item.old or item.abusive or item.exports):
+        return None
+    return (item.parent, item.mime, item.owner, item.by, item.app, item.starred, item.downloadable)
 
 
 class Search:
@@ -35,6 +49,7 @@ class Search:
         self.uniform = not any(t[1] in OF_EACH for t in self.terms)
         self.check()
         self.order = self.parse_order(params.get("orderBy"))
+        self.found_kinds = {}
 
     def check(self):
         params = self.params
@@ -117,6 +132,15 @@ class Search:
                 yield item
 
     def finds(self, item):
+        """Is it found? Where the terms do not tell files of a kind apart, it is asked of one."""
+        key = kind(item) if self.uniform and not self.part.search_lag else None
+        if key is None:
+            return self.finds_this(item)
+        if key not in self.found_kinds:
+            self.found_kinds[key] = self.finds_this(item)
+        return self.found_kinds[key]
+
+    def finds_this(self, item):
         if item.parent is None or self.client.role(item) is None:
             return False
         drive = self.store.drive_of(item)
@@ -169,23 +193,25 @@ def ascii_lower(text):
 
 
 class Quick:
-    """The File of one item after the other: those of a bulk are made after its first."""
+    """The File of one item after the other: those of a bulk, or of a kind, are made after its first."""
 
     def __init__(self, store, client, fields):
         self.store, self.client, self.fields = store, client, fields
         self.varying = [(name, VARYING[name]) for name in fields if name in VARYING]
+        self.of_a_kind = [(name, OF_A_KIND[name]) for name in fields if name in OF_A_KIND]
         self.able = "*" not in fields and not set(fields) & {"sha1Checksum", "fileExtension", "fullFileExtension"}
         self.templates = {}
 
     def file(self, item):
-        bulk = item.id[:20]
-        if item.id in self.store.items or not self.able or bulk not in self.templates:
+        single = item.id in self.store.items
+        key = kind(item) if single else item.id[:20]
+        if not self.able or key not in self.templates:
             told = pick(file(self.store, self.client, item, self.fields), self.fields)
-            if item.id not in self.store.items:
-                self.templates[bulk] = told
+            if key is not None:
+                self.templates[key] = told
             return told
-        told = dict(self.templates[bulk])
-        for name, said in self.varying:
+        told = dict(self.templates[key])
+        for name, said in self.of_a_kind if single else self.varying:
             told[name] = said(item)
         return told
 
