@@ -57,6 +57,7 @@ CREATE TABLE cloudsync.connection (
     consent_expires_at timestamptz,
     token_due_at timestamptz,
     account_checked boolean NOT NULL DEFAULT true,
+    person text, -- who consented, as the service calls them, where that is not the account
     revoke boolean NOT NULL DEFAULT false, -- disconnected, and to be revoked
     -- other credentials (secrets of kind 'renewal') or options that are checked
     -- before they replace these: the options, when next, and why they were refused

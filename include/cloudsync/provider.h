@@ -394,6 +394,8 @@ typedef struct CsResult
 	 */
 	const char *account;
 	const char *account_name;
+	/* who it is, where one person has several accounts; NULL: the account */
+	const char *person;
 	int64 used_bytes;			   /* ABOUT; -1 unknown */
 	int64 quota_bytes;
 	CsFailure failure;

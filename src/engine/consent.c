@@ -27,11 +27,27 @@
 
 /* ---- whose account it is ---- */
 
+/* See token.h. */
+void
+cs_person_note(const CsConnection *connection, const char *person)
+{
+	Oid types[] = {INT8OID, TEXTOID};
+	Datum values[2] = {Int64GetDatum(connection->connection_id)};
+
+	if (person == NULL)
+		return;
+	values[1] = CStringGetTextDatum(person);
+	cs_execute("UPDATE cloudsync.connection SET person = $2 "
+			   "WHERE connection_id OPERATOR(pg_catalog.=) $1 AND person IS DISTINCT FROM $2",
+			   2, types, values, NULL, false);
+}
+
 /* In a transaction. False with *failure. */
 static bool
-settle(CsConnection *connection, const char *account, const char *shown,
-	   CsFailure *failure)
+settle(CsConnection *connection, const CsResult *about, CsFailure *failure)
 {
+	const char *account = about->account;
+	const char *shown = about->account_name;
 	Oid types[] = {INT8OID, TEXTOID, TEXTOID};
 	Datum values[3] = {Int64GetDatum(connection->connection_id)};
 	char *problem;
@@ -62,20 +78,21 @@ settle(CsConnection *connection, const char *account, const char *shown,
 			   1, types, values, NULL, false);
 	connection->account_id = cs_get_int64(0, 1, 0);
 	connection->account_checked = true;
+	cs_person_note(connection, about->person);
 	return true;
 }
 
 /* See token.h. */
 bool
-cs_account_settle(CsConnection *connection, const char *account,
-				  const char *shown, TimestampTz now, CsFailure *failure)
+cs_account_settle(CsConnection *connection, const CsResult *about,
+				  TimestampTz now, CsFailure *failure)
 {
 	Oid types[] = {INT8OID, TIMESTAMPTZOID};
 	Datum values[2];
 	bool ok;
 
 	cs_begin("learning whose account it is");
-	ok = settle(connection, account, shown, failure);
+	ok = settle(connection, about, failure);
 	if (ok)
 	{
 		connection->token_due_at =
@@ -267,7 +284,7 @@ settle_consent(CsConnection *connection, const CsTokens *tokens,
 		cs_failure_set(failure, CS_FAIL_GONE, NULL, "the connection was disconnected meanwhile");
 		return false;
 	}
-	if (about != NULL && !settle(connection, about->account, about->account_name, failure))
+	if (about != NULL && !settle(connection, about, failure))
 	{
 		cs_commit(); /* nothing was changed */
 		return false;
@@ -303,7 +320,7 @@ settle_consent(CsConnection *connection, const CsTokens *tokens,
  */
 static void
 take_back(CsConnection *connection, CsEndpoint *server, const CsTokens *tokens,
-		  const char *account, bool (*drive)(CsLoop *, CsTransfer *, CsEndpoint *))
+		  const CsResult *about, bool (*drive)(CsLoop *, CsTransfer *, CsEndpoint *))
 {
 	const CsOAuth *oauth = connection->provider->oauth;
 	CsGrant grant = {.kind = CS_GRANT_REVOKE, .refresh_token = tokens->refresh_token};
@@ -312,7 +329,7 @@ take_back(CsConnection *connection, CsEndpoint *server, const CsTokens *tokens,
 	grant.url = oauth->revoke_url != NULL ? oauth->revoke_url(connection->options) : NULL;
 	if (oauth->revoke_by_access)
 		grant.access_token = tokens->access_token;
-	if (grant.url != NULL && !cs_revoke_harms(connection, account))
+	if (grant.url != NULL && !cs_revoke_harms(connection, about))
 		(void) converse(connection, server, &grant, drive, &failure);
 }
 
@@ -361,7 +378,7 @@ exchange_and_settle(CsConnection *connection, CsEndpoint *server, int64 consent_
 						about != NULL ? &about->result : NULL, failure);
 	if (!ok)
 		take_back(connection, server, transfer->result.tokens,
-				  about != NULL ? about->result.account : NULL, drive);
+				  about != NULL ? &about->result : NULL, drive);
 	return ok;
 }
 

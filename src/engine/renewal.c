@@ -135,9 +135,10 @@ replace_secrets(CsConnection *renewal, const CsTokenSecrets *secrets)
  * otherwise why they cannot be.
  */
 static char *
-take(CsConnection *renewal, const char *account, const char *shown,
+take(CsConnection *renewal, const char *account, const CsResult *about,
 	 const CsTokenSecrets *secrets)
 {
+	const char *shown = about->account_name;
 	bool shares = cs_renewal_shares(renewal);
 	const char *scope = shares ? NULL : cs_secret_get(&secrets->token, "scope");
 	const char *end = shares ? NULL : cs_secret_get(&secrets->token, "consent_end");
@@ -157,6 +158,7 @@ take(CsConnection *renewal, const char *account, const char *shown,
 			   6, types, values, nulls, false);
 	if (!cs_get_bool(0, 1, false))
 		return cs_get_text(0, 2);
+	cs_person_note(renewal, about->person);
 	if (!shares)
 		replace_secrets(renewal, secrets);
 	cs_wake_on_commit(true); /* it is opened anew */
@@ -165,9 +167,9 @@ take(CsConnection *renewal, const char *account, const char *shown,
 
 /* See token.h. */
 void
-cs_renewal_settle(CsConnection *renewal, const char *account, const char *shown,
-				  TimestampTz now)
+cs_renewal_settle(CsConnection *renewal, const CsResult *about, TimestampTz now)
 {
+	const char *account = about->account;
 	CsTokenSecrets secrets = {0};
 	CsFailure failure = {0};
 	char *problem;
@@ -180,7 +182,7 @@ cs_renewal_settle(CsConnection *renewal, const char *account, const char *shown,
 	else if (cs_renewal_shares(renewal) || cs_token_secrets(renewal, &secrets, &failure))
 	{
 		cs_begin("renewing a connection");
-		problem = take(renewal, account, shown, &secrets);
+		problem = take(renewal, account, about, &secrets);
 		if (problem != NULL)
 			cs_failure_set(&failure, CS_FAIL_REFUSED, NULL, "%s", problem);
 		cs_commit();

@@ -392,12 +392,12 @@ about_ended(CsConnection *connection, TimestampTz now)
 	if (connection->renews != NULL)
 	{
 		if (done)
-			cs_renewal_settle(connection, result->account, result->account_name, now);
+			cs_renewal_settle(connection, result, now);
 		else
 			cs_renewal_failed(connection, &failure, now);
 		return;
 	}
-	if (done && cs_account_settle(connection, result->account, result->account_name, now, &failure))
+	if (done && cs_account_settle(connection, result, now, &failure))
 	{
 		cs_keeper_end_about(connection);
 		return;

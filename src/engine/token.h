@@ -69,9 +69,10 @@ extern void cs_secret_add(CsSecret *secret, const char *key, const char *value);
  * The service said whose account the tokens are of (C2). False with *failure: it
  * is another's than the connection's. In a transaction of its own.
  */
-extern bool cs_account_settle(CsConnection *connection, const char *account,
-							  const char *shown, TimestampTz now,
-							  CsFailure *failure);
+extern bool cs_account_settle(CsConnection *connection, const CsResult *about,
+							  TimestampTz now, CsFailure *failure);
+/* In a transaction: who consented (NULL: the service does not say). */
+extern void cs_person_note(const CsConnection *connection, const char *person);
 
 /* consent.c: device codes, as steps of a connection's keeper */
 typedef struct CsDevice
@@ -107,8 +108,8 @@ extern void cs_renewal_begin(CsConnection *renewal, CsConnection *connection);
 extern bool cs_renewal_shares(const CsConnection *connection);
 extern void cs_renewal_failed(CsConnection *renewal, const CsFailure *failure,
 							  TimestampTz now);
-extern void cs_renewal_settle(CsConnection *renewal, const char *account,
-							  const char *shown, TimestampTz now);
+extern void cs_renewal_settle(CsConnection *renewal, const CsResult *about,
+							  TimestampTz now);
 
 /* What a keeper is talking about with the token server. */
 typedef enum CsTokenStep
@@ -170,10 +171,10 @@ extern void cs_keeper_revoke_failed(CsConnection *connection,
 									const CsFailure *failure, TimestampTz now);
 extern void cs_keeper_forget(CsConnection *connection);
 /*
- * Is there another connection that would lose its tokens with this one's? account
- * is whose these are; NULL: the connection's own. Outside of transactions.
+ * Is there another connection that would lose its tokens with this one's? about
+ * tells whose these are; NULL: the connection's own. Outside of transactions.
  */
-extern bool cs_revoke_harms(const CsConnection *connection, const char *account);
+extern bool cs_revoke_harms(const CsConnection *connection, const CsResult *about);
 extern void cs_keeper_device(CsConnection *connection, TimestampTz now);
 extern void cs_keeper_device_told(CsConnection *connection,
 								  const CsTokens *tokens, TimestampTz now);

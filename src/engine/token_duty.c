@@ -71,13 +71,17 @@ cs_keeper_revoke_failed(CsConnection *connection, const CsFailure *failure, Time
 	"AND p.tenant IN (" connection ".tenant, '') "                           \
 	"ORDER BY p.tenant OPERATOR(pg_catalog.=) '' LIMIT 1) "
 
-/* See token.h. By the same application, of the same account, in whatever tenant. */
+/*
+ * See token.h. By the same application, of the same person (one may have several
+ * accounts: her own, and shared drives), in whatever tenant.
+ */
 bool
-cs_revoke_harms(const CsConnection *connection, const char *account)
+cs_revoke_harms(const CsConnection *connection, const CsResult *about)
 {
+	const char *person = about == NULL ? NULL : about->person != NULL ? about->person : about->account;
 	Oid types[] = {INT8OID, TEXTOID};
 	Datum values[] = {Int64GetDatum(connection->connection_id),
-					  account != NULL ? CStringGetTextDatum(account) : (Datum) 0};
+					  person != NULL ? CStringGetTextDatum(person) : (Datum) 0};
 	int64 other = 0;
 
 	if (!connection->provider->oauth->revokes_all)
@@ -85,19 +89,19 @@ cs_revoke_harms(const CsConnection *connection, const char *account)
 	cs_begin("looking for connections of the same account");
 	if (cs_execute("SELECT n.connection_id FROM cloudsync.connection c "
 				   "JOIN cloudsync.account a ON a.account_id OPERATOR(pg_catalog.=) c.account_id "
-				   "JOIN cloudsync.account b ON b.provider OPERATOR(pg_catalog.=) c.provider "
-				   "AND b.known AND b.account OPERATOR(pg_catalog.=) COALESCE($2, a.account) "
-				   "JOIN cloudsync.connection n ON n.account_id OPERATOR(pg_catalog.=) b.account_id "
-				   "WHERE c.connection_id OPERATOR(pg_catalog.=) $1 AND n.connection_id OPERATOR(pg_catalog.<>) $1 "
-				   "AND n.state OPERATOR(pg_catalog.<>) 'disconnected' "
+				   "JOIN cloudsync.connection n ON n.provider OPERATOR(pg_catalog.=) c.provider "
+				   "JOIN cloudsync.account b ON b.account_id OPERATOR(pg_catalog.=) n.account_id AND b.known "
+				   "WHERE c.connection_id OPERATOR(pg_catalog.=) $1 AND n.state OPERATOR(pg_catalog.<>) 'disconnected' "
+				   "AND n.connection_id OPERATOR(pg_catalog.<>) $1 "
+				   "AND COALESCE(n.person, b.account) OPERATOR(pg_catalog.=) COALESCE($2, c.person, a.account) "
 				   "AND " APP_OF("n") " OPERATOR(pg_catalog.=) " APP_OF("c")
 				   "LIMIT 1",
-				   2, types, values, account != NULL ? "  " : " n", true) > 0)
+				   2, types, values, person != NULL ? "  " : " n", true) > 0)
 		other = cs_get_int64(0, 1, 0);
 	cs_commit();
 	if (other != 0)
 		ereport(LOG, (errmsg("tokens of connection " INT64_FORMAT " are not revoked: connection " INT64_FORMAT
-							 " of the same account would lose its own",
+							 " of the same person would lose its own",
 							 connection->connection_id, other)));
 	return other != 0;
 }
@@ -115,7 +119,8 @@ ask_revoke(CsConnection *connection, TimestampTz now, CsFailure *failure)
 		return false;
 	grant.url = oauth->revoke_url != NULL ? oauth->revoke_url(connection->options) : NULL;
 	grant.refresh_token = cs_token_refresh(&keeper->secrets);
-	if (grant.url == NULL || grant.refresh_token == NULL || cs_revoke_harms(connection, NULL))
+	if (grant.url == NULL || grant.refresh_token == NULL ||
+		cs_revoke_harms(connection, NULL))
 	{
 		cs_keeper_forget(connection);
 		return true;

@@ -298,6 +298,7 @@ about_done(CsConversation *c, CsResult *result, const char *drive)
 	result->entry = *entry;
 	result->account =
 		c->service->drive_id != NULL ? c->service->drive_id : c->session;
+	result->person = c->session;
 	result->account_name = drive != NULL && c->tail != NULL
 							   ? psprintf("%s (%s)", drive, c->tail)
 							   : c->tail;

@@ -214,15 +214,13 @@ target_read(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		request->body_status = 200;
 		return CS_STEP_REQUEST;
 	}
-	if (answer->error == 0 && answer->status == 200 &&
-		c->hashed == c->item.size)
+	if (answer->error == 0 && answer->status == 200)
 	{
 		cs_hash_final(c->hash, c->target_sha256);
 		c->target_known = true;
 	}
 	else if (answer->error == 0 &&
-			 (answer->status == 200 || answer->status == 403 ||
-			  answer->status == 404))
+			 (answer->status == 403 || answer->status == 404))
 		c->unreadable = true; /* and so not ours */
 	else
 	{

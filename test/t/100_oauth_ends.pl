@@ -202,6 +202,15 @@ sub shared_consent
 	ok(wait_for($node, "SELECT count(*) = 0 FROM cloudsync.secret WHERE owner_id = $id AND owner_kind IN ('token', 'connection')"), 'of two connections of an account one is ended');
 	is($works->(), 'active bert@example.org', '... and the other goes on');
 
+	# ... also where the other is to another drive of the same person's, a shared one
+	my $shared = $cloud->act('google', drive => { name => 'Firm', members => { 'bert@example.org' => 'organizer' } });
+	sql("SELECT cloudsync_connect('gdrive', 'Firm', @{[grant('bert@example.org')]}, @{[options(drive_id => $shared->{id})]})");
+	ok(wait_for($node, q{SELECT account ~ 'Firm' FROM cloudsync.connections WHERE connection = 'Firm'}), 'a shared drive, as the same person');
+	$id = sql(q{SELECT connection_id FROM cloudsync.connections WHERE connection = 'Firm'});
+	sql(q{SELECT cloudsync_disconnect('Firm')});
+	ok(wait_for($node, "SELECT count(*) = 0 FROM cloudsync.secret WHERE owner_id = $id AND owner_kind IN ('token', 'connection')"), '... is ended');
+	is($works->(), 'active bert@example.org', '... and her own drive goes on');
+
 	sql("SELECT cloudsync_connect('gdrive', 'Anna', @{[grant('anna@example.com')]}, @{[options()]})");
 	ok(wait_for($node, q{SELECT account IS NOT NULL FROM cloudsync.connections WHERE connection = 'Anna'}), 'one of another account');
 	sql("SELECT cloudsync_connect('gdrive', 'Anna', '{}', @{[options()]})");

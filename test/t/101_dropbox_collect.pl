@@ -290,6 +290,29 @@ ok(wait_for($node, $nobody_watches), 'nor when it is no longer asked for');
 $mark = $cloud->mark;
 set_longpoll(1);
 is_held($mark, 'asked for again');
+
+# through a proxy, which alone knows where the service's own hosts are
+sql("ALTER SYSTEM SET cloudsync.proxy = '" . $cloud->proxy . q{'});
+$node->reload;
+$mark = $cloud->mark;
+sql(q{SELECT state FROM cloudsync_connect('dropbox', 'Watched', options => '{"longpoll": true}')});
+is_held($mark, 'through a proxy, by the service\'s own name');
+watched('proxied');
+has('proxied', 'what comes is collected that way');
+
+# no slot for a background worker is left
+$node->append_conf('postgresql.conf', "max_worker_processes = 3\nmax_logical_replication_workers = 1");
+$node->restart;
+my $unwatched = q{SELECT count(*) FROM cloudsync_status() WHERE problem = 'folders are not watched: all background worker slots are in use; documents are collected as scheduled'};
+ok(wait_for($node, $unwatched, '1'), 'without a free slot for background workers the status says that nobody watches');
+watched('no slot');
+collect('by hand without a free slot', undef, 'Watched');
+has('no slot', 'documents are collected all the same');
+$node->append_conf('postgresql.conf', 'max_worker_processes = 8');
+$mark = $cloud->mark;
+$node->restart;
+is_held($mark, 'with a free slot');
+ok(wait_for($node, $unwatched, '0'), '... and the status is silent');
 sql('DROP EXTENSION cloudsync CASCADE');
 is(sql($nobody_watches), 't', 'dropping the extension ends it');
 
