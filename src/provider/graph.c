@@ -409,7 +409,10 @@ next(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	memset(result, 0, sizeof(*result));
 	result->used_bytes = -1;
 	result->quota_bytes = -1;
-	if (!c->ready && !gr_goes_direct(c))
+	/* another may find the drive before the answer to this one comes */
+	if (!c->ready && gr_goes_direct(c))
+		c->ready = true;
+	if (!c->ready)
 	{
 		switch (gr_find_drive(c, answer, request))
 		{
