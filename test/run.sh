@@ -100,7 +100,10 @@ status=0
 	PG_CONFIG="$PG_CONFIG" PGCTLTIMEOUT="${PGCTLTIMEOUT:-180}" \
 	prove -j"${CLOUDSYNC_TEST_JOBS:-$(($(nproc) + 3))}" ${PROVE_FLAGS:-} "${tests[@]}" 2>&1 | tee "$work/prove.out" || status=$?
 
-if [ $status -eq 0 ] && grep -q '^Result: PASS' prove.out; then
+# A server that crashed comes back and goes on, as if nothing had been.
+crashes=$(grep -hE '\(PID [0-9]+\) was terminated by signal (4|6|7|8|11)\b|TRAP: ' -A 1 tmp_check/log/*.log 2>/dev/null | head -n 8 || true)
+
+if [ $status -eq 0 ] && [ -z "$crashes" ] && grep -q '^Result: PASS' prove.out; then
 	cd /
 	[ -z "${CLOUDSYNC_TEST_KEEP:-}" ] || trap - EXIT
 	exit 0
@@ -171,6 +174,10 @@ summary() {
 		[ "$(wc -l <<<"$said")" -gt 17 ] || break
 	done
 	head -n 17 <<<"$said"
+	if [ -n "$crashes" ]; then
+		echo "a server's process crashed, in $(cd tmp_check/log && grep -lE 'was terminated by signal (4|6|7|8|11)\b|TRAP: ' ./*.log | tr '\n' ' ')"
+		cut -c 1-240 <<<"$crashes"
+	fi
 	tail -n 2 prove.out
 } >&2
 [ $status -ne 0 ] || status=1

@@ -34,7 +34,6 @@ typedef enum CsFolderStep
 	CS_FOLDER_AGAIN,  /* it is gone for good: is another one at its path? */
 	CS_FOLDER_ABOVE,  /* the ids of the folders it is in, for the feed */
 	CS_FOLDER_LIST,	  /* in full */
-	CS_FOLDER_NOW,	  /* from where on the feed is to be followed */
 	CS_FOLDER_CLOSE,  /* what the listing did not show is gone */
 	CS_FOLDER_ENTER	  /* folders that came into it are listed */
 } CsFolderStep;
@@ -132,8 +131,7 @@ typedef struct CsCollect
 	CsTransfer *list;
 	int stored; /* entries of the page at hand that are stored already */
 	CsTransfer *list_ahead; /* of the folder that is looked at, to save a wait, */
-	char *ahead_path;		/* which is supposed to be here; NULL: it asks from */
-	char *since;			/* where on the feed is to be followed; its word */
+	char *ahead_path;		/* which is supposed to be here */
 	bool looked;  /* the folder was looked at just now */
 	char *sought; /* where the folder sought was found */
 	int folders_failed;

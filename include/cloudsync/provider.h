@@ -91,8 +91,6 @@ typedef enum CsOpKind
 	CS_OP_DISCARD,	/* path: what an attempt that was cut off left under its
 				   * temporary name, on the way to to_path, or in its upload
 				   * session; what is not there is success */
-	CS_OP_RESERVE,	/* ids for what is to be made, from which reserve and MKDIR
-					 * take theirs, are asked for if there are few */
 	CS_OP_WATCH		/* cursor, of a LIST: until something changes after it, or
 				   * for wait_s (CsProvider.watches) */
 } CsOpKind;
@@ -120,11 +118,6 @@ typedef struct CsOp
 				  * its beginning on is missed by following its cursor. One
 				  * that is refused is failure RESET; that its folder is not
 				  * there any more is GONE */
-	bool now;	  /* LIST with follow: nothing is listed. At DONE there is a
-				  * word (cursor) for what changes from now on, which a LIST
-				  * begun afterwards takes as from_now */
-	const char *from_now; /* LIST with follow, without a cursor: that word, so
-						   * that the listing asks for none of its own */
 	bool seen;	  /* LIST: a STAT has just shown that folder to be there */
 	bool visible; /* MKDIR: it is to be seen before anything is in it (P4) */
 	const char *cursor;		   /* LIST: where to go on; NULL: from the start */
@@ -372,8 +365,6 @@ typedef struct CsResult
 	CsEntry *entries; /* LIST: a page */
 	int n_entries;
 	const char *cursor;	 /* LIST: to be stored with the page; or NULL */
-	bool whole;			 /* LIST, at PAGE: that one answer is all there is, so
-						  * that nothing of it changes by what follows */
 	bool incomplete;	 /* LIST, at DONE: a folder (its entry says why in
 						 * refused) could not be listed, so what was not seen
 						 * need not be gone (L10) */

@@ -135,7 +135,6 @@ typedef struct CsPushJob
 	CsPushStep step;
 	CsEndpoint *endpoint;
 	CsTransfer *single; /* the step's one transfer */
-	CsTransfer *reserving; /* beside it: ids are asked for */
 	MemoryContext single_context;
 	/* looking */
 	bool looked; /* where everything is has been seen and recorded */
@@ -311,13 +310,6 @@ extern void cs_push_confirm_beside(CsPushJob *push, bool all, TimestampTz now);
 extern void cs_push_confirm_beside_end(CsPushJob *push);
 /* push_manifest.c: puts the manifest into the queue; false: none is to be sent. */
 extern bool cs_push_manifest(CsPushJob *push);
-
-/*
- * push_folder.c: has ids asked for, beside what is looked at, where many are
- * needed; the end of that (stop: also before it has come).
- */
-extern void cs_push_reserve(CsPushJob *push);
-extern void cs_push_reserve_end(CsPushJob *push, bool stop);
 
 /* push_move.c: the file to be moved next, or NULL. */
 extern CsPushFile *cs_push_next_move(CsPushJob *push);

@@ -2,12 +2,10 @@
  * collect_beside.c
  *	  What a collection does while it waits for a listing, so that a round trip
  *	  or a long folder costs no time of its own: a folder is listed while it is
- *	  looked at, or from where on the account's feed is to be followed is asked
- *	  for; and what its listing has shown is received while the rest comes.
+ *	  looked at, and what its listing has shown is received while the rest comes.
  *
  * Only where the whole folder is listed, over a network, by a listing that shows
- * what there is: not one that goes over into what changes meanwhile, unless it
- * ended with its first answer.
+ * what there is: not one that goes over into what changes meanwhile.
  */
 #include "postgres.h"
 
@@ -16,35 +14,12 @@
 #include "listing.h"
 
 static bool
-is_over_network(const CsCollect *c)
-{
-	return c->job.connection->service != NULL;
-}
-
-static bool
 is_listed_in_full(const CsCollect *c)
 {
-	return is_over_network(c) &&
-		   (IS_FED(c) || !c->job.connection->provider->incremental);
-}
+	const CsConnection *connection = c->job.connection;
 
-/* Does nothing that is still to come of the listing change what it has shown? */
-static bool
-is_settled(const CsCollect *c)
-{
-	return is_listed_in_full(c) ||
-		   (is_over_network(c) && c->list->state == CS_TRANSFER_PAGE && c->list->result.whole);
-}
-
-/*
- * The feed is to be followed from before the listing on, and that is asked for
- * while the folder is looked at.
- */
-static bool
-is_to_be_followed(CsCollect *c, const char *path)
-{
-	return is_over_network(c) && IS_FED(c) && strcmp(path, "/") != 0 && c->since == NULL &&
-		   !c->folders[c->folder].following && !cs_feed_is_known(c);
+	return connection->service != NULL &&
+		   (IS_FED(c) || !connection->provider->incremental);
 }
 
 /* Where ids last, what is listed is what was looked at. */
@@ -75,13 +50,7 @@ cs_list_start(CsCollect *c, CsOp *op)
 {
 	CsTransfer *transfer = c->list_ahead;
 	CsOp ahead = {.kind = CS_OP_LIST, .path = op->path, .recursive = c->recursive};
-	CsOp now = {.kind = CS_OP_LIST, .path = "/", .recursive = true, .follow = true, .now = true};
 
-	if (transfer != NULL && c->folder_step == CS_FOLDER_NOW)
-	{
-		c->list_ahead = NULL;
-		return transfer;
-	}
 	if (transfer != NULL && c->folder_step == CS_FOLDER_LIST &&
 		strcmp(c->ahead_path, op->path) == 0)
 	{
@@ -94,11 +63,6 @@ cs_list_start(CsCollect *c, CsOp *op)
 	{
 		c->ahead_path = MemoryContextStrdup(c->job.context, op->path);
 		c->list_ahead = cs_collect_start(c, &ahead, NULL);
-	}
-	else if (c->folder_step == CS_FOLDER_LOOK && is_to_be_followed(c, op->path) && cs_collect_slot(c))
-	{
-		c->ahead_path = NULL;
-		c->list_ahead = cs_collect_start(c, &now, NULL);
 	}
 	return transfer;
 }
@@ -126,7 +90,7 @@ void
 cs_list_beside(CsCollect *c, TimestampTz now)
 {
 	if (c->refresh || c->list == NULL || !is_listing(c) ||
-		c->folder != c->n_folders - 1 || !(c->beside || is_settled(c)))
+		c->folder != c->n_folders - 1 || !is_listed_in_full(c))
 		return;
 	if (!c->beside)
 	{

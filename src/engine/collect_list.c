@@ -39,7 +39,6 @@ next_folder(CsCollect *c)
 {
 	c->folder++;
 	c->folder_step = CS_FOLDER_BEGIN;
-	c->since = NULL;
 }
 
 /* With which step a folder begins. */
@@ -82,9 +81,9 @@ next_entered(CsCollect *c)
 	return found;
 }
 
-/* See listing.h. */
-bool
-cs_feed_is_known(CsCollect *c)
+/* Is there a cursor of the account's feed, from before this listing? */
+static bool
+has_feed(CsCollect *c)
 {
 	Args args = {0};
 	bool found;
@@ -156,16 +155,13 @@ fill_op(CsCollect *c, CsFolder *folder, CsOp *op)
 			op->follow = true;
 			op->cursor = folder->cursor;
 			break;
-		case CS_FOLDER_NOW:
-			break; /* it is under way already */
 		case CS_FOLDER_ENTER:
 			op->path = c->entered;
 			op->id = c->entered_remote_id;
 			op->recursive = true;
 			break;
 		default: /* LIST */
-			op->follow = provider_of(c)->incremental && !(IS_FED(c) && cs_feed_is_known(c));
-			op->from_now = c->since;
+			op->follow = provider_of(c)->incremental && !(IS_FED(c) && has_feed(c));
 			op->seen = c->looked;
 			cs_seen_begin(c);
 			break;
@@ -198,11 +194,8 @@ begin_step(CsCollect *c)
 	if (c->folder_step == CS_FOLDER_CLOSE ||
 		(c->folder_step == CS_FOLDER_ENTER && !next_entered(c)))
 		return false;
-	if (c->folder_step == CS_FOLDER_LIST && c->list_ahead != NULL && c->ahead_path == NULL)
-		c->folder_step = CS_FOLDER_NOW;
 	fill_op(c, folder, &op);
-	if (c->folder_step != CS_FOLDER_NOW)
-		c->looked = false;
+	c->looked = false;
 	c->list = cs_list_start(c, &op);
 	c->stored = 0;
 	c->job.phase = "list";
@@ -401,10 +394,6 @@ step_done(CsCollect *c, const CsResult *result)
 		case CS_FOLDER_ABOVE:
 			take_above(c, result->entry.id);
 			return;
-		case CS_FOLDER_NOW:
-			c->since = keep(c, result->cursor);
-			c->folder_step = CS_FOLDER_LIST;
-			return;
 		case CS_FOLDER_FOLLOW:
 			followed(c, result->cursor);
 			return;
@@ -466,9 +455,6 @@ goes_on(CsCollect *c, const CsFailure *failure)
 				return false;
 			take_above(c, NULL);
 			return true;
-		case CS_FOLDER_NOW: /* the listing asks for itself */
-			c->folder_step = CS_FOLDER_LIST;
-			return true;
 		case CS_FOLDER_ENTER:
 			if (!gone)
 				return false;
@@ -494,8 +480,6 @@ step_failed(CsCollect *c, const CsFailure *failure)
 static void
 take_page(CsCollect *c, TimestampTz now)
 {
-	if (c->stored == 0)
-		cs_list_beside(c, now); /* what it makes is new */
 	if (c->folder_step == CS_FOLDER_SEEK)
 		seek_in_page(c, &c->list->result);
 	else if (!cs_page_store(c, &c->list->result, now))

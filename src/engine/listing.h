@@ -30,9 +30,6 @@ extern void cs_items_store(CsCollect *c, const CsEntry *entries, int n_entries,
  */
 extern bool cs_page_store(CsCollect *c, const CsResult *result, TimestampTz now);
 
-/* collect_list.c: is there a cursor of the account's feed, from before this listing? */
-extern bool cs_feed_is_known(CsCollect *c);
-
 /* collect_seen.c: what a full listing shows is noted from cs_seen_begin on. */
 extern void cs_seen_begin(CsCollect *c);
 extern void cs_seen_note(CsCollect *c, int64 item_id);

@@ -11,10 +11,7 @@
 #include "utils/memutils.h"
 
 #include "cloudsync/path.h"
-#include "cloudsync/settings.h"
 #include "push_args.h"
-
-#define MANY_NEW 32 /* files of a dossier for which ids are asked beforehand */
 
 /* See push.h. */
 bool
@@ -37,41 +34,6 @@ cs_push_root_found(CsPushJob *push, const char *id)
 		return;
 	push->root_found = MemoryContextStrdup(push->job.context, entry->path);
 	push->step = CS_PUSH_FIND_ROOT;
-}
-
-/*
- * See push.h. A dossier that was never pushed needs them for its folder and its
- * files whatever is found. If none come, who needs one asks for it.
- */
-void
-cs_push_reserve(CsPushJob *push)
-{
-	CsConnection *connection = push->job.connection;
-	MemoryContext old;
-	CsOp op = {.kind = CS_OP_RESERVE, .path = "/"};
-
-	if (push->setting->provider->reserve == NULL || push->plan->recorded || !push->plan->present ||
-		list_length(push->files) < MANY_NEW ||
-		connection->transfers >= cs_max_transfers_per_connection ||
-		cs_loop_running(connection->loop) >= cs_max_transfers)
-		return;
-	old = MemoryContextSwitchTo(push->job.context);
-	push->reserving = cs_transfer_start(connection->loop, connection->provider,
-										push->endpoint, &op, NULL, push);
-	MemoryContextSwitchTo(old);
-	connection->transfers++;
-}
-
-/* See push.h. */
-void
-cs_push_reserve_end(CsPushJob *push, bool stop)
-{
-	if (push->reserving == NULL || (!stop && push->reserving->state == CS_TRANSFER_RUNNING))
-		return;
-	push->requests += push->reserving->requests;
-	cs_transfer_free(push->reserving);
-	push->reserving = NULL;
-	push->job.connection->transfers--;
 }
 
 /* See push.h. One folder of a dossier at a time is being made. */

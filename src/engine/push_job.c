@@ -104,7 +104,6 @@ start_look(CsPushJob *push, TimestampTz now)
 			op.path = push->setting->root_path;
 			op.id = by_ids ? push->setting->root_id : NULL;
 			cs_push_start_single(push, &op);
-			cs_push_reserve(push);
 			return true;
 		case CS_PUSH_FIND_ROOT:
 			if (push->root_found != NULL)
@@ -519,7 +518,6 @@ push_advance(CsJob *job, TimestampTz now)
 	MemoryContext old = MemoryContextSwitchTo(job->context);
 
 	job->wake_at = DT_NOEND;
-	cs_push_reserve_end(push, false);
 	for (;;)
 	{
 		if (push->single != NULL)

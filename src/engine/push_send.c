@@ -218,7 +218,6 @@ void
 cs_push_stop_all(CsPushJob *push)
 {
 	cs_push_stop_many(push);
-	cs_push_reserve_end(push, true);
 	cs_push_confirm_beside(push, true, 0);
 	while (push->active != NIL)
 		cs_push_stop_file(push, linitial(push->active));

@@ -434,7 +434,6 @@ begin(CsService *service, const CsOp *op)
 			c->step = cs_dropbox_watch;
 			break;
 		case CS_OP_TOKEN:
-		case CS_OP_RESERVE:
 			c->step = cs_step_not_offered;
 			break;
 	}

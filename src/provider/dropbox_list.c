@@ -220,7 +220,6 @@ page(CsConversation *c, const CsJson *json, CsRequest *request,
 {
 	const CsJson *entries = cs_json_member(json, "entries");
 	const char *cursor = cs_json_text(json, "cursor");
-	bool first = c->cursor == NULL;
 
 	if (entries == NULL || entries->kind != CS_JSON_ARRAY || cursor == NULL)
 		return cs_dropbox_nonsense(result, c->op.path);
@@ -236,7 +235,6 @@ page(CsConversation *c, const CsJson *json, CsRequest *request,
 	if (result->n_entries > 0)
 	{
 		c->empty_pages = 0;
-		result->whole = first && !c->has_more;
 		return CS_STEP_PAGE;
 	}
 	if (!c->has_more)

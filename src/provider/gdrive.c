@@ -388,19 +388,6 @@ reserve(CsService *head)
 	return gd_session(&session);
 }
 
-/* RESERVE. Whoever asks for some already asks for all. */
-static CsStep
-reserve_many(CsConversation *c, const CsResponse *answer, CsRequest *request,
-			 CsResult *result)
-{
-	if (answer != NULL)
-		return gd_read_ids(c, answer) ? CS_STEP_DONE
-									  : gd_give_failure(c, result);
-	if (c->service->asking_ids || !gd_wants_ids(c->service))
-		return CS_STEP_DONE;
-	return gd_ask_ids(c, request, 1);
-}
-
 /* --- conversations ------------------------------------------------------------------------- */
 
 static CsConversation *
@@ -436,9 +423,6 @@ begin(CsService *service, const CsOp *op)
 		case CS_OP_MOVE:
 		case CS_OP_TRASH:
 			c->step = gd_move;
-			break;
-		case CS_OP_RESERVE:
-			c->step = reserve_many;
 			break;
 		case CS_OP_PUT_MANY:
 		case CS_OP_TOKEN:

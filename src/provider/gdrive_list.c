@@ -402,11 +402,6 @@ gd_list(CsConversation *c, const CsResponse *answer, CsRequest *request,
 		case LIST_START:
 			if (!c->op.follow)
 				return begin(c, request, result);
-			if (c->op.from_now != NULL)
-			{
-				c->new_token = pstrdup(c->op.from_now);
-				return begin(c, request, result);
-			}
 			return gd_ask(
 				c, request, LIST_TOKEN, "GET",
 				psprintf("/drive/v3/changes/startPageToken?supportsAllDrives="
@@ -422,10 +417,7 @@ gd_list(CsConversation *c, const CsResponse *answer, CsRequest *request,
 									 "was given no token to follow it "
 									 "by");
 			c->new_token = pstrdup(cs_json_text(json, "startPageToken"));
-			if (!c->op.now)
-				return begin(c, request, result);
-			result->cursor = c->new_token;
-			return CS_STEP_DONE;
+			return begin(c, request, result);
 		case LIST_WAY:
 			return found_way(c, request, result,
 							 gd_way(c, answer, request, result));

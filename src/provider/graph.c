@@ -390,7 +390,6 @@ begin(CsService *service, const CsOp *op)
 			break;
 		case CS_OP_PUT_MANY:
 		case CS_OP_TOKEN:
-		case CS_OP_RESERVE:
 		case CS_OP_WATCH:
 			c->step = cs_step_not_offered;
 			c->ready = true;

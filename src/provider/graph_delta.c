@@ -315,17 +315,6 @@ failed(CsConversation *c, const CsResponse *answer, CsResult *result)
 	return CS_STEP_FAILED;
 }
 
-/* The folder is listed, and what changes from that address on will follow. */
-static CsStep
-list_from(CsConversation *c, CsRequest *request, CsResult *result,
-		  const char *url)
-{
-	c->cursor = make_cursor(c, url);
-	c->step = gr_list;
-	c->phase = 0;
-	return gr_list(c, NULL, request, result);
-}
-
 /*
  * A folder is listed by its children; what changes in the drive meanwhile, and
  * later, is what follows from now on.
@@ -342,12 +331,10 @@ now_answered(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	if (!gr_is_own(c->service, delta) || strstr(delta, "token=latest") != NULL)
 		return gr_fail(result, CS_FAIL_RETRY_LATER, c->op.path,
 					   "is given a cursor that means nothing");
-	if (!c->op.now)
-		return list_from(c, request, result, delta);
-	/* which drive that is of need not be known yet */
-	c->cursor = pstrdup(delta);
-	result->cursor = c->cursor;
-	return CS_STEP_DONE;
+	c->cursor = make_cursor(c, delta);
+	c->step = gr_list;
+	c->phase = 0;
+	return gr_list(c, NULL, request, result);
 }
 
 /*
@@ -413,11 +400,7 @@ gr_delta(CsConversation *c, const CsResponse *answer, CsRequest *request,
 	switch (c->phase)
 	{
 		case DELTA_START:
-			if (c->op.cursor == NULL && !gr_is_whole_drive(&c->op) &&
-				c->op.from_now != NULL)
-				return list_from(c, request, result, c->op.from_now);
-			if (c->op.now ||
-				(c->op.cursor == NULL && !gr_is_whole_drive(&c->op)))
+			if (c->op.cursor == NULL && !gr_is_whole_drive(&c->op))
 			{
 				ask_page(c, request,
 						 gr_path_url(c, "/", "delta",

@@ -182,15 +182,12 @@ libraries_listed(CsConversation *c, const CsResponse *answer,
 	return GR_FAIL;
 }
 
-/*
- * Can an item of the drive be looked at, or be asked for what changes from now
- * on, before it is known which drive it is?
- */
+/* Can an item of the drive be looked at before it is known which drive it is? */
 bool
 gr_goes_direct(const CsConversation *c)
 {
-	return (c->op.kind == CS_OP_STAT || (c->op.kind == CS_OP_LIST && c->op.now)) &&
-		   c->service->drive == NULL && !c->service->sharepoint && !c->indirect;
+	return c->op.kind == CS_OP_STAT && c->service->drive == NULL &&
+		   !c->service->sharepoint && !c->indirect;
 }
 
 /*

@@ -26,7 +26,6 @@ cs_op_copy(CsOp *target, const CsOp *op)
 	target->id = copy(op->id);
 	target->to_path = copy(op->to_path);
 	target->cursor = copy(op->cursor);
-	target->from_now = copy(op->from_now);
 	target->temp_name = copy(op->temp_name);
 	target->known_version = copy(op->known_version);
 	target->expect_version = copy(op->expect_version);

@@ -104,7 +104,6 @@ random_op(Watch *watch)
 	op->kind = kind % (CS_OP_WATCH + 1);
 	if (op->kind == CS_OP_TOKEN ||
 		(op->kind == CS_OP_WATCH && !watch->way->provider->watches) ||
-		(op->kind == CS_OP_RESERVE && watch->way->provider->reserve == NULL) ||
 		(op->kind == CS_OP_PUT_MANY && watch->way->provider->put_many == 0))
 		op->kind = CS_OP_PUT;
 	op->path = kind & 0x80	 ? "/"

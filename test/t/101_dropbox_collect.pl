@@ -124,24 +124,6 @@ for my $point (qw(collect.after_claim collect.after_page collect.after_chunk col
 		join('|', ($n_documents) x 3), "$point: each document is here once, whole");
 }
 
-# --- a page that is all there is --------------------------------------------------------------------------------
-
-# It is stored piece by piece, each of which takes its time here; what the first shows is
-# received before the last is stored.
-$cloud->act('dropbox', bulk => { path => '/Whole', count => 1500, prefix => 'f', suffix => '.bin', size => 10 });
-sql(q{SELECT cloudsync_create_channel('Box', 'Whole', ARRAY['/Whole'], 'anna', 'Binder', auto_collect => false, include => ARRAY['*0.bin'])});
-sql(q{CREATE FUNCTION app.slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_catalog.pg_sleep(0.2); RETURN NULL; END $$;
-	CREATE TRIGGER slowly AFTER INSERT ON cloudsync.item FOR EACH STATEMENT EXECUTE FUNCTION app.slowly()});
-my $whole = $cloud->mark;
-collect('a folder of one page', undef, 'Whole');
-sql('DROP TRIGGER slowly ON cloudsync.item');
-my ($first_download) = map { $_->{began} } $cloud->requests({ service => 'dropbox', route => 'files/download', since => $whole });
-is($cloud->count({ service => 'dropbox', route => '/list_folder/', since => $whole }), 1, '... which is one request');
-is(sql(qq{SELECT count(*), count(*) FILTER (WHERE state = 'collected'), max(seen_at) FILTER (WHERE state = 'excluded') > to_timestamp($first_download)
-	FROM cloudsync.item i JOIN cloudsync.channel h USING (channel_id) WHERE h.name = 'Whole'}), '1500|150|t', '... is received from while it is being stored');
-is(sql(q{SELECT count(*), count(DISTINCT d.name), bool_and(d.sha256 = sha256(cloudsync_content(document_id)))
-	FROM cloudsync.document d JOIN cloudsync.channel h USING (channel_id) WHERE h.name = 'Whole'}), '150|150|t', '... each document once, whole');
-
 # --- a large folder (N10) --------------------------------------------------------------------------------------
 
 $cloud->act('dropbox', bulk => { path => '/Large', count => 100_000, prefix => 'f', suffix => '.bin', size => 1 });

@@ -101,32 +101,6 @@ sub piece_by_piece
 
 piece_by_piece();
 
-# Ids for a dossier of many files, which was never pushed, are asked for while the root
-# is looked at, by a process that has none.
-sub ids_beside
-{
-	sql(q{INSERT INTO app.dossier (id, title) VALUES (99, 'E99');
-		INSERT INTO app.dossier_file (dossier_id, name, content) SELECT 99, n || '.txt', convert_to('one of many ' || n, 'UTF8') FROM generate_series(1, 40) n});
-	my $mark = $cloud->mark;
-	my @stalls = map { $cloud->fault({ service => 'google', route => $_, kind => 'stall', at => 'commit' }) } qw(files.get files.generateIds);
-	my $push = sql(q{SELECT cloudsync_push_dossier('99', 'Box')});
-	my $both;
-	for (1 .. 600)
-	{
-		$both = 2 == grep { $cloud->committed($_) } @stalls;
-		last if $both;
-		select undef, undef, undef, 0.1;
-	}
-	ok($both, 'ids are asked for while the root is looked at');
-	$cloud->clear;
-	ok(wait_run($node, $push), '... and the push ends well');
-	is($cloud->count({ service => 'google', route => 'files.generateIds', since => $mark }), 1, '... with those ids alone');
-	is_same('ids');
-	return;
-}
-
-ids_beside();
-
 # --- an upload session -----------------------------------------------------------------------------
 
 # A worker is killed when the first of two pieces is there; what is to be done then,

@@ -122,46 +122,12 @@ sub is_settled
 	return;
 }
 
-# From where on a drive's feed is to be followed is asked for while the folder is looked
-# at, and known before the folder is listed.
-sub asked_beside
-{
-	my ($look, $now, $list) = $provider eq 'gdrive' ? qw(files.get changes.getStartPageToken files.list) : qw(item.get delta children.list);
-	return sub { } if $provider eq 'dropbox';
-	my $mark = $cloud->mark;
-	my @stalls = map { $cloud->fault({ service => $service->{act}, route => $_, kind => 'stall', at => 'commit' }) } $look, $now;
-	return sub {
-		until_committed($_) foreach @stalls;
-		pass("$provider: a folder is looked at while it is asked from where on it will be followed");
-		$cloud->clear($stalls[0]);
-		until_true(sub { $cloud->count({ service => $service->{act}, route => $look, status => 200, since => $mark }) });
-		my $known = $cloud->clock(0);
-		$cloud->clear($stalls[1]);
-		until_true(sub { grep { $_->{began} >= $known } $cloud->requests({ service => $service->{act}, route => $list, since => $mark }) });
-		my @before = grep { ($_->{subject} // '') !~ / name=/ && $_->{began} < $known } $cloud->requests({ service => $service->{act}, route => $list, since => $mark });
-		is(scalar(@before), 0, "$provider: and is listed when that is known");
-	};
-}
-
-sub until_true
-{
-	my ($true) = @_;
-	for (1 .. 600)
-	{
-		return if $true->();
-		usleep(100_000);
-	}
-	die 'it never came';
-}
-
 sub small_folders
 {
 	add("/In/$_", "text of $_") foreach qw(a.txt Sub/b.txt Sub/Deep/c.txt);
 	add('/Other/o.txt', 'other');
 	add("/Outside/Pack/$_", "pack $_") foreach qw(x.txt More/y.txt);
-	my $asked = asked_beside();
 	channel('one', '/In');
-	$asked->();
 	channel('two', '/Other');
 	ok(wait_for($node, "SELECT count(*) = 2 FROM cloudsync.history WHERE channel LIKE '$provider %' AND state = 'succeeded'"), "$provider: both are collected at once when switched on");
 	is(documents(), 'a.txt, b.txt, c.txt, o.txt', "$provider: a first listing finds all");

@@ -418,17 +418,6 @@ test_list(void)
 		 "GET changes/startPageToken = 200 x:{\"startPageToken\":\"12\"}",
 		 ALL("root") " = " FILES(FILE("1", "a")), "PAGE /a#1",
 		 "DONE cursor 12");
-	op.from_now = "11";
-	PLAY("from where it is known", &op,
-		 ALL("root") " = " FILES(FILE("1", "a")), "PAGE /a#1",
-		 "DONE cursor 11");
-	op.from_now = NULL;
-	op.now = true;
-	PLAY("from where, alone", &op,
-		 "GET changes/startPageToken = 200 x:{\"startPageToken\":\"12\"}",
-		 "DONE cursor 12");
-	PLAY("and not told", &op, "GET changes/startPageToken = 503",
-		 "FAILED retry later");
 }
 
 /* Listings that are to be ended, or not to be believed. */

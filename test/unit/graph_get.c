@@ -1,7 +1,8 @@
 /* sources: src/provider/graph*.c src/provider/op.c src/base/[a-z]*.c */
 /*
  * Listings and GET of the Microsoft Graph provider: what seldom happens, replayed
- * (graph_play.h). Addresses that are stale or none, downloads without end.
+ * (graph_play.h). Addresses that are stale or none, downloads without end, two
+ * conversations at once.
  */
 #include "postgres_fe.h"
 
@@ -255,10 +256,37 @@ test_get_without_end(void)
 		   "or other ones");
 }
 
+/* Two look at an item each before it is known which drive is theirs. */
+static void
+test_two_at_once(void)
+{
+	static const char item[] =
+		"{\"id\":\"i1\",\"name\":\"a\",\"folder\":{},"
+		"\"parentReference\":{\"driveId\":\"b!d\",\"driveType\":\"business\"}}";
+	CsResponse answer = {.status = 200, .text = item, .text_len = sizeof(item) - 1};
+	CsOp op = of(CS_OP_STAT, "/a");
+	CsConversation *looks[2];
+	CsRequest request;
+	CsResult result;
+
+	OPEN("tenant", "t");
+	for (int i = 0; i < 2; i++)
+	{
+		looks[i] = script.provider->begin(service, &op);
+		tap_ok(script.provider->next(looks[i], NULL, &request, &result) == CS_STEP_REQUEST,
+			   "one of two looks");
+	}
+	for (int i = 0; i < 2; i++)
+		tap_ok(script.provider->next(looks[i], &answer, &request, &result) == CS_STEP_DONE &&
+				   result.entry.kind == CS_ENTRY_FOLDER,
+			   "is answered, whoever learnt the drive meanwhile");
+}
+
 int
 main(void)
 {
 	test_list();
+	test_two_at_once();
 	test_links();
 	test_many_links();
 	test_get();
