@@ -24,7 +24,9 @@ SELECT cloudsync_connect('local', '</title><script>alert(1)</script>', options =
 SELECT cloudsync_connect('local', E'"onload=''x'' \u202e', options => '{"path": "b"}');
 SELECT cloudsync_connect('local', 'idle', options => '{"path": "c"}');
 SELECT cloudsync_add_recipient('Ann');
-SELECT cloudsync_create_channel(E'"onload=''x'' \u202e', E'<img src=x onerror=alert(1)>\u0001\ufffe&amp;', ARRAY['/in'], 'Ann', 'Mail', auto_collect => false);
+SELECT cloudsync_create_channel(E'"onload=''x'' \u202e', E'<img src=x onerror=alert(1)>\ufffe&amp;', ARRAY['/in'], 'Ann', 'Mail', auto_collect => false);
+-- as one whose name came before there was a rule for it
+UPDATE cloudsync.channel SET name = replace(name, E'\ufffe', E'\u0001\ufffe');
 CREATE FUNCTION ended(kind text, connection integer, state text, at timestamptz, took interval, due timestamptz DEFAULT NULL, files integer DEFAULT 0,
 		bytes bigint DEFAULT 0, error text DEFAULT NULL, dossier text DEFAULT '<svg/onload=1>') RETURNS bigint LANGUAGE sql AS $$
 	INSERT INTO cloudsync.run (kind, connection_id, channel_id, dossiers_id, dossier, origin, requested_by, due_at, started_at, finished_at, state, files_done, bytes_sent, bytes_received, error)
