@@ -94,8 +94,11 @@ under('server error', 0, { route => $finish, kind => 'internal', times => 2 });
 under('a web page', 0, { route => $finish, kind => 'html' });
 under('half an answer', 0, { route => $finish, kind => 'reset', at => 'answer' });
 under('a lost session', 1, { route => $append, kind => 'entry_failure', entries => [1], error => 'not_found' });
+# a commit that meets another one is refused as a whole, and no entry of it fails
+$cloud->act('dropbox', locks => { hold => 0 });
 under('a session lost at the commit', 0, { route => $finish, kind => 'entry_failure', entries => [1],
 		error => { '.tag' => 'lookup_failed', lookup_failed => { '.tag' => 'not_found' } } });
+$cloud->act('dropbox', locks => { hold => 0.01 });
 
 # An upload that broke off is not gone on with when the bytes are others since: no
 # mixture of both ever has the file's name.
