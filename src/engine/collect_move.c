@@ -231,7 +231,10 @@ folder_made(CsCollect *c)
 	return true;
 }
 
-/* Into the folder that is there, and under a name that none before it takes. */
+/*
+ * Into the folder that is there, and under a name that none before it takes, and
+ * none that is under way: not every service refuses a second one of a name.
+ */
 static bool
 may_start(CsCollect *c, int at)
 {
@@ -239,9 +242,13 @@ may_start(CsCollect *c, int at)
 
 	if (strcmp(cs_path_parent(away->to_path), c->made_folder) != 0)
 		return false;
-	for (int i = 0; i < at; i++)
-		if (strcmp(((CsAway *) list_nth(c->moves, i))->key, away->key) == 0)
+	for (int i = 0; i < list_length(c->moves); i++)
+	{
+		const CsAway *other = list_nth(c->moves, i);
+
+		if ((i < at || other->transfer != NULL) && strcmp(other->key, away->key) == 0)
 			return false;
+	}
 	return true;
 }
 
