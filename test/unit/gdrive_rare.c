@@ -6,38 +6,11 @@
  */
 #include "postgres_fe.h"
 
-#include "gdrive_play.h"
+#include "gdrive_put.h"
 
-#define P "/d/f.txt"
 #define DIR LOOK("root", "d") " = " FILES(FOLDER("D", "d"))
-#define NEW(id)                                                                \
-	"POST up/files uploadType=multipart {\"id\":\"" id                         \
-	"\",\"name\":\"f.txt\",\"mimeType\":\"text/plain\",\"parents\":[\"D\"]} "  \
-	"[0+5]"
-#define REPLACE(id) "PATCH up/files/" id " uploadType=multipart {} [0+5]"
-#define THERE(id, m, rev) "200 f:" id ":f.txt:D:5:" m ":" rev
 #define MADE(id) NEW(id) " = 200 b:5 h:x m:a f:" id ":f.txt:D:5:a:r1"
 #define IS_THERE(id) "DONE verified " P " " id " a*:5:r1"
-
-static CsOp
-put(void)
-{
-	CsOp op = {0};
-
-	op.kind = CS_OP_PUT;
-	op.path = P;
-	op.size = 5;
-	op.has_sha256 = true;
-	memset(op.sha256, 'x', CS_SHA256_LENGTH);
-	op.checksum = repeated('a', 32);
-	return op;
-}
-
-static char *
-version(char md5, const char *revision)
-{
-	return psprintf("%s:5:%s", repeated(md5, 32), revision);
-}
 
 static void
 test_new(void)

@@ -5,7 +5,7 @@
  */
 #include "postgres_fe.h"
 
-#include "graph_play.h"
+#include "graph_put.h"
 
 #define FAIL "?@microsoft.graph.conflictBehavior=fail"
 #define REPLACE "?@microsoft.graph.conflictBehavior=replace"
@@ -14,20 +14,6 @@
 #define LOOK "GET /root:/d/a"
 #define MADE "x:" FILE_OF("i1", "a", "e1", "5", HA)
 #define OTHER "x:" FILE_OF("i1", "a", "e9", "9", HC)
-
-static CsOp
-put(void)
-{
-	CsOp op = {0};
-
-	op.kind = CS_OP_PUT;
-	op.path = "/d/a";
-	op.size = 5;
-	op.has_sha256 = true;
-	memset(op.sha256, 'a', CS_SHA256_LENGTH);
-	op.checksum = HA;
-	return op;
-}
 
 static void
 test_new(void)

@@ -6,7 +6,7 @@
  */
 #include "postgres_fe.h"
 
-#include "graph_play.h"
+#include "graph_put.h"
 
 #define FAIL "?@microsoft.graph.conflictBehavior=fail"
 #define REPLACE "?@microsoft.graph.conflictBehavior=replace"
@@ -51,20 +51,6 @@
 #define ENDED "DELETE -https://up/SECRET = 204"
 #define BEFORE "x:" FILE_OF("i1", "a", "e1", "7", HB)
 #define SEEN "GET /items/i1 = 200 "
-
-static CsOp
-put(void)
-{
-	CsOp op = {0};
-
-	op.kind = CS_OP_PUT;
-	op.path = "/d/a";
-	op.size = 5;
-	op.has_sha256 = true;
-	memset(op.sha256, 'a', CS_SHA256_LENGTH);
-	op.checksum = HA;
-	return op;
-}
 
 static CsOp
 large(void)
